@@ -1,0 +1,72 @@
+"""Onward delivers machine-learning models continuously.
+
+These are the names that a pipeline file and a notebook import; nothing else is public.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onward.core.errors import OnwardError
+from onward.flow.pipeline import Pipeline
+from onward.stages.deploy.config import latency
+from onward.stages.evaluate.config import at_least, beats_champion, fair, robust
+from onward.stages.experiment.config import categorical, integer, real
+from onward.stages.features.config import feature_view, label, on_demand
+from onward.stages.ingest.config import Source, files, sql
+from onward.stages.monitor.config import drift, freshness, operational, performance
+from onward.stages.retrain.config import retrain
+from onward.stages.serve.config import Canary
+from onward.stages.train.config import model
+from onward.stages.transform.config import sql_transform, transform
+from onward.stages.validate.config import batch_check, check
+
+if TYPE_CHECKING:
+    from onward.app.project import Project
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Canary",
+    "OnwardError",
+    "Pipeline",
+    "Source",
+    "at_least",
+    "batch_check",
+    "beats_champion",
+    "categorical",
+    "check",
+    "drift",
+    "fair",
+    "feature_view",
+    "files",
+    "freshness",
+    "integer",
+    "label",
+    "latency",
+    "load",
+    "model",
+    "on_demand",
+    "operational",
+    "performance",
+    "real",
+    "retrain",
+    "robust",
+    "sql",
+    "sql_transform",
+    "transform",
+]
+
+
+def load(folder: str | Path = ".") -> Project:
+    """Open the project in `folder`: its pipeline, its settings, its state.
+
+    Raises
+    ------
+    OnwardError
+        There is no project there, or its pipeline file is at fault.
+    """
+    from onward.app.project import open_project
+
+    return open_project(Path(folder))

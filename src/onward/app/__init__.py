@@ -1,0 +1,1 @@
+"""The composition root: settings, the user's project, adapters."""

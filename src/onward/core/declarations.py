@@ -1,0 +1,92 @@
+"""Declarations that more than one room reads. What one room alone reads is in its `config.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from onward.core.errors import DeclarationError, Location
+
+Task = Literal["binary", "multiclass", "regression"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A rule over data, as an Ibis expression on ``_`` or a function of the table.
+
+    A ``row`` rule gives a boolean per row; rows where it is false or NULL are quarantined. A
+    ``batch`` rule gives one boolean for the batch; where it is false the whole batch is held.
+    """
+
+    name: str
+    rule: Any
+    scope: Literal["row", "batch"]
+    location: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchDimension:
+    """One hyperparameter's range: ``integer``, ``real`` or ``categorical``."""
+
+    kind: Literal["integer", "real", "categorical"]
+    low: float = 0
+    high: float = 0
+    log: bool = False
+    choices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A training function with the features it reads and the label it predicts.
+
+    `function(X, y, **hyperparameters)` takes a DataFrame of shape (n_rows, n_features) and a
+    Series of shape (n_rows,), and returns a fitted estimator with ``predict`` and, for
+    classification, ``predict_proba``. `features` holds feature views and on-demand functions,
+    `label` the label declaration (types of the features room, opaque here).
+    `holdout` is the share of the newest rows, by event time, kept for evaluation.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    features: tuple[Any, ...]
+    label: Any
+    task: Task
+    parameters: Mapping[str, Any]
+    search: Mapping[str, SearchDimension]
+    holdout: float
+    window: str | None
+    slices: tuple[str, ...]
+    version: str
+    location: Location | None = field(default=None, compare=False)
+
+
+def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of a function's positional parameters, in order."""
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount]
+
+
+def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the parameters that have defaults, with them."""
+    names = parameters_of(function)
+    values = function.__defaults__ or ()
+    positional = dict(zip(names[len(names) - len(values) :], values, strict=True))
+    return {**positional, **(function.__kwdefaults__ or {})}
+
+
+def require_name(name: str, kind: str, location: Location | None) -> str:
+    """Return `name` if it may name a table or a model.
+
+    Raises
+    ------
+    DeclarationError
+        It is no lower-case identifier.
+    """
+    if not name.isidentifier() or name != name.lower() or name.startswith("_"):
+        raise DeclarationError(
+            f"{name!r} cannot name a {kind}",
+            expected="lower-case letters, digits and underscores, beginning with a letter",
+            location=location,
+        )
+    return name

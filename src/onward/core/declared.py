@@ -1,0 +1,28 @@
+"""Where in the user's file something was declared."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from onward.core.errors import Location
+
+
+def here() -> Location | None:
+    """Return the nearest calling frame outside Onward's own package."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 (inspect.stack costs milliseconds)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        file = frame.f_code.co_filename
+        if name.split(".")[0] not in ("onward", "dataclasses") and not file.startswith("<"):
+            return Location(file, frame.f_lineno)
+        frame = frame.f_back
+    return None
+
+
+def of_function(function: Callable[..., Any]) -> Location:
+    """Return where `function` is defined."""
+    code = function.__code__
+    return Location(code.co_filename, code.co_firstlineno)

@@ -1,0 +1,1 @@
+"""The order of the stages, gates and resume; the release loop; the watch loop."""

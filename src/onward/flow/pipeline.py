@@ -1,0 +1,82 @@
+"""The pipeline: what a user's file declares, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from onward.core.clock import duration
+from onward.core.declarations import Model
+from onward.core.declared import here
+from onward.core.errors import DeclarationError, Location
+from onward.stages.deploy.config import Latency
+from onward.stages.evaluate.config import AtLeast, BeatsChampion, Fair, Gate, Robust
+from onward.stages.monitor.config import Drift, Freshness, Monitor, Operational, Performance
+from onward.stages.retrain.config import Retrain
+from onward.stages.serve.config import Canary
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Pipeline:
+    """One model's way from data to production and round again.
+
+    Parameters
+    ----------
+    model
+        What `onward.model` declared.
+    gates
+        What a challenger must pass before it is registered (and, for latency, released).
+    release
+        How a new version takes over from the champion.
+    monitors
+        What is watched in production, each `every` window of event time.
+    on_breach
+        What a breach that persists starts; None only alerts.
+    """
+
+    model: Model
+    gates: tuple[Gate, ...]
+    acceptance: tuple[Latency, ...]
+    release: Canary
+    monitors: tuple[Monitor, ...]
+    every: timedelta
+    on_breach: Retrain | None
+    location: Location | None = field(compare=False)
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        gates: Sequence[Gate | Latency] = (),
+        release: Canary | None = None,
+        monitors: Sequence[Monitor] = (),
+        every: str | timedelta = "1d",
+        on_breach: Retrain | None = None,
+    ) -> None:
+        location = here()
+        _each(model=[model], kinds=(Model,), hint="@ow.model(...)", location=location)
+        _each(gates=gates, kinds=(AtLeast, BeatsChampion, Fair, Robust, Latency),
+              hint="ow.at_least, ow.beats_champion, ow.fair, ow.robust or ow.latency",
+              location=location)  # fmt: skip
+        _each(monitors=monitors, kinds=(Drift, Performance, Operational, Freshness),
+              hint="ow.drift, ow.performance, ow.operational or ow.freshness",
+              location=location)  # fmt: skip
+        set_ = object.__setattr__
+        set_(self, "model", model)
+        set_(self, "gates", tuple(g for g in gates if not isinstance(g, Latency)))
+        set_(self, "acceptance", tuple(g for g in gates if isinstance(g, Latency)))
+        set_(self, "release", release or Canary())
+        set_(self, "monitors", tuple(monitors))
+        set_(self, "every", duration(every, location))
+        set_(self, "on_breach", on_breach)
+        set_(self, "location", location)
+
+
+def _each(
+    kinds: tuple[type, ...], hint: str, location: Location | None, **named: Sequence[object]
+) -> None:
+    [(name, values)] = named.items()
+    for value in values:
+        if not isinstance(value, kinds):
+            raise DeclarationError(f"{name} holds {value!r}", expected=hint, location=location)

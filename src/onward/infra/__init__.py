@@ -1,0 +1,1 @@
+"""Embedded and production forms of what the rooms stand on."""

@@ -1,0 +1,1 @@
+"""The lane for language models: the same stage ports, other rooms behind them."""

@@ -1,0 +1,1 @@
+"""Twelve rooms, in the order of the flow."""

@@ -1,0 +1,126 @@
+"""What a user declares about a source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from onward.core.declarations import Check, require_name
+from onward.core.declared import here
+from onward.core.errors import DeclarationError, Location
+
+Format = Literal["csv", "parquet", "json"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """Files that match a glob, relative to the project's folder. A file is read once, whole."""
+
+    pattern: str
+    format: Format
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlTable:
+    """A table or query in a database, read by an increasing column."""
+
+    url: str
+    table: str
+    cursor: str
+
+
+_ENDINGS: Final[dict[str, Format]] = {
+    ".csv": "csv",
+    ".csv.gz": "csv",
+    ".parquet": "parquet",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+}
+
+
+def files(pattern: str, format: Format | None = None) -> Files:
+    """Read every file that matches `pattern`; the format follows the ending unless given."""
+    found = format or next((f for e, f in _ENDINGS.items() if pattern.endswith(e)), None)
+    if found is None:
+        raise DeclarationError(
+            f"the format of {pattern!r} is not known",
+            expected="a pattern that ends in .csv, .parquet, .json or .jsonl, or format='csv'",
+            location=here(),
+        )
+    return Files(pattern=pattern, format=found)
+
+
+def sql(url: str, table: str, *, cursor: str) -> SqlTable:
+    """Read a SQL table incrementally: rows whose `cursor` is past the last one seen.
+
+    `url` is SQLAlchemy's, for instance ``sqlite:///data/shop.db`` (relative to the project).
+    """
+    return SqlTable(url=url, table=table, cursor=cursor)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Source:
+    """Where rows come from, what identifies them, when they happened and were known.
+
+    Parameters
+    ----------
+    name
+        The source's name; its table is ``raw.<name>``.
+    origin
+        `files(...)` or `sql(...)`.
+    key
+        Columns that identify a row.
+    event_time
+        The column that says when the row's fact happened.
+    available_at
+        The column that says when it could be known; the event time unless given.
+    checks
+        Row and batch rules, from `onward.check` and `onward.batch_check`.
+    """
+
+    name: str
+    origin: Files | SqlTable
+    key: tuple[str, ...]
+    event_time: str
+    available_at: str
+    checks: tuple[Check, ...]
+    location: Location | None = field(compare=False)
+
+    def __init__(
+        self,
+        name: str,
+        origin: Files | SqlTable,
+        *,
+        key: Sequence[str],
+        event_time: str,
+        available_at: str | None = None,
+        checks: Sequence[Check] = (),
+    ) -> None:
+        location = here()
+        if not isinstance(origin, (Files, SqlTable)):
+            raise DeclarationError(
+                f"source {name!r} reads from {origin!r}",
+                expected="ow.files('data/*.csv') or ow.sql(url, table, cursor=...)",
+                location=location,
+            )
+        keys = (key,) if isinstance(key, str) else tuple(key)
+        if not keys:
+            raise DeclarationError(
+                f"source {name!r} has no key",
+                expected="key=[...]: the columns that identify a row",
+                location=location,
+            )
+        set_ = object.__setattr__
+        set_(self, "name", require_name(name, "source", location))
+        set_(self, "origin", origin)
+        set_(self, "key", keys)
+        set_(self, "event_time", event_time)
+        set_(self, "available_at", available_at or event_time)
+        set_(self, "checks", tuple(checks))
+        set_(self, "location", location)
+
+    @property
+    def table(self) -> str:
+        return f"raw.{self.name}"

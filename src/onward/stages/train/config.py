@@ -1,0 +1,86 @@
+"""What a user declares about a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from onward.core import fingerprint
+from onward.core.declarations import (
+    Model,
+    SearchDimension,
+    Task,
+    defaults_of,
+    parameters_of,
+    require_name,
+)
+from onward.core.declared import of_function
+from onward.core.errors import DeclarationError, unknown_name
+
+
+def model(
+    *,
+    features: Sequence[Any],
+    label: Any,
+    task: Task,
+    search: Mapping[str, SearchDimension] | None = None,
+    holdout: float = 0.2,
+    window: str | None = None,
+    slices: Sequence[str] = (),
+) -> Callable[..., Any]:
+    """Declare a model: a decorator for ``function(X, y, **hyperparameters) -> estimator``.
+
+    Parameters
+    ----------
+    features
+        Feature views and on-demand functions.
+    label
+        What `onward.label` declared.
+    task
+        ``"binary"``, ``"multiclass"`` or ``"regression"``.
+    search
+        Ranges for `onward experiment`, by hyperparameter.
+    holdout
+        The share of newest rows, by event time, that evaluation keeps to itself.
+    window
+        Train on no more than this much history (``"90d"``); all of it unless given.
+    slices
+        Request columns whose values evaluation reports separately.
+    """
+
+    def declare(body: Callable[..., Any]) -> Model:
+        location = of_function(body)
+        parameters = defaults_of(body)
+        if len(parameters_of(body)) < 2:
+            raise DeclarationError(
+                f"model {body.__name__!r} takes {parameters_of(body)}",
+                expected="def name(X, y, hyperparameter=default, ...)",
+                location=location,
+            )
+        if task not in ("binary", "multiclass", "regression"):
+            what, expected = unknown_name("task", task, ("binary", "multiclass", "regression"))
+            raise DeclarationError(what, expected=expected, location=location)
+        for name in search or {}:
+            if name not in parameters:
+                what, expected = unknown_name("hyperparameter", name, parameters)
+                raise DeclarationError(what, expected=expected, location=location)
+        if not 0 < holdout < 1:
+            raise DeclarationError(
+                f"holdout is {holdout}", expected="a share between 0 and 1", location=location
+            )
+        return Model(
+            name=require_name(body.__name__, "model", location),
+            function=body,
+            features=tuple(features),
+            label=label,
+            task=task,
+            parameters=parameters,
+            search=dict(search or {}),
+            holdout=holdout,
+            window=window,
+            slices=tuple(slices),
+            version=fingerprint.of_function(body),
+            location=location,
+        )
+
+    return declare

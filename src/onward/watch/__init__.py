@@ -1,0 +1,1 @@
+"""Those who hear events: audit, lineage, cost, access."""
