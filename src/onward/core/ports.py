@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from onward.core.events import Event, Recorded
-from onward.core.records import Batch, DatasetRef, ImageRef, ViewPlan
+from onward.core.records import Batch, DatasetRef, FeaturePlan, ImageRef, ViewPlan
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from ibis.backends.duckdb import Backend
 
@@ -139,6 +140,29 @@ class OnlineStore(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class RequestFeatures(Protocol):
+    """A model's on-demand features: one object for training and for the gateway, pickled with it.
+
+    The features room makes it; who serves a model calls it through this port.
+    """
+
+    @property
+    def plan(self) -> FeaturePlan: ...
+
+    def columns(self, request: Mapping[str, Sequence[Any]]) -> Mapping[str, np.ndarray]:
+        """Compute every on-demand feature for n rows given as columns of request values.
+
+        Values may be JSON's (text for times) or already typed. Returns arrays of shape (n,),
+        float64 for ``double`` columns and object (str or None) for ``string`` columns.
+
+        Raises
+        ------
+        DataError
+            A request column is missing or a value is not of its declared type.
+        """
+        ...
 
 
 class Ledger(Protocol):

@@ -198,9 +198,9 @@ class Candidate:
 class RunRef:
     """A fitted model: a folder of artifacts with its digest, and the tracker's run.
 
-    The folder holds ``model.pkl`` (cloudpickle of the fitted estimator), ``on_demand.pkl``
-    (the on-demand functions by name), ``plan.json``, ``environment.json`` and
-    ``requirements.txt``. `digest` is the SHA-256 over the folder's files in sorted order.
+    The folder holds ``model.pkl`` (cloudpickle of the fitted estimator), ``request_features.pkl``,
+    ``plan.json``, ``environment.json``, ``requirements.txt``, ``golden.json`` (held-out rows with
+    their predictions) and ``code.py``. `digest` is the SHA-256 over the folder's files in sorted order.
     `holdout_from`: rows at or after this event time were not trained on.
     """
 
