@@ -200,8 +200,8 @@ class RunRef:
 
     The folder holds ``model.pkl`` (cloudpickle of the fitted estimator), ``request_features.pkl``,
     ``plan.json``, ``environment.json``, ``requirements.txt``, ``golden.json`` (held-out rows with
-    their predictions) and ``code.py``. `digest` is the SHA-256 over the folder's files in sorted order.
-    `holdout_from`: rows at or after this event time were not trained on.
+    their predictions) and ``code.py``. `digest` is the SHA-256 over the folder's files in sorted
+    order. `holdout_from`: rows at or after this event time were not trained on.
     """
 
     id: str
