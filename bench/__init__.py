@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m bench [names] [--quick]`; each module measures one room's work."""
