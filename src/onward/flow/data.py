@@ -1,0 +1,186 @@
+"""Stages 1 to 4 in order: new rows in, audited, derived tables and features brought up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onward.core.errors import DataError, DivergedError, NotFoundError
+from onward.core.ports import Steps
+from onward.core.records import Batch, DatasetRef, FeatureSetRef, ValidationReport
+from onward.core.refs import ref
+from onward.flow.definition import Definition
+from onward.flow.happened import happened
+from onward.flow.site import Site
+from onward.stages.features.config import FeatureView
+from onward.stages.features.step import publish
+from onward.stages.ingest.config import Source
+from onward.stages.ingest.step import ingest
+from onward.stages.transform.config import Transform
+from onward.stages.transform.step import build
+from onward.stages.validate.step import audit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshed:
+    """The data after a refresh: published datasets by name, feature views, and the audits."""
+
+    datasets: Mapping[str, DatasetRef]
+    views: Mapping[str, FeatureSetRef]
+    audits: tuple[ValidationReport, ...]
+
+    @property
+    def held(self) -> tuple[ValidationReport, ...]:
+        return tuple(a for a in self.audits if a.held)
+
+
+def refresh(steps: Steps, site: Site, definition: Definition, run: str) -> Refreshed:
+    """Take every source, transform and feature view up to now.
+
+    A source whose batch is held keeps its last published snapshot; the rest goes on.
+    """
+    audits = [
+        report
+        for source in definition.sources.values()
+        if (report := _take_in(steps, site, source, run)) is not None
+    ]
+    datasets = {name: _published(site, source) for name, source in definition.sources.items()}
+    for transform in definition.transforms:
+        report = _derive(steps, site, transform, datasets, run)
+        if report is not None:
+            audits.append(report)
+        if report is not None and report.held and site.lake.head(transform.table) is None:
+            raise DataError(
+                f"{transform.table} has never passed its batch checks",
+                expected=", ".join(r.rule for r in report.rules if not r.passed),
+                next_step=f"see `onward runs {run}`, mend the transform or the check",
+                location=transform.location,
+            )
+        datasets[transform.name] = site.lake.dataset(transform.table)
+    views = {
+        view.name: steps(f"features {view.name}", _publish, site, view, datasets, run)
+        for view in definition.views
+    }
+    return Refreshed(datasets=datasets, views=views, audits=tuple(audits))
+
+
+def _take_in(steps: Steps, site: Site, source: Source, run: str) -> ValidationReport | None:
+    batch = steps(f"ingest {source.name}", _ingest, site, source, run)
+    if batch is None:
+        return None
+    return steps(f"validate {source.name}", _audit_source, site, source, batch)
+
+
+def _ingest(site: Site, source: Source, run: str) -> Batch | None:
+    batch = ingest(source, lake=site.lake, folder=site.project, run=run)
+    if batch is not None:
+        happened(
+            site,
+            "batch.ingested",
+            batch.table,
+            key=batch.ref,
+            run=run,
+            outputs=(batch.ref,),
+            rows=batch.rows,
+            summary=batch.summary,
+        )
+    return batch
+
+
+def _audit_source(site: Site, source: Source, batch: Batch) -> ValidationReport:
+    required = tuple(dict.fromkeys((*source.key, source.event_time, source.available_at)))
+    try:
+        report = audit(batch, source.checks, lake=site.lake, clock=site.clock, required=required)
+    except DivergedError:
+        again = _ingest(site, source, batch.run)
+        if again is None:
+            raise
+        return _audit_source(site, source, again)
+    _tell_audit(site, batch, report)
+    return report
+
+
+def _derive(
+    steps: Steps, site: Site, transform: Transform, datasets: Mapping[str, DatasetRef], run: str
+) -> ValidationReport | None:
+    batch = steps(f"transform {transform.name}", _build, site, transform, datasets, run)
+    if batch is None:
+        return None
+    return steps(f"validate {transform.name}", _audit_derived, site, transform, batch)
+
+
+def _build(
+    site: Site, transform: Transform, datasets: Mapping[str, DatasetRef], run: str
+) -> Batch | None:
+    read = {name: datasets[name] for name in transform.inputs}
+    batch = build(transform, lake=site.lake, inputs=read, folder=site.project, run=run)
+    if batch is not None:
+        happened(
+            site,
+            "table.built",
+            batch.table,
+            key=batch.ref,
+            run=run,
+            inputs=[d.ref for d in read.values()],
+            outputs=(batch.ref,),
+            rows=batch.rows,
+        )
+    return batch
+
+
+def _audit_derived(site: Site, transform: Transform, batch: Batch) -> ValidationReport:
+    report = audit(batch, transform.checks, lake=site.lake, clock=site.clock)
+    _tell_audit(site, batch, report)
+    return report
+
+
+def _tell_audit(site: Site, batch: Batch, report: ValidationReport) -> None:
+    earlier = (
+        (ref("snapshot", batch.table, batch.base),)
+        if batch.mode == "append" and batch.base is not None
+        else ()
+    )
+    happened(
+        site,
+        "batch.audited",
+        batch.table,
+        key=batch.ref,
+        run=batch.run,
+        inputs=(batch.ref, *earlier),
+        outputs=(report.published.ref, report.ref) if report.published else (report.ref,),
+        report=report,
+    )
+
+
+def _publish(
+    site: Site, view: FeatureView, datasets: Mapping[str, DatasetRef], run: str
+) -> FeatureSetRef:
+    read = {name: datasets[name] for name in view.inputs}
+    published = publish(
+        view, lake=site.lake, online=site.online, inputs=read, run=run, clock=site.clock
+    )
+    snapshot = ref("snapshot", published.view.table, published.snapshot)
+    happened(
+        site,
+        "features.published",
+        published.ref,
+        key=f"{run}/{published.ref}",
+        run=run,
+        inputs=[d.ref for d in read.values()],
+        outputs=(published.ref, snapshot) if published.snapshot is not None else (published.ref,),
+        rows=published.rows_added,
+        online=published.online_written,
+    )
+    return published
+
+
+def _published(site: Site, source: Source) -> DatasetRef:
+    try:
+        return site.lake.dataset(source.table)
+    except NotFoundError:
+        raise DataError(
+            f"source {source.name!r} has no published rows",
+            expected=f"data where it reads: {source.origin}",
+            next_step="put the data there, or see what was held back: `onward quarantine`",
+            location=source.location,
+        ) from None

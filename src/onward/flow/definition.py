@@ -1,0 +1,160 @@
+"""The definition: every declaration of a user's file, resolved and checked against each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onward.core import fingerprint
+from onward.core.errors import DeclarationError, Location, unknown_name
+from onward.flow.pipeline import Pipeline
+from onward.stages.features.config import FeatureView, Label, OnDemand
+from onward.stages.ingest.config import Source
+from onward.stages.transform.config import Transform
+from onward.stages.transform.step import order, resolve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What is to be delivered: sources, transforms in build order, and the pipeline.
+
+    `digest` changes when any declaration does; `commit` is the project's, where there is one.
+    """
+
+    sources: Mapping[str, Source]
+    transforms: tuple[Transform, ...]
+    pipeline: Pipeline
+    digest: str
+    commit: str | None
+
+    @property
+    def model(self) -> str:
+        return self.pipeline.model.name
+
+    @property
+    def views(self) -> tuple[FeatureView, ...]:
+        return tuple(f for f in self.pipeline.model.features if isinstance(f, FeatureView))
+
+    def table(self, name: str) -> str:
+        """Return the lake's table for a source or a transform."""
+        if name in self.sources:
+            return self.sources[name].table
+        return next(t.table for t in self.transforms if t.name == name)
+
+
+def define(declared: Iterable[object], *, folder: Path, file: str, commit: str | None) -> Definition:
+    """Put a module's declarations together.
+
+    Raises
+    ------
+    DeclarationError
+        There is not exactly one pipeline, a name is declared twice, or a function reads a
+        dataset that nothing declares.
+    """
+    found = list(declared)
+    pipeline = _only_pipeline([d for d in found if isinstance(d, Pipeline)], file)
+    sources = _by_name([d for d in found if isinstance(d, Source)])
+    transforms = _by_name([d for d in found if isinstance(d, Transform)])
+    for name in sources.keys() & transforms.keys():
+        raise DeclarationError(
+            f"{name!r} is both a source and a transform",
+            expected="a name of its own for each dataset",
+            location=transforms[name].location,
+        )
+    known = (*sources, *transforms)
+    resolved = [resolve(t, folder=folder, known=known) for t in transforms.values()]
+    for transform in resolved:
+        _reads("transform", transform.name, transform.inputs, known, transform.location)
+    _check_model(pipeline, known)
+    ordered = order(resolved, sources=tuple(sources))
+    return Definition(
+        sources=sources,
+        transforms=ordered,
+        pipeline=pipeline,
+        digest=_digest((*sources.values(), *ordered, pipeline), folder),
+        commit=commit,
+    )
+
+
+def _only_pipeline(found: list[Pipeline], file: str) -> Pipeline:
+    if len(found) != 1:
+        raise DeclarationError(
+            f"{file} declares {len(found) or 'no'} pipeline{'s' if len(found) > 1 else ''}",
+            expected="exactly one `pipeline = ow.Pipeline(model=...)` at the top level",
+            location=found[-1].location if found else Location(file, 1),
+        )
+    return found[0]
+
+
+def _by_name(found: list[Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for declaration in found:
+        if named.setdefault(declaration.name, declaration) is not declaration:
+            raise DeclarationError(
+                f"{declaration.name!r} is declared twice",
+                expected=f"one declaration; the first is at {named[declaration.name].location}",
+                location=declaration.location,
+            )
+    return named
+
+
+def _check_model(pipeline: Pipeline, known: Iterable[str]) -> None:
+    model = pipeline.model
+    if not isinstance(model.label, Label):
+        raise DeclarationError(
+            f"the label of model {model.name!r} is {model.label!r}",
+            expected="a function decorated with @ow.label(...)",
+            location=model.location,
+        )
+    if not model.features:
+        raise DeclarationError(
+            f"model {model.name!r} has no features",
+            expected="features=[a feature view or an on-demand function, ...]",
+            location=model.location,
+        )
+    for feature in model.features:
+        if not isinstance(feature, (FeatureView, OnDemand)):
+            raise DeclarationError(
+                f"{feature!r} is no feature of model {model.name!r}",
+                expected="functions decorated with @ow.feature_view(...) or @ow.on_demand",
+                location=model.location,
+            )
+        if isinstance(feature, FeatureView):
+            _reads("feature view", feature.name, feature.inputs, known, feature.location)
+    label = model.label
+    _reads("label", label.name, label.inputs, known, label.location)
+
+
+def _reads(
+    kind: str, name: str, inputs: Iterable[str], known: Iterable[str], location: Location | None
+) -> None:
+    for read in inputs:
+        if read not in set(known):
+            what, expected = unknown_name("source or transform", read, known)
+            raise DeclarationError(
+                f"{kind} {name!r} reads {read!r}: {what}", expected=expected, location=location
+            )
+
+
+def _digest(declarations: Iterable[object], folder: Path) -> str:
+    return fingerprint.of_text(*(_canonical(d, folder) for d in declarations))
+
+
+def _canonical(value: Any, folder: Path) -> str:
+    """Return text that says what a declaration does, without where it stands."""
+    if isinstance(value, Transform) and value.sql_file:
+        return repr((value.name, (folder / value.sql_file).read_text()))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [f.name for f in dataclasses.fields(value) if f.compare]
+        inside = ", ".join(f"{f}={_canonical(getattr(value, f), folder)}" for f in fields)
+        return f"{type(value).__name__}({inside})"
+    if isinstance(value, Mapping):
+        return repr({k: _canonical(v, folder) for k, v in value.items()})
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(_canonical(v, folder) for v in value) + "]"
+    if hasattr(value, "__code__"):
+        return fingerprint.of_function(value)
+    return repr(value)

@@ -1,0 +1,73 @@
+"""Where a pipeline runs: the ports it is given and the folders it writes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from onward.core.clock import Clock
+from onward.core.ports import Compute, Lake, Ledger, OnlineStore, Servers, Tracker
+from onward.flow.progress import Listener
+from onward.stages.monitor.port import Alert
+from onward.stages.register.port import ModelRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The folders of a project's state, under its root."""
+
+    root: Path
+
+    @property
+    def training(self) -> Path:
+        return self.root / "training"
+
+    @property
+    def trained(self) -> Path:
+        return self.root / "trained"
+
+    @property
+    def cards(self) -> Path:
+        return self.root / "cards"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def staging(self) -> Path:
+        return self.root / "staging"
+
+    @property
+    def routes(self) -> Path:
+        return self.root / "routes"
+
+    @property
+    def predictions(self) -> Path:
+        return self.root / "predictions"
+
+    @property
+    def gateway(self) -> Path:
+        return self.root / "gateway"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Ports and folders, put together by `app` and handed down.
+
+    `project` is the folder of the user's files, `folders` where state is kept; `tell` hears of
+    progress; `trials` is how many trials a search makes unless told otherwise.
+    """
+
+    project: Path
+    folders: Folders
+    clock: Clock
+    lake: Lake
+    online: OnlineStore
+    ledger: Ledger
+    compute: Compute
+    tracker: Tracker
+    registry: ModelRegistry
+    servers: Servers
+    alerts: tuple[Alert, ...]
+    tell: Listener
