@@ -388,13 +388,17 @@ class MonitorReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """A wish for a run, and its reason: a person, a commit, new data, a breach."""
+    """A wish for a run, and its reason: a person, a commit, new data, a breach.
+
+    With `train` false the run ends when the data stages have: tables, features, online rows.
+    """
 
     id: str
     reason: str
     trigger: Literal["request", "commit", "data", "breach", "schedule"]
     requested_at: datetime
     cause: str | None = None
+    train: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ def make_model(
     training = steps("features training", _training_set, site, definition, refreshed, as_of, run)
     candidate = chosen(site, definition)
     trained = steps("train model", _train, site, definition, training, candidate, run)
-    champion = site.registry.champion(definition.model)
+    champion = steps("evaluate champion", site.registry.champion, definition.model)
     if champion is not None and champion.trained == trained.ref:
         return Trained(training=training, trained=trained, champion=champion)
     report = steps("evaluate model", _evaluate, site, definition, trained, champion, run)

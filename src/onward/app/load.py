@@ -1,0 +1,98 @@
+"""Loading the user's pipeline file, and saying clearly what is wrong with it."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from onward.core.errors import DeclarationError, Location, NotFoundError, OnwardError
+from onward.flow.definition import Definition, define
+
+
+def load_definition(file: Path) -> Definition:
+    """Import the pipeline file and put its declarations together.
+
+    Raises
+    ------
+    NotFoundError
+        The file does not exist.
+    DeclarationError
+        The file raises, or what it declares does not fit together.
+    """
+    module = _import(file)
+    _travel_by_value(file.parent)
+    return define(
+        vars(module).values(), folder=file.parent, file=str(file), commit=commit_of(file.parent)
+    )
+
+
+def commit_of(folder: Path) -> str | None:
+    """Return the commit that is checked out, ``-dirty`` if files differ; None without git."""
+    try:
+        head = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{head}-dirty" if changed else head
+
+
+def _git(folder: Path, *words: str) -> str:
+    run = subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+    )
+    return run.stdout.strip()
+
+
+def _import(file: Path) -> ModuleType:
+    if not file.is_file():
+        raise NotFoundError(
+            f"there is no pipeline file {file}",
+            next_step="`onward init NAME` writes one; `[project] pipeline` in onward.toml names it",
+        )
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise DeclarationError(f"{file} is no Python file", expected="a name that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    if str(file.parent) not in sys.path:
+        sys.path.insert(0, str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except OnwardError:
+        raise
+    except SyntaxError as error:
+        raise DeclarationError(
+            f"the pipeline file is not valid Python: {error.msg}",
+            next_step="mend that line",
+            location=Location(error.filename or str(file), error.lineno or 1),
+        ) from None
+    except Exception as error:
+        raise DeclarationError(
+            f"the pipeline file raised {type(error).__name__}: {error}",
+            next_step=f"`python {file}` shows the whole traceback",
+            location=_innermost(error, file.parent),
+        ) from None
+    return module
+
+
+def _travel_by_value(folder: Path) -> None:
+    """Let functions of the user's own modules reach child processes and artifacts whole."""
+    import cloudpickle
+
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file and Path(file).parent == folder and module.__name__ != "__main__":
+            cloudpickle.register_pickle_by_value(module)
+
+
+def _innermost(error: BaseException, folder: Path) -> Location | None:
+    """Return the last frame of the traceback that lies in the user's folder."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if frame.filename.startswith(str(folder)):
+            return Location(frame.filename, frame.lineno or 1)
+    return None

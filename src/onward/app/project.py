@@ -1,0 +1,222 @@
+"""A project: the user's folder, opened. The command line and the notebook both use this."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onward.app.load import load_definition
+from onward.app.settings import Settings, read_settings
+from onward.app.site import open_ledger, open_site
+from onward.core.clock import Clock, SystemClock
+from onward.core.errors import BusyError, OnwardError
+from onward.core.ports import Ledger, Workflows
+from onward.flow.progress import Listener, silent
+from onward.flow.runs import RunEntry, called_for, request, runs, unfinished
+
+if TYPE_CHECKING:
+    from onward.core.records import Candidate, RunRequest
+    from onward.flow.definition import Definition
+    from onward.flow.outcome import RunOutcome
+    from onward.flow.release import Release
+    from onward.flow.site import Site
+
+
+def open_project(
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    tell: Listener = silent,
+    flags: Mapping[str, Any] | None = None,
+) -> Project:
+    """Open the project in `folder`; nothing is loaded before it is asked for.
+
+    Raises
+    ------
+    OnwardError
+        There is no project there, or its settings are at fault.
+    """
+    return Project(read_settings(folder, flags=flags), clock=clock or SystemClock(), tell=tell)
+
+
+class Project:
+    """A user's project and its state; every part opens when it is first needed."""
+
+    def __init__(self, settings: Settings, *, clock: Clock, tell: Listener) -> None:
+        self.settings = settings
+        self.clock = clock
+        self._tell = tell
+
+    # ------------------------------------------------------------ parts
+
+    @cached_property
+    def definition(self) -> Definition:
+        """What the pipeline file declares."""
+        from onward.flow.deliver import check
+
+        definition = load_definition(self.settings.pipeline)
+        check(definition)
+        return definition
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What happened."""
+        return open_ledger(self.settings)
+
+    @cached_property
+    def site(self) -> Site:
+        """Every port, in the form that the settings choose."""
+        return open_site(self.settings, clock=self.clock, ledger=self.ledger, tell=self._tell)
+
+    @cached_property
+    def workflows(self) -> Workflows:
+        """Durable runs."""
+        from onward.flow.deliver import deliver
+        from onward.infra.workflows.dbos import DbosWorkflows
+
+        return DbosWorkflows(
+            self.settings.state / "workflows.db",
+            name="deliver",
+            body=lambda steps, wish: deliver(steps, self.site, self.definition, wish),
+        )
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+        for name in ("workflows", "site"):
+            part = self.__dict__.pop(name, None)
+            if name == "workflows" and part is not None:
+                part.close()
+            elif part is not None:
+                part.online.close()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------ doing
+
+    def run(self, *, force: bool = False, reason: str = "asked for") -> RunOutcome | None:
+        """Take the pipeline once round; None if nothing is new.
+
+        A run that was cut short is finished first. With `force` a model is trained even if
+        neither data nor code changed.
+
+        Raises
+        ------
+        BusyError
+            Another process runs this project.
+        """
+        with self.alone():
+            resumed = self.resume()
+            why = called_for(self.site, self.definition)
+            if why is None and not force:
+                return resumed
+            return self.deliver(request(self.site, why or reason))
+
+    def resume(self) -> RunOutcome | None:
+        """Finish the runs that were cut short; return the last one's outcome, None without any."""
+        outcome = None
+        for entry in unfinished(self.ledger):
+            outcome = self.deliver(entry.request)
+        return outcome
+
+    def deliver(self, wish: RunRequest) -> RunOutcome:
+        """Carry out one request durably; the same request again returns the same outcome."""
+        outcome: RunOutcome = self.workflows.run(wish.id, wish)
+        return outcome
+
+    def experiment(self, *, trials: int = 20) -> Candidate:
+        """Search the model's hyperparameters; later runs train with what it chose."""
+        from onward.flow.experiment import experiment
+
+        with self.alone():
+            return experiment(self.site, self.definition, trials=trials)
+
+    def rollback(self, reason: str = "asked for") -> Release:
+        """Take the candidate out of traffic, or return to the champion before; at once."""
+        from onward.flow.release import rollback
+
+        return rollback(self.site, self.definition.model, reason)
+
+    def predict(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Predict through the gateway: the one that runs, or one started for this call."""
+        from onward.app.gateway import calling
+
+        with calling(self.settings, self.definition.model) as client:
+            return client.predict(rows)
+
+    # ------------------------------------------------------------ asking
+
+    def runs(self, *, limit: int | None = None) -> Sequence[RunEntry]:
+        """Return the runs, newest first."""
+        return runs(self.ledger, limit=limit)
+
+    def models(self) -> Sequence[Any]:
+        """Return the registered versions, newest first."""
+        return self.site.registry.versions(self.definition.model)
+
+    def lineage(self, ref: str) -> Any:
+        """Trace a ref back to commit, data and approver; a prediction by its id or ref."""
+        from onward.flow.lineage import lineage
+
+        return lineage(self.ledger, self.settings.state / "predictions", ref)
+
+    def status(self) -> Any:
+        """Return how the project stands: champion, release, runs, data, monitors, gateway."""
+        from onward.app.status import status
+
+        return status(self)
+
+    # ------------------------------------------------------------ the lock
+
+    @contextmanager
+    def alone(self, *, timeout_s: float = 0.0) -> Iterator[None]:
+        """Hold the project's lock: one process at a time changes its state.
+
+        Raises
+        ------
+        BusyError
+            Another process holds it.
+        """
+        import os
+
+        from filelock import FileLock, Timeout
+
+        self.settings.state.mkdir(parents=True, exist_ok=True)
+        file = self.settings.state / "lock"
+        holder = self.settings.state / "lock.holder"
+        try:
+            with FileLock(file, timeout=timeout_s):
+                holder.write_text(f"{os.getpid()}\n")
+                yield
+        except Timeout:
+            pid = holder.read_text().strip() if holder.exists() else "?"
+            raise BusyError(
+                f"process {pid} is running the project in {self.settings.folder}",
+                expected="one process at a time",
+                next_step="wait for it, or stop it with Ctrl-C; `onward status` shows what it does",
+            ) from None
+
+    def request(self, reason: str, *, wait_s: float, poll_s: float = 0.2) -> RunEntry:
+        """Ask the process that holds the project for a run, and wait until it has ended."""
+        from onward.flow.happened import happened
+
+        wish = request(self.site, reason)
+        happened(self.site, "run.requested", self.definition.model, key=wish.id, request=wish)
+        deadline = time.monotonic() + wait_s
+        while time.monotonic() < deadline:
+            found = next((r for r in self.runs() if r.id == wish.id), None)
+            if found is not None and found.state is not None:
+                return found
+            time.sleep(poll_s)
+        raise OnwardError(
+            f"run {wish.id} has not ended after {wait_s:g} s",
+            next_step="`onward runs` shows how it stands",
+        )
+

@@ -1,0 +1,181 @@
+"""Settings: read once, from flags, then the environment, then ``onward.toml``, then defaults."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from onward.core.clock import duration
+from onward.core.errors import DeclarationError, Location, NotFoundError, unknown_name
+
+FILE = "onward.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSettings:
+    """``[project]``: the project's name, its pipeline file, and where state is kept."""
+
+    name: str = "onward"
+    pipeline: str = "pipeline.py"
+    state: str = ".onward"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """``[gateway]``: where predictions are served, and what happens when they cannot be logged."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    on_log_failure: Literal["refuse", "serve"] = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSettings:
+    """``[alerts]``: where breaches are sent besides the log; empty for nowhere."""
+
+    webhook: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerSettings:
+    """``[triggers]``: how often `onward up` looks, and what starts a run by itself.
+
+    With `on_data` new data refreshes tables and features; a new model is trained on a commit
+    that changes the pipeline, on a breach that persists, and on request.
+    """
+
+    poll: timedelta = timedelta(seconds=5)
+    on_commit: bool = True
+    on_data: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that `onward.toml` can say."""
+
+    folder: Path
+    project: ProjectSettings = field(default_factory=ProjectSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+    triggers: TriggerSettings = field(default_factory=TriggerSettings)
+
+    @property
+    def pipeline(self) -> Path:
+        return self.folder / self.project.pipeline
+
+    @property
+    def state(self) -> Path:
+        return self.folder / self.project.state
+
+
+_SECTIONS = {
+    "project": ProjectSettings,
+    "gateway": GatewaySettings,
+    "alerts": AlertSettings,
+    "triggers": TriggerSettings,
+}
+
+
+def read_settings(
+    folder: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read a project's settings.
+
+    The environment names a setting ``ONWARD_<SECTION>_<NAME>``, a flag ``section.name``.
+
+    Raises
+    ------
+    NotFoundError
+        `folder` holds no ``onward.toml``.
+    DeclarationError
+        A section or a name is unknown, or a value has the wrong type.
+    """
+    folder = folder.resolve()
+    file = folder / FILE
+    if not file.is_file():
+        raise NotFoundError(
+            f"{folder} is no Onward project: it holds no {FILE}",
+            next_step="`onward init NAME` makes one; or change to the project's folder",
+        )
+    values = _from_file(file)
+    environment = os.environ if environment is None else environment
+    for section, kind in _SECTIONS.items():
+        for name in (f.name for f in fields(kind)):
+            text = environment.get(f"ONWARD_{section}_{name}".upper())
+            if text is not None:
+                values.setdefault(section, {})[name] = text
+    for dotted, value in (flags or {}).items():
+        section, _, name = dotted.partition(".")
+        values.setdefault(section, {})[name] = value
+    settings = Settings(folder=folder)
+    for section, given in values.items():
+        settings = replace(settings, **{section: _section(section, given, file)})
+    return settings
+
+
+def _from_file(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        values = tomllib.loads(file.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise DeclarationError(
+            f"{file} is not valid TOML: {error}", next_step="mend the line that it names"
+        ) from None
+    for section, given in values.items():
+        if section not in _SECTIONS or not isinstance(given, dict):
+            what, expected = unknown_name("section", section, _SECTIONS)
+            raise DeclarationError(
+                f"{file.name}: {what}", expected=expected, location=_line(file, section)
+            )
+    return values
+
+
+def _section(section: str, given: Mapping[str, Any], file: Path) -> Any:
+    kind = _SECTIONS[section]
+    defaults = kind()
+    known = [f.name for f in fields(kind)]
+    made: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            what, expected = unknown_name("setting", name, known)
+            raise DeclarationError(
+                f"[{section}] {what}", expected=expected, location=_line(file, name)
+            )
+        made[name] = _typed(value, getattr(defaults, name), f"[{section}] {name}", file, name)
+    return kind(**made)
+
+
+def _typed(value: Any, default: Any, where: str, file: Path, name: str) -> Any:
+    location = _line(file, name)
+    if isinstance(default, timedelta):
+        return duration(str(value), location)
+    if isinstance(default, bool):
+        if isinstance(value, str) and value.lower() in ("true", "false", "1", "0"):
+            return value.lower() in ("true", "1")
+    elif isinstance(default, int) and isinstance(value, str) and value.isdigit():
+        return int(value)
+    if type(value) is not type(default):
+        raise DeclarationError(
+            f"{where} is {value!r}",
+            expected=f"a {type(default).__name__}, such as {default!r}",
+            location=location,
+        )
+    if name == "on_log_failure" and value not in ("refuse", "serve"):
+        what, expected = unknown_name("policy", value, ("refuse", "serve"))
+        raise DeclarationError(f"{where}: {what}", expected=expected, location=location)
+    return value
+
+
+def _line(file: Path, word: str) -> Location | None:
+    lines = file.read_text().splitlines() if file.is_file() else []
+    for number, line in enumerate(lines, start=1):
+        if line.strip().lstrip("[").startswith(word):
+            return Location(str(file), number)
+    return None

@@ -1,0 +1,55 @@
+"""Choosing adapters: the one place that knows which vendor stands behind which port."""
+
+from __future__ import annotations
+
+from onward.app.settings import Settings
+from onward.core.clock import Clock
+from onward.core.ports import Ledger
+from onward.flow.progress import Listener
+from onward.flow.site import Folders, Site
+from onward.stages.monitor.port import Alert
+
+
+def open_ledger(settings: Settings) -> Ledger:
+    """Open the project's ledger alone: all that most questions need."""
+    from onward.infra.database import open_database
+    from onward.watch.audit.adapters.sql import SqlLedger
+
+    settings.state.mkdir(parents=True, exist_ok=True)
+    return SqlLedger(open_database(settings.state / "onward.db"))
+
+
+def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listener) -> Site:
+    """Open every port in its embedded form."""
+    from onward.infra.compute.local import LocalCompute
+    from onward.infra.lake.iceberg import open_lake
+    from onward.infra.online.sqlite import open_store
+    from onward.infra.tracking.mlflow import MlflowTracker
+    from onward.stages.register.adapters.mlflow import MlflowRegistry
+    from onward.stages.serve.process import LocalServers
+
+    folders = Folders(settings.state)
+    database = settings.state / "mlflow.db"
+    return Site(
+        project=settings.folder,
+        folders=folders,
+        clock=clock,
+        lake=open_lake(settings.state / "lake"),
+        online=open_store(str(settings.state / "online.db")),
+        ledger=ledger,
+        compute=LocalCompute(),
+        tracker=MlflowTracker(database, settings.state / "mlruns"),
+        registry=MlflowRegistry(database),
+        servers=LocalServers(),
+        alerts=_alerts(settings),
+        tell=tell,
+    )
+
+
+def _alerts(settings: Settings) -> tuple[Alert, ...]:
+    from onward.stages.monitor.adapters.log import LogAlert
+    from onward.stages.monitor.adapters.webhook import WebhookAlert
+
+    log = LogAlert()
+    webhook = settings.alerts.webhook
+    return (log, WebhookAlert(webhook)) if webhook else (log,)

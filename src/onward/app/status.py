@@ -1,0 +1,106 @@
+"""How a project stands, from the ledger and the gateway's address; nothing heavy is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from onward.core.ports import Ledger
+from onward.core.records import MonitorReport, ValidationReport
+from onward.flow.happened import fact
+from onward.flow.release import Release, champion, current
+from onward.flow.runs import RunEntry, runs
+
+if TYPE_CHECKING:
+    from onward.app.project import Project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetStatus:
+    """A source or a transform: what its newest audit published."""
+
+    name: str
+    rows: int
+    quarantined: int
+    held: bool
+    audited_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How a project stands."""
+
+    project: str
+    model: str
+    champion: int | None
+    release: Release | None
+    run: RunEntry | None
+    datasets: Sequence[DatasetStatus]
+    monitor: MonitorReport | None
+    gateway: str | None
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Return what a person reads: a name and a sentence, line by line."""
+        yield "project", self.project
+        yield "model", self.model
+        yield "champion", f"version {self.champion}" if self.champion else "none yet: `onward run`"
+        if self.release is not None and self.release.ended is None:
+            share = f"{self.release.percent:g} % of traffic, step {self.release.step}"
+            yield "release", f"version {self.release.version} has {share}"
+        elif self.release is not None:
+            yield (
+                "release",
+                f"version {self.release.version} {self.release.ended}: {self.release.reason}",
+            )
+        if self.run is not None:
+            state = self.run.state or "under way (or cut short: `onward run --resume`)"
+            yield "last run", f"{self.run.id} {state}: {self.run.reason or self.run.request.reason}"
+        for data in self.datasets:
+            held = "; the newest batch is held" if data.held else ""
+            quarantined = f", {data.quarantined:,} quarantined" if data.quarantined else ""
+            yield data.name, f"{data.rows:,} rows published{quarantined}{held}"
+        if self.monitor is not None:
+            breaches = ", ".join(b.detail or b.monitor for b in self.monitor.breaches)
+            yield "monitors", f"{self.monitor.at:%Y-%m-%d %H:%M}: {breaches or 'no breach'}"
+        yield "gateway", self.gateway or "not running: `onward up`"
+
+
+def status(project: Project) -> Status:
+    """Gather a project's status."""
+    from onward.app.gateway import address
+
+    definition, ledger = project.definition, project.ledger
+    serving = champion(ledger, definition.model)
+    reports = ledger.events(
+        kind="monitor.reported", subject=definition.model, newest_first=True, limit=1
+    )
+    newest = runs(ledger, limit=1)
+    tables = [definition.table(s) for s in definition.sources]
+    tables += [t.table for t in definition.transforms]
+    return Status(
+        project=project.settings.project.name,
+        model=definition.model,
+        champion=serving.model.version if serving else None,
+        release=current(ledger, definition.model),
+        run=newest[0] if newest else None,
+        datasets=[found for t in tables if (found := _dataset(ledger, t)) is not None],
+        monitor=fact(reports[0], "report", MonitorReport) if reports else None,
+        gateway=address(project.settings.state),
+    )
+
+
+def _dataset(ledger: Ledger, table: str) -> DatasetStatus | None:
+    audits = ledger.events(kind="batch.audited", subject=table)
+    reports = [fact(told, "report", ValidationReport) for told in audits]
+    published = [r.published for r in reports if r.published is not None]
+    if not reports:
+        return None
+    return DatasetStatus(
+        name=table,
+        rows=published[-1].rows if published else 0,
+        quarantined=sum(r.rows_quarantined for r in reports),
+        held=reports[-1].held,
+        audited_at=audits[-1].event.at,
+    )

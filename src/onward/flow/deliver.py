@@ -1,0 +1,149 @@
+"""Once round: the durable body of a run, from new data to a released model."""
+
+from __future__ import annotations
+
+import time
+
+from onward.core.errors import OnwardError
+from onward.core.ports import Steps
+from onward.core.records import Deployment, ModelRef, RunRequest
+from onward.flow.data import Refreshed, refresh
+from onward.flow.definition import Definition
+from onward.flow.happened import happened
+from onward.flow.model import Trained, make_model
+from onward.flow.outcome import RunOutcome, State
+from onward.flow.progress import told
+from onward.flow.release import begin, deploy
+from onward.flow.site import Site
+from onward.stages.evaluate.step import check_gates
+
+
+def deliver(durable: Steps, site: Site, definition: Definition, request: RunRequest) -> RunOutcome:
+    """Take the pipeline once round for `request`; every stage is a durable step.
+
+    After ``kill -9`` at any line the same request resumes: steps with a recorded result are not
+    run again, and the effects of the one that was cut short are keyed by the run's id.
+    """
+    steps = told(durable, site.tell)
+    began = time.perf_counter()
+    happened(
+        site,
+        "run.started",
+        definition.model,
+        key=request.id,
+        run=request.id,
+        request=request,
+        digest=definition.digest,
+        commit=definition.commit,
+    )
+    try:
+        outcome = _round(steps, site, definition, request)
+    except OnwardError as error:
+        _finish(site, definition, request, "failed", error.what, None, began)
+        raise
+    _finish(site, definition, request, outcome.state, outcome.reason, outcome.model, began)
+    return outcome
+
+
+def _finish(
+    site: Site,
+    definition: Definition,
+    request: RunRequest,
+    state: str,
+    reason: str,
+    model: ModelRef | None,
+    began: float,
+) -> None:
+    happened(
+        site,
+        "run.finished",
+        definition.model,
+        key=request.id,
+        run=request.id,
+        state=state,
+        reason=reason,
+        model=model.ref if model else None,
+        trains=request.train,
+        digest=definition.digest,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _round(steps: Steps, site: Site, definition: Definition, request: RunRequest) -> RunOutcome:
+    refreshed = refresh(steps, site, definition, request.id)
+    if refreshed.held:
+        return _outcome(request, "held", _why_held(refreshed), refreshed)
+    if not request.train:
+        return _outcome(request, "refreshed", "the data is up to date", refreshed)
+    made = make_model(steps, site, definition, refreshed, request.id)
+    if made.evaluation is None:
+        reason = "the same data and code gave the champion again"
+        return _outcome(request, "unchanged", reason, refreshed, made)
+    if made.model is None:
+        failed = [g.reason for g in made.evaluation.gates if not g.passed]
+        return _outcome(request, "rejected", "; ".join(failed), refreshed, made)
+    return _release(steps, site, definition, request, refreshed, made)
+
+
+def _release(
+    steps: Steps,
+    site: Site,
+    definition: Definition,
+    request: RunRequest,
+    refreshed: Refreshed,
+    made: Trained,
+) -> RunOutcome:
+    deployment = steps("deploy staging", deploy, site, definition, made.model, request.id)
+    if not deployment.passed:
+        failed = "; ".join(c.reason for c in deployment.checks if not c.passed)
+        return _outcome(request, "refused", failed, refreshed, made, deployment)
+    release = steps("serve release", begin, site, definition, deployment.image, request.id)
+    if release.ended == "promoted":
+        return _outcome(request, "promoted", release.reason, refreshed, made, deployment)
+    reason = f"version {release.version} has {release.percent:g} % of the traffic"
+    return _outcome(request, "released", reason, refreshed, made, deployment)
+
+
+def _outcome(
+    request: RunRequest,
+    state: State,
+    reason: str,
+    refreshed: Refreshed,
+    made: Trained | None = None,
+    deployment: Deployment | None = None,
+) -> RunOutcome:
+    return RunOutcome(
+        id=request.id,
+        request=request,
+        state=state,
+        reason=reason,
+        audits=refreshed.audits,
+        views=tuple(refreshed.views.values()),
+        training=made.training if made else None,
+        trained=made.trained if made else None,
+        evaluation=made.evaluation if made else None,
+        model=made.model if made else None,
+        deployment=deployment,
+    )
+
+
+def _why_held(refreshed: Refreshed) -> str:
+    return "; ".join(
+        f"{report.dataset}: {rule.rule} ({rule.detail})" if rule.detail else
+        f"{report.dataset}: {rule.rule}"
+        for report in refreshed.held
+        for rule in report.rules
+        if rule.scope == "batch" and not rule.passed
+    )
+
+
+def check(definition: Definition) -> None:
+    """Refuse gates that could never be judged, before any work.
+
+    Raises
+    ------
+    DeclarationError
+        A gate names an unknown metric, or a column that no request carries.
+    """
+    model = definition.pipeline.model
+    check_gates(definition.pipeline.gates, model.task, request_columns=None)

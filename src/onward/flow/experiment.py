@@ -1,0 +1,64 @@
+"""Stage 5 on its own: a search on the data that is known now; its choice is what runs train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from onward.core.errors import OnwardError
+from onward.core.records import Candidate
+from onward.flow.data import refresh
+from onward.flow.definition import Definition
+from onward.flow.happened import happened
+from onward.flow.model import build_training_set
+from onward.flow.progress import told
+from onward.flow.runs import request
+from onward.flow.site import Site
+from onward.stages.experiment.step import search
+
+TrialListener = Callable[[int, float | None], None]
+
+
+def experiment(
+    site: Site, definition: Definition, *, trials: int, heard: TrialListener | None = None
+) -> Candidate:
+    """Search the model's hyperparameters and record the choice.
+
+    Raises
+    ------
+    DataError
+        A batch rule holds data back.
+    """
+    run = request(site, "experiment").id
+    steps = told(lambda _, function, *args: function(*args), site.tell)
+    refreshed = refresh(steps, site, definition, run)
+    if refreshed.held:
+        raise OnwardError(
+            f"{refreshed.held[0].dataset} is held back by a batch rule",
+            next_step="`onward quarantine` shows it; mend the data or the rule first",
+        )
+    training = steps(
+        "features training", build_training_set, site, definition, refreshed, site.clock.now()
+    )
+    model = definition.pipeline.model
+    candidate = search(
+        model,
+        training,
+        compute=site.compute,
+        tracker=site.tracker,
+        trials=trials,
+        run=run,
+        commit=definition.commit,
+        report=heard,
+    )
+    happened(
+        site,
+        "candidate.chosen",
+        model.name,
+        key=f"{run}/{candidate.ref}",
+        run=run,
+        inputs=(training.ref,),
+        outputs=(candidate.ref,),
+        candidate=candidate,
+        code=model.version,
+    )
+    return candidate

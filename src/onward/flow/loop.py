@@ -1,0 +1,75 @@
+"""One turn of the loop that keeps a pipeline going, live and in a replay alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from onward.core.ports import Ledger
+from onward.core.records import MonitorReport, ReleaseDecision, RunRequest, Suppressed
+from onward.flow.definition import Definition
+from onward.flow.outcome import RunOutcome
+from onward.flow.release import advance
+from onward.flow.runs import new_data, request, requested
+from onward.flow.site import Site
+from onward.flow.watch import due, watch
+
+HELD_AGAIN = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What one turn did; None where there was nothing to do."""
+
+    refreshed: RunOutcome | None = None
+    decision: ReleaseDecision | None = None
+    report: MonitorReport | None = None
+    verdict: RunRequest | Suppressed | None = None
+    outcomes: tuple[RunOutcome, ...] = ()
+
+    @property
+    def idle(self) -> bool:
+        return self == Turn()
+
+
+def turn(
+    site: Site,
+    definition: Definition,
+    deliver: Callable[[RunRequest], RunOutcome],
+    *,
+    on_data: bool = True,
+) -> Turn:
+    """Take in new data, judge the release, watch production, and run what is called for."""
+    refreshed = _refresh(site, definition, deliver) if on_data else None
+    decision = advance(site, definition)
+    outcomes = [deliver(wish) for wish in requested(site.ledger)]
+    report, verdict = watch(site, definition) if due(site, definition) else (None, None)
+    if isinstance(verdict, RunRequest):
+        outcomes.append(deliver(verdict))
+    return Turn(
+        refreshed=refreshed,
+        decision=decision,
+        report=report,
+        verdict=verdict,
+        outcomes=tuple(outcomes),
+    )
+
+
+def _refresh(
+    site: Site, definition: Definition, deliver: Callable[[RunRequest], RunOutcome]
+) -> RunOutcome | None:
+    waiting = new_data(site, definition)
+    if not waiting or _held_lately(site.ledger, site):
+        return None
+    return deliver(request(site, f"new data in {', '.join(waiting)}", "data", train=False))
+
+
+def _held_lately(ledger: Ledger, site: Site) -> bool:
+    """Whether the last run was held a moment ago: the same batch would be held again."""
+    last = ledger.events(kind="run.finished", newest_first=True, limit=1)
+    return bool(
+        last
+        and last[0].event.facts["state"] == "held"
+        and site.clock.now() - last[0].event.at < HELD_AGAIN
+    )

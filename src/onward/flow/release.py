@@ -1,0 +1,339 @@
+"""The release loop: package, stage, canary step by step, promote or roll back.
+
+The ledger holds a release's state and nothing else does; routes and the registry's aliases
+follow from it (`enact`), so a crash between deciding and doing is mended by doing it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from onward.core.errors import NotFoundError
+from onward.core.events import Recorded
+from onward.core.ports import Ledger
+from onward.core.records import Deployment, ImageRef, ModelRef, ReleaseDecision, Route, Routes
+from onward.core.refs import ref
+from onward.flow.definition import Definition
+from onward.flow.happened import fact, happened
+from onward.flow.observe import observations
+from onward.flow.site import Site
+from onward.stages.deploy.step import accept, package
+from onward.stages.serve.config import Canary
+from onward.stages.serve.release import Progress, decide
+from onward.stages.serve.routes import write_routes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A release as the ledger tells it. `step` counts from 1; `ended` is None while it runs."""
+
+    model: str
+    candidate: ImageRef
+    champion: ImageRef | None
+    step: int
+    percent: float
+    started_at: datetime
+    step_started_at: datetime
+    ended: Literal["promoted", "rolledback"] | None
+    reason: str
+
+    @property
+    def version(self) -> int:
+        return self.candidate.model.version
+
+    @property
+    def ref(self) -> str:
+        return ref("release", self.model, f"{self.version}.{self.step}")
+
+
+def deploy(site: Site, definition: Definition, model: ModelRef, run: str) -> Deployment:
+    """Package a registered model and let it pass acceptance on staging."""
+    image = package(model, folder=site.folders.images)
+    happened(
+        site,
+        "image.packaged",
+        image.name,
+        key=image.ref,
+        run=run,
+        inputs=(model.ref,),
+        outputs=(image.ref,),
+        image=image,
+    )
+    deployment = accept(
+        image,
+        servers=site.servers,
+        acceptance=definition.pipeline.acceptance,
+        folder=site.folders.staging / run,
+    )
+    happened(
+        site,
+        "image.accepted" if deployment.passed else "image.refused",
+        image.name,
+        key=f"{run}/{image.ref}",
+        run=run,
+        inputs=(image.ref,),
+        deployment=deployment,
+    )
+    return deployment
+
+
+def begin(site: Site, definition: Definition, image: ImageRef, run: str) -> Release:
+    """Start a release: the first version takes everything, a later one the canary's first share.
+
+    A release of the same model that is still under way ends first: it is superseded.
+    """
+    model = image.model.name
+    active = current(site.ledger, model)
+    if active is not None and active.ended is None and active.version != image.model.version:
+        end(site, active, "rolledback", f"superseded by version {image.model.version}")
+    serving = champion(site.ledger, model)
+    percent = 100.0 if serving is None else definition.pipeline.release.steps[0]
+    release = ref("release", model, f"{image.model.version}.1")
+    happened(
+        site,
+        "release.started",
+        model,
+        key=ref("release", model, image.model.version),
+        run=run,
+        inputs=(image.ref, image.model.ref),
+        outputs=(release,),
+        candidate=image,
+        champion=serving,
+        percent=percent,
+    )
+    started = current(site.ledger, model)
+    if started is None:  # pragma: no cover - the event was recorded just above
+        raise NotFoundError(f"no release of {model} is in the ledger")
+    if serving is None and started.ended is None:
+        return end(site, started, "promoted", "there was no champion to compare with")
+    enact(site, model)
+    return started
+
+
+def advance(site: Site, definition: Definition) -> ReleaseDecision | None:
+    """Judge the release that is under way and do what the statistics allow; None if none is."""
+    active = current(site.ledger, definition.model)
+    if active is None or active.ended is not None:
+        return None
+    enact(site, definition.model)
+    canary = definition.pipeline.release
+    decision = decide(
+        canary,
+        Progress(
+            release=ref("release", active.model, active.version),
+            model=active.model,
+            version=active.version,
+            step=active.step,
+            percent=active.percent,
+            started_at=active.started_at,
+            step_started_at=active.step_started_at,
+        ),
+        observations(site, definition, active.version, active.started_at),
+        site.clock.now(),
+    )
+    _act(site, canary, active, decision)
+    return decision
+
+
+def _act(site: Site, canary: Canary, active: Release, decision: ReleaseDecision) -> None:
+    match decision.action:
+        case "promote":
+            end(site, active, "promoted", decision.reason, decision)
+        case "rollback":
+            end(site, active, "rolledback", decision.reason, decision)
+        case "advance":
+            step = active.step + 1
+            happened(
+                site,
+                "release.stepped",
+                active.model,
+                key=ref("release", active.model, f"{active.version}.{step}"),
+                inputs=(active.ref,),
+                outputs=(ref("release", active.model, f"{active.version}.{step}"),),
+                step=step,
+                percent=canary.steps[step - 1],
+                decision=decision,
+            )
+            enact(site, active.model)
+        case "hold":
+            pass
+
+
+def end(
+    site: Site,
+    release: Release,
+    how: Literal["promoted", "rolledback"],
+    reason: str,
+    decision: ReleaseDecision | None = None,
+) -> Release:
+    """End a release, once: whoever tells it first decides."""
+    final = ref("release", release.model, f"{release.version}.{release.step + 1}")
+    happened(
+        site,
+        "release.ended",
+        release.model,
+        key=ref("release", release.model, release.version),
+        inputs=(release.ref, release.candidate.ref, release.candidate.model.ref),
+        outputs=(final,) if how == "promoted" else (),
+        how=how,
+        reason=reason,
+        step=release.step + 1,
+        decision=decision,
+    )
+    enact(site, release.model)
+    ended = current(site.ledger, release.model)
+    return ended if ended is not None else release
+
+
+def rollback(site: Site, model: str, reason: str) -> Release:
+    """Take the candidate out of traffic; with none under way, return to the champion before.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was released, or there is no earlier champion.
+    """
+    active = current(site.ledger, model)
+    if active is None:
+        raise NotFoundError(
+            f"nothing of {model!r} was released yet", next_step="start with `onward run`"
+        )
+    if active.ended is None:
+        return end(site, active, "rolledback", reason)
+    line = _promotions(site.ledger, model)
+    if len(line) < 2:
+        raise NotFoundError(
+            f"version {line[-1].model.version if line else '?'} of {model!r} has no predecessor",
+            expected="an earlier version that was champion once",
+        )
+    leaving, returning = line[-1], line[-2]
+    at = site.clock.now()
+    happened(
+        site,
+        "release.reverted",
+        model,
+        key=f"{leaving.model.ref}/{at.isoformat()}",
+        inputs=(returning.ref,),
+        outputs=(ref("release", model, f"{returning.model.version}.{_returns(site.ledger, model) + 1}r"),),
+        leaving=leaving,
+        returning=returning,
+        reason=reason,
+    )
+    enact(site, model)
+    return active
+
+
+def champion(ledger: Ledger, model: str) -> ImageRef | None:
+    """Return the image that serves as champion, by the ledger."""
+    line = _promotions(ledger, model)
+    return line[-1] if line else None
+
+
+def current(ledger: Ledger, model: str) -> Release | None:
+    """Return the newest release of a model, ended or not."""
+    found: Release | None = None
+    for told in _told(ledger, model):
+        event = told.event
+        if event.kind == "release.started":
+            serving = fact(told, "champion", ImageRef) if event.facts["champion"] else None
+            found = Release(
+                model=model,
+                candidate=fact(told, "candidate", ImageRef),
+                champion=serving,
+                step=1,
+                percent=event.facts["percent"],
+                started_at=event.at,
+                step_started_at=event.at,
+                ended=None,
+                reason="",
+            )
+        elif found is not None and event.key.partition(".")[0] == ref(
+            "release", model, found.version
+        ):
+            found = _next(found, told)
+    return found
+
+
+def _next(release: Release, told: Recorded) -> Release:
+    from dataclasses import replace
+
+    facts, at = told.event.facts, told.event.at
+    if told.event.kind == "release.stepped":
+        return replace(release, step=facts["step"], percent=facts["percent"], step_started_at=at)
+    if told.event.kind == "release.ended":
+        percent = 100.0 if facts["how"] == "promoted" else 0.0
+        return replace(
+            release,
+            ended=facts["how"],
+            reason=facts["reason"],
+            percent=percent,
+            step=facts["step"],
+            step_started_at=at,
+        )
+    return release
+
+
+def enact(site: Site, model: str) -> Routes | None:
+    """Make routes and the champion's alias what the ledger says; safe to repeat."""
+    serving = champion(site.ledger, model)
+    active = current(site.ledger, model)
+    if serving is None:
+        return None
+    running = active is not None and active.ended is None
+    share = active.percent if active is not None and running else 0.0
+    routes = [
+        Route(
+            arm="champion",
+            image=serving,
+            percent=100.0 - share,
+            release=active.ref if active is not None and running else _serving_ref(site.ledger, model),
+        )
+    ]
+    if active is not None and running:
+        routes.append(
+            Route(arm="candidate", image=active.candidate, percent=share, release=active.ref)
+        )
+    salt = ref("release", model, active.version if active else 0)
+    made = Routes(model=model, salt=salt, routes=tuple(routes))
+    write_routes(site.folders.routes, made)
+    known = site.registry.champion(model)
+    if known is None or known.version != serving.model.version:
+        site.registry.promote(serving.model)
+    return made
+
+
+def _told(ledger: Ledger, model: str) -> list[Recorded]:
+    return [
+        told
+        for told in ledger.events(subject=model)
+        if told.event.kind.startswith("release.")
+    ]
+
+
+def _promotions(ledger: Ledger, model: str) -> list[ImageRef]:
+    """Return the champions in line: each promotion adds one, each reversion takes one away."""
+    line: list[ImageRef] = []
+    candidates: dict[str, ImageRef] = {}
+    for told in _told(ledger, model):
+        event = told.event
+        if event.kind == "release.started":
+            candidates[event.key] = fact(told, "candidate", ImageRef)
+        elif event.kind == "release.ended" and event.facts["how"] == "promoted":
+            line.append(candidates[event.key])
+        elif event.kind == "release.reverted" and line:
+            line.pop()
+    return line
+
+
+def _serving_ref(ledger: Ledger, model: str) -> str:
+    """Return the ref of the release step that put the champion where it is."""
+    for told in reversed(_told(ledger, model)):
+        if told.event.outputs and told.event.kind in ("release.ended", "release.reverted"):
+            return told.event.outputs[0]
+    return ref("release", model, 0)
+
+
+def _returns(ledger: Ledger, model: str) -> int:
+    return sum(told.event.kind == "release.reverted" for told in _told(ledger, model))

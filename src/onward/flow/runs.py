@@ -1,0 +1,116 @@
+"""Runs as the ledger tells them: which began, how they ended, and whether one is called for."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from onward.core.ports import Ledger
+from onward.core.records import RunRequest
+from onward.flow.definition import Definition
+from onward.flow.happened import fact
+from onward.flow.site import Site
+from onward.stages.ingest.step import pending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEntry:
+    """One run: `state` is None while it is under way, or was cut short."""
+
+    id: str
+    request: RunRequest
+    digest: str
+    commit: str | None
+    started_at: datetime
+    state: str | None
+    reason: str
+    model: str | None
+    seconds: float | None
+
+
+def request(
+    site: Site,
+    reason: str,
+    trigger: Literal["request", "commit", "data", "breach", "schedule"] = "request",
+    *,
+    train: bool = True,
+) -> RunRequest:
+    """Make a request for a run, with an id that sorts by time."""
+    now = site.clock.now()
+    return RunRequest(
+        id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
+        reason=reason,
+        trigger=trigger,
+        requested_at=now,
+        train=train,
+    )
+
+
+def runs(ledger: Ledger, *, limit: int | None = None) -> Sequence[RunEntry]:
+    """Return runs, newest first."""
+    ended = {told.event.key: told.event for told in ledger.events(kind="run.finished")}
+    found = []
+    for told in ledger.events(kind="run.started", newest_first=True, limit=limit):
+        event = told.event
+        end = ended.get(event.key)
+        found.append(
+            RunEntry(
+                id=event.key,
+                request=fact(told, "request", RunRequest),
+                digest=event.facts["digest"],
+                commit=event.facts["commit"],
+                started_at=event.at,
+                state=end.facts["state"] if end else None,
+                reason=end.facts["reason"] if end else "",
+                model=end.facts["model"] if end else None,
+                seconds=end.facts["seconds"] if end else None,
+            )
+        )
+    return found
+
+
+def unfinished(ledger: Ledger) -> Sequence[RunEntry]:
+    """Return the runs that began and did not end, oldest first."""
+    return [run for run in reversed(runs(ledger)) if run.state is None]
+
+
+def requested(ledger: Ledger) -> Sequence[RunRequest]:
+    """Return the requests from other processes that no run has taken up yet."""
+    begun = {told.event.key for told in ledger.events(kind="run.started")}
+    return [
+        fact(told, "request", RunRequest)
+        for told in ledger.events(kind="run.requested")
+        if told.event.key not in begun
+    ]
+
+
+def new_data(site: Site, definition: Definition) -> Sequence[str]:
+    """Return the sources that have rows which were not taken in yet."""
+    return [
+        source.name
+        for source in definition.sources.values()
+        if pending(source, lake=site.lake, folder=site.project)
+    ]
+
+
+def called_for(site: Site, definition: Definition) -> str | None:
+    """Return why a run with training would do something, or None where nothing is new."""
+    trained = [r for r in runs(site.ledger) if r.request.train and r.state is not None]
+    if not trained or trained[0].state == "failed":
+        return "nothing was trained yet" if not trained else "the last run failed"
+    last = trained[0]
+    if last.digest != definition.digest:
+        return "the pipeline changed"
+    waiting = new_data(site, definition)
+    if waiting:
+        return f"new data in {', '.join(waiting)}"
+    began = next(
+        told.seq for told in site.ledger.events(kind="run.started", run=last.id)
+    )
+    later = site.ledger.events(kind="batch.audited", after=began)
+    if any(told.event.run != last.id for told in later):
+        return "data came in since the last training"
+    return None

@@ -1,0 +1,222 @@
+"""The commands. Each opens the project, asks one thing of it, and shows the answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+cli = typer.Typer(
+    name="onward",
+    help="Deliver machine-learning models continuously: one file, twelve stages, a closed loop.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_is_help=True)
+cli.add_typer(audit_cli, name="audit")
+
+Folder = Annotated[
+    Path, typer.Option("--project", "-p", help="The project's folder.", show_default="here")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+HERE = Path()
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from onward import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@cli.callback()
+def onward(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Deliver machine-learning models continuously: one file, twelve stages, a closed loop."""
+
+
+@cli.command(epilog="Example: onward init shop && cd shop && onward run")
+def init(
+    name: Annotated[str, typer.Argument(help="The new project's folder.")],
+    template: Annotated[
+        str, typer.Option(help="What to begin with: starter or flights.")
+    ] = "starter",
+    as_json: Json = False,
+) -> None:
+    """Write a working project: pipeline, settings, tests, CI, sample data."""
+    from onward.app.init import create_project
+    from onward.surfaces.cli.show import show_created
+
+    target = Path(name)
+    show_created(target, create_project(target, target.name, template), as_json=as_json)
+
+
+@cli.command(epilog="Example: onward run --force")
+def run(
+    project: Folder = HERE,
+    force: Annotated[bool, typer.Option(help="Train even if nothing changed.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Only finish a run that was cut short.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Take the pipeline once round: from new data to a released model."""
+    from onward.surfaces.cli.run import run_once
+
+    raise typer.Exit(run_once(project, force=force, resume=resume, as_json=as_json))
+
+
+@cli.command(epilog="Example: onward up --port 8080")
+def up(
+    project: Folder = HERE,
+    host: Annotated[str | None, typer.Option(help="The gateway's address.")] = None,
+    port: Annotated[int | None, typer.Option(help="The gateway's port; 0 for a free one.")] = None,
+) -> None:
+    """Keep it going: gateway, triggers, monitors and releases, until Ctrl-C."""
+    from onward.surfaces.cli.run import keep_up
+
+    keep_up(project, host=host, port=port)
+
+
+@cli.command(epilog="Example: onward status --json")
+def status(project: Folder = HERE, as_json: Json = False) -> None:
+    """Show how the project stands: champion, release, data, monitors, gateway."""
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import show_status
+
+    with open_project(project) as opened:
+        show_status(opened.status(), as_json=as_json)
+
+
+@cli.command(epilog='Example: onward predict \'{"order_id": "o-1", "basket": 3}\'')
+def predict(
+    rows: Annotated[
+        str | None, typer.Argument(help="A row, or a list of rows, as JSON; - reads stdin.")
+    ] = None,
+    sample: Annotated[
+        int, typer.Option(help="Predict this many rows that the model was evaluated on.")
+    ] = 0,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Predict rows through the gateway, features and log included."""
+    from onward.surfaces.cli.predict import predict_rows
+
+    predict_rows(project, rows, sample=sample, as_json=as_json)
+
+
+@cli.command(epilog="Example: onward lineage model:flight_delay@2")
+def lineage(
+    ref: Annotated[str, typer.Argument(help="A ref (kind:name@version), or a prediction's id.")],
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Trace anything back to its commit, data, training set, metrics and release."""
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import show_lineage
+
+    with open_project(project) as opened:
+        show_lineage(opened.lineage(ref), as_json=as_json)
+
+
+@cli.command(epilog="Example: onward rollback --reason 'support calls'")
+def rollback(
+    project: Folder = HERE,
+    reason: Annotated[str, typer.Option(help="Why; it goes into the ledger.")] = "asked for",
+    as_json: Json = False,
+) -> None:
+    """Take the candidate out of traffic, or return to the champion before; at once."""
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import show_rollback
+
+    with open_project(project) as opened:
+        show_rollback(opened.rollback(reason), as_json=as_json)
+
+
+@cli.command(epilog="Example: onward runs --limit 5")
+def runs(
+    run_id: Annotated[str | None, typer.Argument(help="One run, with all it did.")] = None,
+    project: Folder = HERE,
+    limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List runs, or show one with its audits, metrics and gates."""
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import show_run, show_runs
+
+    with open_project(project) as opened:
+        if run_id:
+            show_run(opened.run_detail(run_id), as_json=as_json)
+        else:
+            show_runs(opened.runs(limit=limit), as_json=as_json)
+
+
+@cli.command(epilog="Example: onward models --json")
+def models(project: Folder = HERE, as_json: Json = False) -> None:
+    """List the registered versions with their aliases and metrics."""
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import show_models
+
+    with open_project(project) as opened:
+        show_models(opened.models(), as_json=as_json)
+
+
+@cli.command(epilog="Example: onward quarantine flights --limit 5")
+def quarantine(
+    dataset: Annotated[
+        str | None, typer.Argument(help="A source or transform; all of them unless given.")
+    ] = None,
+    project: Folder = HERE,
+    limit: Annotated[int, typer.Option(help="How many rows to show.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show rows that failed their audit, with the rules they broke."""
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import show_quarantine
+
+    with open_project(project) as opened:
+        show_quarantine(opened.quarantine(dataset, limit=limit), as_json=as_json)
+
+
+@cli.command(epilog="Example: onward experiment --trials 30")
+def experiment(
+    project: Folder = HERE,
+    trials: Annotated[int, typer.Option(help="How many parameter sets to try.", min=1)] = 20,
+    as_json: Json = False,
+) -> None:
+    """Search hyperparameters on the training set; later runs train with the best."""
+    from onward.surfaces.cli.run import run_experiment
+
+    run_experiment(project, trials=trials, as_json=as_json)
+
+
+@audit_cli.command("verify", epilog="Example: onward audit verify")
+def audit_verify(project: Folder = HERE, as_json: Json = False) -> None:
+    """Check the ledger's hash chain: nothing altered, removed or cut off."""
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import show_verified
+
+    with open_project(project) as opened:
+        show_verified(opened.ledger.verify(), as_json=as_json)
+
+
+@cli.command(epilog="Example: onward demo --folder demo --until 2013-06-30")
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the demo's project goes.")] = Path("demo"),
+    until: Annotated[
+        str, typer.Option(help="The last day to replay (the data ends with 2013).")
+    ] = "2013-12-31",
+    as_json: Json = False,
+) -> None:
+    """Run the whole loop on a year of real flights, replayed through the gateway."""
+    from onward.surfaces.cli.demo import run_demo
+
+    run_demo(folder, until=until, as_json=as_json)

@@ -1,0 +1,37 @@
+"""Live progress: one line per stage while it works, and what came of it when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from onward.flow.progress import Listener, Progress, silent
+from onward.surfaces.cli.show import console
+
+
+@contextmanager
+def watching(*, quiet: bool = False) -> Iterator[Listener]:
+    """Give a listener that shows each step; a spinner while one runs, where there is a terminal."""
+    if quiet:
+        yield silent
+        return
+    from rich.status import Status
+
+    status = Status("opening the project", console=console, spinner="dots")
+    if console.is_terminal:
+        status.start()
+
+    def tell(progress: Progress) -> None:
+        if progress.state == "started":
+            status.update(f"{progress.stage} [dim]{progress.subject}[/]")
+            return
+        mark = "[green]✓[/]" if progress.state == "finished" else "[red]✗[/]"
+        console.print(
+            f"{mark} {progress.stage:10} {progress.subject:18} "
+            f"{progress.detail:44} [dim]{progress.seconds:6.1f} s[/]"
+        )
+
+    try:
+        yield tell
+    finally:
+        status.stop()

@@ -1,0 +1,45 @@
+"""`onward predict`: rows from the command line, or held-out ones, through the gateway."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from onward.app.project import open_project
+from onward.core.errors import DataError
+from onward.surfaces.cli.show import console, put
+
+
+def predict_rows(folder: Path, text: str | None, *, sample: int, as_json: bool) -> None:
+    """Predict and show one line per row."""
+    with open_project(folder) as project:
+        rows = project.sample(sample) if text is None else _parse(text)
+        answer = project.predict(rows)
+    if put(answer, as_json):
+        return
+    for row, given in zip(rows, answer["predictions"], strict=True):
+        shown = ", ".join(f"{k}={v}" for k, v in list(row.items())[:4])
+        console.print(
+            f"[bold]{given['output']}[/]  [dim]version {given['version']}, {shown}…[/]"
+        )
+        console.print(f"  onward lineage {given['id']}", style="dim")
+
+
+def _parse(text: str) -> list[dict[str, Any]]:
+    raw = sys.stdin.read() if text == "-" else text
+    try:
+        value = json.loads(raw)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"the rows are not JSON: {error}",
+            expected='an object such as {"column": value}, or a list of them',
+        ) from None
+    rows = value if isinstance(value, list) else [value]
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise DataError(
+            "the rows are not JSON objects",
+            expected='an object such as {"column": value}, or a list of them',
+        )
+    return rows

@@ -1,0 +1,83 @@
+"""`onward run`, `onward up` and `onward experiment`: commands that work for a while."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from onward.app.project import open_project
+from onward.core.errors import BusyError
+from onward.flow.outcome import RunOutcome
+from onward.surfaces.cli.live import watching
+from onward.surfaces.cli.show import console, put, show_candidate, show_outcome
+
+_EXIT = {"held": 3, "rejected": 4, "refused": 4, "failed": 1}
+
+
+def run_once(folder: Path, *, force: bool, resume: bool, as_json: bool) -> int:
+    """Run the pipeline once round and return the exit code that its outcome deserves."""
+    with watching(quiet=as_json) as tell, open_project(folder, tell=tell) as project:
+        try:
+            if resume:
+                with project.alone():
+                    outcome = project.resume()
+            else:
+                outcome = project.run(force=force)
+        except BusyError:
+            if not _is_up(project.settings.state):
+                raise
+            entry = project.request("asked for", wait_s=3600)
+            put(entry, as_json) or console.print(f"run {entry.id}: {entry.state}, {entry.reason}")
+            return _EXIT.get(entry.state or "", 0)
+    return _ended(outcome, resume=resume, as_json=as_json)
+
+
+def _ended(outcome: RunOutcome | None, *, resume: bool, as_json: bool) -> int:
+    if outcome is None and resume:
+        put({"state": "nothing to resume"}, as_json) or console.print(
+            "nothing to resume: no run was cut short"
+        )
+        return 0
+    show_outcome(outcome, as_json=as_json)
+    return 0 if outcome is None else _EXIT.get(outcome.state, 0)
+
+
+def _is_up(state: Path) -> bool:
+    from onward.app.gateway import address
+
+    return address(state) is not None
+
+
+def keep_up(folder: Path, *, host: str | None, port: int | None) -> None:
+    """Run the gateway and the loops until Ctrl-C or SIGTERM."""
+    from onward.app.up import Up
+
+    flags = {k: v for k, v in {"gateway.host": host, "gateway.port": port}.items() if v is not None}
+    with open_project(folder, flags=flags) as project, Up(project, say=_say) as running:
+        console.print(f"serving [bold]{project.definition.model}[/] at [bold]{running.url}[/]")
+        console.print(f"[dim]metrics at {running.url}/metrics; Ctrl-C stops it[/]")
+        running.forever()
+    console.print("stopped")
+
+
+def _say(text: str) -> None:
+    console.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {text}", markup=True)
+
+
+def run_experiment(folder: Path, *, trials: int, as_json: bool) -> None:
+    """Search hyperparameters, with a bar that moves by trials."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with (
+        open_project(folder) as project,
+        Progress(*columns, console=console, transient=True, disable=as_json) as bar,
+    ):
+        task = bar.add_task("searching", total=trials)
+
+        def heard(done: int, best: float | None) -> None:
+            label = "searching" if best is None else f"best so far {best:.4f}"
+            bar.update(task, completed=done, description=label)
+
+        candidate = project.experiment(trials=trials, heard=heard)
+    show_candidate(candidate, as_json=as_json)

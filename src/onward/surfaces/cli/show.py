@@ -1,0 +1,269 @@
+"""Showing records to a person, or as JSON to a script."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from onward.core.errors import OnwardError
+from onward.core.records import Candidate, EvaluationReport, ValidationReport
+
+if TYPE_CHECKING:
+    from onward.app.status import Status
+    from onward.flow.lineage import Lineage
+    from onward.flow.outcome import RunOutcome
+    from onward.flow.release import Release
+    from onward.flow.runs import RunEntry
+
+console = Console(highlight=False)
+
+_MARKS = {
+    "promoted": "green",
+    "released": "green",
+    "refreshed": "green",
+    "unchanged": "yellow",
+    "rejected": "yellow",
+    "refused": "red",
+    "held": "red",
+    "failed": "red",
+}
+
+
+def as_json_text(value: Any) -> str:
+    """Return a record, or plain values that hold records, as indented JSON."""
+    import msgspec
+
+    encoded = msgspec.json.encode(value, enc_hook=str)
+    return msgspec.json.format(encoded, indent=2).decode()
+
+
+def put(value: Any, as_json: bool) -> bool:
+    """Print `value` as JSON if asked; return whether it was."""
+    if as_json:
+        sys.stdout.write(as_json_text(value) + "\n")
+    return as_json
+
+
+def show_error(error: OnwardError) -> None:
+    """Print what happened, what was expected, and what to do next, to standard error."""
+    out = Console(stderr=True, highlight=False, soft_wrap=True)
+    where = f"{error.location}: " if error.location else ""
+    out.print(f"[bold red]error[/] {where}{_plain(error.what)}")
+    if error.expected:
+        out.print(f"  [dim]expected[/] {_plain(error.expected)}")
+    if error.next_step:
+        out.print(f"  [dim]next[/]     {_plain(error.next_step)}")
+
+
+def show_created(folder: Path, files: Sequence[Path], *, as_json: bool) -> None:
+    """Show a new project's files and what to type next."""
+    if put({"folder": folder, "files": list(files)}, as_json):
+        return
+    console.print(f"[bold]{folder}[/] is ready:")
+    for file in files:
+        console.print(f"  {file}")
+    console.print(f"\nnext: [bold]cd {folder} && onward run[/]")
+
+
+def show_outcome(outcome: RunOutcome | None, *, as_json: bool) -> None:
+    """Show how a run ended, gate by gate."""
+    if put(outcome or {"state": "nothing new"}, as_json):
+        return
+    if outcome is None:
+        console.print("nothing new: neither data nor pipeline changed since the last run")
+        return
+    if outcome.evaluation is not None:
+        _gates(outcome.evaluation)
+    colour = _MARKS.get(outcome.state, "white")
+    console.print(f"[bold {colour}]{outcome.state}[/]: {_plain(outcome.reason)}")
+    console.print(f"[dim]{_next_step(outcome)}[/]")
+
+
+def _next_step(outcome: RunOutcome) -> str:
+    match outcome.state:
+        case "promoted":
+            return "next: `onward up` serves it; `onward predict --sample 1` asks it"
+        case "released":
+            return "next: `onward up` sends it traffic and decides; `onward status` shows how"
+        case "held":
+            return "next: `onward quarantine` shows the rows; mend the data or the rule"
+        case "rejected" | "refused":
+            return f"next: `onward runs {outcome.id}` shows every gate; the champion stays"
+        case _:
+            return f"see `onward runs {outcome.id}`"
+
+
+def _gates(report: EvaluationReport) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("gate", "", "why"):
+        table.add_column(column)
+    for gate in report.gates:
+        mark = "[green]passed[/]" if gate.passed else "[red]failed[/]"
+        table.add_row(gate.gate, mark, _plain(gate.reason))
+    console.print(table)
+
+
+def show_runs(found: Sequence[RunEntry], *, as_json: bool) -> None:
+    """List runs, newest first."""
+    if put(found, as_json):
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("run", "began", "trigger", "state", "model", "seconds", "reason"):
+        table.add_column(column, justify="right" if column == "seconds" else "left")
+    for run in found:
+        state = run.state or "under way"
+        table.add_row(
+            run.id,
+            _when(run.started_at),
+            run.request.trigger,
+            f"[{_MARKS.get(state, 'cyan')}]{state}[/]",
+            run.model or "",
+            "" if run.seconds is None else f"{run.seconds:.1f}",
+            _plain(run.reason or run.request.reason),
+        )
+    console.print(table if found else "no runs yet; `onward run` starts the first")
+
+
+def show_run(detail: Any, *, as_json: bool) -> None:
+    """Show one run: its audits, metrics and gates."""
+    if put(detail, as_json):
+        return
+    run = detail.run
+    console.print(f"[bold]{run.id}[/] {run.state or 'under way'}: {_plain(run.reason)}")
+    console.print(f"[dim]began {_when(run.started_at)}, {run.request.reason}[/]")
+    for report in detail.audits:
+        _audit(report)
+    if detail.evaluation is not None:
+        for metric in detail.evaluation.metrics:
+            console.print(
+                f"  {metric.name:20} {metric.value:.4f}  [{metric.low:.4f}, {metric.high:.4f}]"
+                f"  on {metric.rows:,} rows",
+                markup=False,
+            )
+        _gates(detail.evaluation)
+
+
+def _audit(report: ValidationReport) -> None:
+    console.print(
+        f"  {report.dataset}: {report.rows_in:,} rows in, {report.rows_published:,} published, "
+        f"{report.rows_quarantined:,} quarantined" + ("; [red]held[/]" if report.held else "")
+    )
+    for rule in report.rules:
+        if rule.offenders or not rule.passed:
+            detail = f" ({_plain(rule.detail)})" if rule.detail else ""
+            console.print(f"    [yellow]{_plain(rule.rule)}[/]: {rule.offenders:,} rows{detail}")
+
+
+def show_models(found: Sequence[Any], *, as_json: bool) -> None:
+    """List the registered versions."""
+    if put(found, as_json):
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("version", "alias", "registered", "metrics", "run", "commit"):
+        table.add_column(column)
+    for entry in found:
+        metrics = ", ".join(f"{k} {v:.4f}" for k, v in list(entry.metrics.items())[:3])
+        table.add_row(
+            str(entry.version),
+            ", ".join(entry.aliases),
+            _when(entry.created_at),
+            metrics,
+            entry.run,
+            (entry.commit or "")[:10],
+        )
+    console.print(table if found else "no versions yet; `onward run` makes the first")
+
+
+def show_quarantine(found: Any, *, as_json: bool) -> None:
+    """Show quarantined rows: counts by rule, then the newest rows."""
+    if put(found, as_json):
+        return
+    if not found:
+        console.print("nothing is in quarantine")
+    for entry in found:
+        console.print(f"[bold]{entry.dataset}[/]: {entry.rows:,} rows")
+        for rule, count in entry.rules.items():
+            console.print(f"  [yellow]{_plain(rule)}[/]: {count:,}")
+        for row in entry.newest:
+            shown = {k: v for k, v in row.items() if not k.startswith("_") and v is not None}
+            text = ", ".join(f"{k}={v}" for k, v in list(shown.items())[:8])
+            console.print(f"    [dim]{_plain(text)}[/] ← {_plain(', '.join(row['_reasons']))}")
+
+
+def show_candidate(found: Candidate, *, as_json: bool) -> None:
+    """Show a search's choice."""
+    if put(found, as_json):
+        return
+    chosen = ", ".join(f"{k}={v}" for k, v in found.parameters.items())
+    score = "" if found.score is None else f", score {found.score:.4f}"
+    console.print(f"[bold]{chosen}[/] after {found.trials} trials{score}")
+    console.print("[dim]next: `onward run` trains with it[/]")
+
+
+def show_rollback(release: Release, *, as_json: bool) -> None:
+    """Show where traffic goes after a rollback."""
+    if put(release, as_json):
+        return
+    console.print(f"version {release.version} of {release.model} is out of traffic")
+    console.print("[dim]next: `onward status` shows who serves[/]")
+
+
+def show_verified(events: int, *, as_json: bool) -> None:
+    """Show that the ledger's chain holds."""
+    if not put({"events": events, "intact": True}, as_json):
+        console.print(f"the ledger is intact: {events:,} events, each hashed over the one before")
+
+
+def show_status(status: Status, *, as_json: bool) -> None:
+    """Show how the project stands."""
+    if put(status, as_json):
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column()
+    for name, text in status.lines():
+        table.add_row(name, _plain(text))
+    console.print(table)
+
+
+def show_lineage(found: Lineage, *, as_json: bool) -> None:
+    """Show a ref's summary and the tree of what it came from."""
+    if put(found, as_json):
+        return
+    from rich.tree import Tree
+
+    for name, text in found.summary():
+        console.print(f"[dim]{name:14}[/] {_plain(text)}")
+    tree = Tree(f"[bold]{found.ref}[/]")
+    _grow(tree, found, found.ref, set())
+    console.print(tree)
+
+
+def _grow(tree: Any, found: Lineage, ref: str, seen: set[str]) -> None:
+    parents = found.parents(ref)
+    shown = parents[:6]
+    for parent in shown:
+        known = parent in seen
+        branch = tree.add(f"{parent}{' [dim](above)[/]' if known else ''}")
+        if not known:
+            seen.add(parent)
+            _grow(branch, found, parent, seen)
+    if len(parents) > len(shown):
+        tree.add(f"[dim]and {len(parents) - len(shown)} more; --json lists them[/]")
+
+
+def _when(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
