@@ -1,0 +1,75 @@
+# One word each: demo, test, lint, bench, soak, clean. Each installs what it needs into .venv first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench soak clean constraints
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+COVERAGE := 88
+MINUTES ?= 30
+ARGS ?=
+
+# Test processes run side by side: none of them may take all cores for its own threads.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+help:
+	@echo "make demo    a year of flights through the whole loop"
+	@echo "make test    every test, side by side, with coverage of lines and branches"
+	@echo "make lint    style, formatting, types, and the direction of imports"
+	@echo "make bench   figures beside their limits (ARGS='validate --quick')"
+	@echo "make soak    crash tests, again and again for MINUTES=$(MINUTES)"
+	@echo "make clean   remove what these commands made"
+
+demo: $(INSTALLED)
+	$(BIN)/onward demo $(ARGS)
+
+test: $(INSTALLED)
+	$(BIN)/coverage erase
+	$(ONE_THREAD) $(BIN)/pytest -n auto --dist worksteal --cov --cov-report term \
+	  --cov-fail-under $(COVERAGE) $(ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(INSTALLED)
+	$(BIN)/python -m bench $(ARGS)
+
+soak: $(INSTALLED)
+	@end=$$((SECONDS + 60 * $(MINUTES))); round=0; \
+	while ((SECONDS < end)); do \
+	  round=$$((round + 1)); echo "round $$round"; \
+	  $(ONE_THREAD) $(BIN)/pytest -m crash -q -n auto $(ARGS); \
+	done
+
+clean:
+	rm -rf .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	  dist demo bench/results
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+# The pins: what pyproject.toml resolves to today on the oldest Python it allows. They only limit
+# versions, so one file serves every Python: what a newer one does not need is not installed.
+constraints: $(INSTALLED)
+	@echo "resolving …"
+	@$(PIP) install --quiet --dry-run --ignore-installed --report .venv/report.json '.[demo,dev]'
+	@$(BIN)/python .ci/constraints.py .venv/report.json > constraints.new
+	@mv constraints.new constraints.txt
+	@git --no-pager diff --stat -- constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Onward needs Python 3.11 or newer; name one with make PYTHON=python3.12" >&2; exit 1; }
+	@if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
+	  sudo=; if [ "$$(id -u)" != 0 ]; then sudo=sudo; fi; \
+	  echo "Python's venv module is missing: $$sudo apt-get install python3-venv" ; \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq python3-venv >/dev/null; \
+	fi
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (a minute or two the first time) …"
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
