@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -26,3 +27,27 @@ def of_function(function: Callable[..., Any]) -> Location:
     """Return where `function` is defined."""
     code = function.__code__
     return Location(code.co_filename, code.co_firstlineno)
+
+
+def of_exception(error: BaseException) -> Location | None:
+    """Return the innermost line of the user's own code that `error` came through.
+
+    Frames of Onward, of installed packages and of the standard library are not the user's.
+    """
+    not_the_users = _installed()
+    found = None
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith(("<", *not_the_users)):
+            found = Location(file, trace.tb_lineno)
+        trace = trace.tb_next
+    return found
+
+
+def _installed() -> tuple[str, ...]:
+    import sysconfig
+
+    paths = sysconfig.get_paths()
+    onward = str(Path(__file__).parent.parent)
+    return (onward, *(paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")))
