@@ -1,0 +1,332 @@
+"""The lake port on Apache Iceberg."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
+
+from onward.core.errors import DivergedError, NotFoundError, unknown_name
+from onward.core.ports import Snapshot
+from onward.core.records import Batch, DatasetRef
+from onward.infra.lake import catalog as catalogs
+from onward.infra.lake import columns, commit, views
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+Rows = pa.Table | pa.RecordBatchReader
+
+
+def open_lake(folder: Path) -> IcebergLake:
+    """Open the lake in `folder`, or create an empty one there.
+
+    Raises
+    ------
+    CorruptError
+        The folder's catalog is no catalog.
+    """
+    return IcebergLake(folder)
+
+
+class IcebergLake:
+    """Iceberg tables (format v2) under one folder, with a SQLite catalog beside them.
+
+    Safe in several threads and processes at once. Do not carry one across a fork.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._catalog = catalogs.open_catalog(self._folder)
+
+    # ------------------------------------------------------------ looking
+
+    def tables(self) -> Sequence[str]:
+        with self._corruption("the lake's catalog"):
+            found = [
+                ".".join(name)
+                for namespace in self._catalog.list_namespaces()
+                for name in self._catalog.list_tables(namespace)
+            ]
+        return sorted(name for name in found if self.head(name) is not None)
+
+    def schema(self, table: str) -> pa.Schema | None:
+        found = self._load(table)
+        if found is None or found.current_snapshot() is None:
+            return None
+        return columns.of_iceberg(found.schema())
+
+    def head(self, table: str, branch: str = MAIN_BRANCH) -> Snapshot | None:
+        found = self._load(table)
+        snapshot = found and found.metadata.snapshot_by_name(branch)
+        return _record(table, snapshot) if snapshot else None
+
+    def history(self, table: str) -> Sequence[Snapshot]:
+        found = self._load(table)
+        if found is None:
+            return []
+        newest_first = commit.ancestry(found, found.current_snapshot())
+        return [_record(table, snapshot) for snapshot in newest_first][::-1]
+
+    def dataset(self, table: str) -> DatasetRef:
+        head = self.head(table)
+        if head is None:
+            what, expected = unknown_name("published table", table, self.tables())
+            raise NotFoundError(what, expected=expected, next_step="publish it with `onward run`")
+        return DatasetRef(table=table, snapshot=head.id, rows=head.rows)
+
+    # ------------------------------------------------------------ writing
+
+    def stage(
+        self,
+        table: str,
+        rows: Rows,
+        *,
+        branch: str,
+        mode: Literal["append", "replace"],
+        summary: Mapping[str, str],
+    ) -> Snapshot:
+        """Cut `branch` from main (afresh if it exists) and commit `rows` on it, once.
+
+        What `publish` and `history` find again by key must stand in the summary as ``key``.
+
+        Raises
+        ------
+        DataError
+            The rows do not fit the published columns (mode ``append``), or cannot be stored.
+        ValueError
+            The branch is main.
+        """
+        if branch == MAIN_BRANCH:
+            raise ValueError("rows are staged on a branch of their own, not on main")
+        properties = {commit.BRANCH: branch} | _properties(summary)
+        with self._corruption(table):
+            written = self._write(table, rows, replace=mode == "replace")
+            return _record(
+                table,
+                commit.optimistic(
+                    lambda: self._require(table),
+                    lambda now: commit.add(
+                        now,
+                        written,
+                        branch=branch,
+                        replace=mode == "replace",
+                        properties=properties,
+                    ),
+                ),
+            )
+
+    def publish(
+        self, table: str, branch: str, *, expect: int | None, key: str | None = None
+    ) -> Snapshot:
+        """Make the branch's head main's head, and drop the branch, in one guarded commit.
+
+        With a `key`, the staged summary must hold it as ``key``. A branch that main already
+        holds, by that key or by its name where the branch is gone, is returned as it stands.
+
+        Raises
+        ------
+        DivergedError
+            Main is no ancestor of the branch any more.
+        NotFoundError
+            There is no such branch, and main holds none that was published from it.
+        ValueError
+            `key` is not the key that was staged.
+        """
+
+        def attempt(now: Table) -> IcebergSnapshot:
+            main = now.current_snapshot()
+            head = now.metadata.snapshot_by_name(branch)
+            done = _published(now, main, branch if head is None else None, key)
+            if done is not None:
+                if head is not None:
+                    commit.forget(now, branch)
+                return done
+            if head is None:
+                raise _unknown_branch(table, branch, now)
+            if key is not None and _summary(head).get("key") != key:
+                raise ValueError(f"{branch} of {table} was staged without summary['key'] = {key!r}")
+            if expect != (main and main.snapshot_id) or head.parent_snapshot_id != expect:
+                raise DivergedError(
+                    f"{table} moved on while branch {branch} was being audited",
+                    expected=f"main at snapshot {expect}, found {main and main.snapshot_id}",
+                    next_step="run again: the rows are staged and audited on the new main",
+                )
+            return commit.fast_forward(now, branch)
+
+        with self._corruption(table):
+            return _record(table, commit.optimistic(lambda: self._require(table), attempt))
+
+    def drop_branch(self, table: str, branch: str) -> None:
+        def attempt(now: Table) -> None:
+            if branch in now.metadata.refs:
+                commit.forget(now, branch)
+
+        if self._load(table) is not None:
+            with self._corruption(table):
+                commit.optimistic(lambda: self._require(table), attempt)
+
+    def append(
+        self, table: str, rows: Rows, *, key: str, summary: Mapping[str, str] | None = None
+    ) -> Snapshot | None:
+        """Commit trusted rows to main, once per `key`; None if there are none and no table yet.
+
+        The key stands in the snapshot's summary as ``key``.
+
+        Raises
+        ------
+        DataError
+            The rows do not fit the table's columns, or cannot be stored.
+        """
+        properties = _properties({**(summary or {}), "key": key})
+
+        def done(now: Table) -> IcebergSnapshot | None:
+            return _published(now, now.current_snapshot(), None, key)
+
+        with self._corruption(table):
+            before = self._load(table)
+            landed = before and done(before)
+            if not landed:
+                if before is None or before.current_snapshot() is None:
+                    rows = _some(rows)
+                    if rows is None:
+                        return None
+                written = self._write(table, rows, replace=False)
+                landed = commit.optimistic(
+                    lambda: self._require(table),
+                    lambda now: (
+                        done(now)
+                        or commit.add(
+                            now, written, branch=MAIN_BRANCH, replace=False, properties=properties
+                        )
+                    ),
+                )
+            return _record(table, landed)
+
+    # ------------------------------------------------------------ reading
+
+    def read(
+        self, table: str, *, snapshot: int | None = None, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        at = snapshot if snapshot is not None else self.dataset(table).snapshot
+        with self._corruption(table):
+            found = self._require(table)
+            schema, tasks = views.plan(found, at)
+            if columns is not None:
+                schema = _select(table, schema, columns)
+            return views.read(found, schema, tasks)
+
+    @contextmanager
+    def open(self, datasets: Mapping[str, DatasetRef | Batch | pa.Table]) -> Iterator[Backend]:
+        backend = views.connect(self._folder / "spill")
+        try:
+            for name, data in datasets.items():
+                if isinstance(data, pa.Table):
+                    backend.con.register(name, data)
+                    continue
+                with self._corruption(data.table):
+                    found = self._require(data.table)
+                    look = views.plan_added if isinstance(data, Batch) else views.plan
+                    views.show(backend, name, found, *look(found, data.snapshot))
+            yield backend
+        finally:
+            backend.disconnect()
+
+    # ------------------------------------------------------------ inside
+
+    def _load(self, table: str) -> Table | None:
+        with self._corruption(table):
+            return catalogs.load(self._catalog, table)
+
+    def _require(self, table: str) -> Table:
+        found = catalogs.load(self._catalog, table)
+        if found is None:
+            what, expected = unknown_name("table", table, self.tables())
+            raise NotFoundError(what, expected=expected)
+        return found
+
+    def _write(self, table: str, rows: Rows, *, replace: bool) -> commit.Written:
+        published = None if replace else self.schema(table)
+        target = (
+            columns.stored(rows.schema, table)
+            if published is None
+            else columns.fitted(rows.schema, published, table)
+        )
+        reader = rows.to_reader() if isinstance(rows, pa.Table) else rows
+        now = catalogs.load_or_create(self._catalog, table, target)
+        return commit.write(now, target, columns.cast(iter(reader), target, table))
+
+    def _corruption(self, subject: str) -> AbstractContextManager[None]:
+        return catalogs.corruption(self._folder, subject)
+
+
+def _record(table: str, snapshot: IcebergSnapshot) -> Snapshot:
+    own = snapshot.summary
+    return Snapshot(
+        table=table,
+        id=snapshot.snapshot_id,
+        parent=snapshot.parent_snapshot_id,
+        at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
+        rows=int((own and own["total-records"]) or 0),
+        summary=_summary(snapshot),
+    )
+
+
+def _properties(summary: Mapping[str, str]) -> dict[str, str]:
+    return {commit.PREFIX + name: value for name, value in summary.items()}
+
+
+def _summary(snapshot: IcebergSnapshot) -> dict[str, str]:
+    stored = snapshot.summary.additional_properties if snapshot.summary else {}
+    return {
+        name.removeprefix(commit.PREFIX): value
+        for name, value in stored.items()
+        if name.startswith(commit.PREFIX)
+    }
+
+
+def _published(
+    now: Table, main: IcebergSnapshot | None, branch: str | None, key: str | None
+) -> IcebergSnapshot | None:
+    """Return main's snapshot with this key, or else one that was staged on this branch."""
+    for snapshot in commit.ancestry(now, main):
+        if key is not None and _summary(snapshot).get("key") == key:
+            return snapshot
+        if branch is not None and snapshot.summary and snapshot.summary[commit.BRANCH] == branch:
+            return snapshot
+    return None
+
+
+def _some(rows: Rows) -> Rows | None:
+    """Return the rows unless there are none; a reader is looked at, not used up."""
+    if isinstance(rows, pa.Table):
+        return rows if rows.num_rows else None
+    for batch in rows:
+        if batch.num_rows:
+            return pa.RecordBatchReader.from_batches(rows.schema, chain([batch], rows))
+    return None
+
+
+def _select(table: str, schema: Schema, names: Sequence[str]) -> Schema:
+    fields = {field.name: field for field in schema.fields}
+    for name in names:
+        if name not in fields:
+            what, expected = unknown_name(f"column of {table}", name, fields)
+            raise NotFoundError(what, expected=expected)
+    return Schema(*(fields[name] for name in names), schema_id=schema.schema_id)
+
+
+def _unknown_branch(table: str, branch: str, now: Table) -> NotFoundError:
+    what, expected = unknown_name(
+        f"branch of {table}", branch, set(now.metadata.refs) - {MAIN_BRANCH}
+    )
+    return NotFoundError(what, expected=expected, next_step="stage the rows again")

@@ -1,0 +1,149 @@
+"""Snapshots, batches and Arrow tables as tables of one DuckDB connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import ArrowScan
+from pyiceberg.manifest import ManifestEntryStatus
+from pyiceberg.schema import Schema
+from pyiceberg.table import FileScanTask, Table
+from pyiceberg.types import NestedField
+
+from onward.core.errors import CorruptError, NotFoundError
+from onward.infra.lake.columns import of_iceberg
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+
+def connect(spill: Path) -> Backend:
+    """Open an in-memory DuckDB connection, in UTC as Ibis sets it, that spills under `spill`."""
+    import ibis
+
+    return ibis.duckdb.connect(temp_directory=str(spill))
+
+
+def plan(table: Table, snapshot: int) -> tuple[Schema, Sequence[FileScanTask]]:
+    """Return a snapshot's schema and the files that hold its rows."""
+    scan = table.scan(snapshot_id=_require(table, snapshot))
+    return scan.projection(), list(scan.plan_files())
+
+
+def plan_added(table: Table, snapshot: int) -> tuple[Schema, Sequence[FileScanTask]]:
+    """Return a snapshot's schema and the files that this snapshot added."""
+    schema = table.scan(snapshot_id=_require(table, snapshot)).projection()
+    found = table.metadata.snapshot_by_id(snapshot)
+    assert found is not None
+    entries = (
+        entry
+        for manifest in found.manifests(table.io)
+        if manifest.added_snapshot_id == snapshot
+        for entry in manifest.fetch_manifest_entry(table.io)
+    )
+    added = [e.data_file for e in entries if e.status == ManifestEntryStatus.ADDED]
+    return schema, [FileScanTask(file) for file in added]
+
+
+def read(table: Table, schema: Schema, tasks: Sequence[FileScanTask]) -> pa.Table:
+    """Return the files' rows, in the schema's columns, in memory."""
+    require_files(tasks)
+    scan = ArrowScan(table.metadata, table.io, schema, AlwaysTrue())
+    return scan.to_table(tasks).cast(of_iceberg(schema))
+
+
+def show(
+    backend: Backend, name: str, table: Table, schema: Schema, tasks: Sequence[FileScanTask]
+) -> None:
+    """Create `name` over the files: a view over Parquet where that is right, else a copy."""
+    quoted = _identifier(name)
+    connection = backend.con
+    require_files(tasks)
+    if tasks and _plain(table, schema, tasks):
+        files = ", ".join(_literal(task.file.file_path) for task in tasks)
+        columns = ", ".join(
+            _column(*pair) for pair in zip(schema.fields, _duckdb_types(schema), strict=True)
+        )
+        source = f"read_parquet([{files}], schema = MAP {{{columns}}})"
+        connection.execute(f"CREATE VIEW {quoted} AS FROM {source}")
+        return
+    columns = of_iceberg(schema)
+    scan = ArrowScan(table.metadata, table.io, schema, AlwaysTrue())
+    batches = (
+        pa.Table.from_batches([batch]).cast(columns).combine_chunks().to_batches()
+        for batch in scan.to_record_batches(tasks)
+    )
+    connection.register(
+        "_incoming", pa.RecordBatchReader.from_batches(columns, chain.from_iterable(batches))
+    )
+    connection.execute(f"CREATE TABLE {quoted} AS FROM _incoming")
+    connection.unregister("_incoming")
+
+
+def require_files(tasks: Sequence[FileScanTask]) -> None:
+    """Refuse a plan whose files are not there in full.
+
+    Raises
+    ------
+    CorruptError
+        A data file is missing or has another size than was committed.
+    """
+    for task in tasks:
+        path = Path(task.file.file_path)
+        size = path.stat().st_size if path.is_file() else None
+        if size != task.file.file_size_in_bytes:
+            state = "is missing" if size is None else f"has {size} bytes"
+            raise CorruptError(
+                f"the data file {path} {state}",
+                expected=f"a Parquet file of {task.file.file_size_in_bytes} bytes, as committed",
+                next_step="restore the lake's folder from a backup",
+            )
+
+
+def _plain(table: Table, schema: Schema, tasks: Sequence[FileScanTask]) -> bool:
+    """Whether Parquet read by field id gives the plan's rows: nothing deleted, no file without ids.
+
+    Nested columns have ids that DuckDB does not map, so those need one schema for all files.
+    """
+    return (
+        not any(task.delete_files for task in tasks)
+        and "schema.name-mapping.default" not in table.properties
+        and (
+            len(table.metadata.schemas) == 1
+            or all(f.field_type.is_primitive for f in schema.fields)
+        )
+    )
+
+
+def _duckdb_types(schema: Schema) -> list[str]:
+    import ibis
+    from ibis.backends.sql.datatypes import DuckDBType
+
+    return [DuckDBType.to_string(kind) for kind in ibis.schema(of_iceberg(schema)).types]
+
+
+def _require(table: Table, snapshot: int) -> int:
+    if table.metadata.snapshot_by_id(snapshot) is None:
+        raise NotFoundError(
+            f"{'.'.join(table.name())} has no snapshot {snapshot}",
+            next_step="list them with `onward lineage`, or restore the lake from a backup",
+        )
+    return snapshot
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _column(field: NestedField, kind: str) -> str:
+    entry = f"{{name: {_literal(field.name)}, type: {_literal(kind)}, default_value: NULL}}"
+    return f"{field.field_id}: {entry}"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
