@@ -51,11 +51,8 @@ def load(catalog: SqlCatalog, table: str) -> Table | None:
         return None
 
 
-def load_or_create(catalog: SqlCatalog, table: str, columns: pa.Schema) -> Table:
-    """Return the table; one that did not exist has `columns` and no snapshot."""
-    found = load(catalog, table)
-    if found is not None:
-        return found
+def create(catalog: SqlCatalog, table: str, columns: pa.Schema) -> Table:
+    """Create a table with `columns` and no snapshot, or return the one that another created."""
     with suppress(IntegrityError, NamespaceAlreadyExistsError):  # another process was faster
         catalog.create_namespace_if_not_exists(table.rpartition(".")[0])
     try:
@@ -92,6 +89,6 @@ def _unreadable(folder: Path, subject: str, error: Exception) -> CorruptError:
     cause = str(getattr(error, "orig", error)).splitlines()[0]
     return CorruptError(
         f"{subject} in {folder} cannot be read: {cause}",
-        expected="the lake's files, unaltered, and where they were written: they hold absolute paths",
+        expected="the lake's files, unaltered and in the place where they were written",
         next_step=f"restore {folder} from a backup, or move it away and run the pipeline again",
     )

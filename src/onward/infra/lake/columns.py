@@ -175,7 +175,7 @@ def _widens(raw: pa.DataType, incoming: pa.DataType, published: pa.DataType) -> 
     if incoming == published or pa.types.is_null(raw):
         return True
     if pa.types.is_decimal(incoming) and pa.types.is_decimal(published):
-        return incoming.scale == published.scale and incoming.precision <= published.precision
+        return bool(incoming.scale == published.scale and incoming.precision <= published.precision)
     wider = {
         pa.int32(): (pa.int64(), pa.float64()),
         pa.int64(): (pa.float64(),),

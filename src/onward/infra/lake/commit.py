@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 from pyiceberg.exceptions import CommitFailedException
@@ -16,6 +16,7 @@ from pyiceberg.io.pyarrow import bin_pack_record_batches, write_file
 from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction, WriteTask
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from pyiceberg.table.update import (
@@ -25,9 +26,13 @@ from pyiceberg.table.update import (
     SetSnapshotRefUpdate,
     TableUpdate,
 )
+from typing_extensions import override
 
 from onward.core.errors import BusyError
 from onward.infra.lake.columns import evolve
+
+if TYPE_CHECKING:
+    from pyiceberg.table.update.snapshot import _OverwriteFiles, _SnapshotProducer
 
 PREFIX = "onward."
 """Before the caller's keys in a snapshot's summary, apart from Iceberg's own."""
@@ -55,8 +60,31 @@ class Written:
     base: int
 
 
-def optimistic(load: Callable[[], Table], attempt: Callable[[Table], T]) -> T:
-    """Run `attempt` on a freshly loaded table until no other writer has come between.
+class _Transaction(Transaction):
+    """A transaction that applies its updates once.
+
+    PyIceberg copies the whole metadata, every snapshot in it, each of the fifteen times that a
+    commit looks at it: half of an append's time after a hundred commits.
+    """
+
+    _applied: tuple[tuple[TableUpdate, ...], TableMetadata] | None = None
+
+    @property
+    @override
+    def table_metadata(self) -> TableMetadata:
+        if not self._updates:
+            return self._table.metadata
+        if self._applied is None or self._applied[0] is not self._updates:
+            self._applied = (self._updates, super().table_metadata)
+        return self._applied[1]
+
+
+def optimistic(
+    load: Callable[[], Table], attempt: Callable[[Table], T], first: Table | None = None
+) -> T:
+    """Run `attempt` on the table, loaded anew each time, until no other writer came between.
+
+    The first time it may be a table that the caller has just loaded.
 
     Raises
     ------
@@ -64,7 +92,7 @@ def optimistic(load: Callable[[], Table], attempt: Callable[[Table], T]) -> T:
         Other writers won every time.
     """
     for turn in range(_ATTEMPTS):
-        table = load()
+        table = first if first is not None and turn == 0 else load()
         try:
             return attempt(table)
         except CommitFailedException:
@@ -83,7 +111,7 @@ def optimistic(load: Callable[[], Table], attempt: Callable[[Table], T]) -> T:
 
 def write(table: Table, target: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Written:
     """Write the batches as data files for a table whose columns will be `target`."""
-    transaction = table.transaction()
+    transaction = _Transaction(table)
     evolve(transaction, target)
     metadata = transaction.table_metadata
     identity = uuid.uuid4()
@@ -110,7 +138,7 @@ def add(
     columns when the branch is published.
     """
     before = table.metadata
-    transaction = table.transaction()
+    transaction = _Transaction(table)
     evolve(transaction, written.target)
     columns = transaction.table_metadata.schema().as_struct()
     if written.base != before.current_schema_id or columns != written.schema.as_struct():
@@ -118,22 +146,18 @@ def add(
             f"another writer changed the columns of {'.'.join(table.name())} at the same time",
             next_step="run the same command again: nothing was written",
         )
+    # On branch None the snapshot gets main's head as its parent, and no ref moves yet.
     update = transaction.update_snapshot(snapshot_properties=dict(properties), branch=None)
     head = before.current_snapshot()
-    if replace and head is not None:
-        producer = update.overwrite()
-        producer.delete_by_predicate(AlwaysTrue())
-        for task in table.scan(snapshot_id=head.snapshot_id).plan_files():
-            producer.delete_data_file(task.file)
-    else:
-        producer = update.fast_append()
-    with producer:
-        for file in written.files:
-            producer.append_data_file(file)
-    updates: tuple[TableUpdate, ...] = (_move(branch, producer.snapshot_id),)
+    snapshot = (
+        _put(update.fast_append(), written.files)
+        if head is None or not replace
+        else _put(_without(update.overwrite(), table, head), written.files)
+    )
+    updates: tuple[TableUpdate, ...] = (_move(branch, snapshot),)
     if branch != MAIN_BRANCH and head is not None:
-        updates += (SetCurrentSchemaUpdate(schema_id=before.current_schema_id),)
-    return _commit(transaction, updates, head, producer.snapshot_id)
+        updates += (_columns_of(before.current_schema_id),)
+    return _commit(transaction, updates, head, snapshot)
 
 
 def fast_forward(table: Table, branch: str) -> Snapshot:
@@ -142,32 +166,59 @@ def fast_forward(table: Table, branch: str) -> Snapshot:
     assert snapshot is not None
     assert snapshot.schema_id is not None
     updates = (
-        SetCurrentSchemaUpdate(schema_id=snapshot.schema_id),
+        _columns_of(snapshot.schema_id),
         _move(MAIN_BRANCH, snapshot.snapshot_id),
-        RemoveSnapshotRefUpdate(ref_name=branch),
+        _remove(branch),
     )
     head = table.metadata.current_snapshot()
-    return _commit(table.transaction(), updates, head, snapshot.snapshot_id)
+    return _commit(_Transaction(table), updates, head, snapshot.snapshot_id)
 
 
 def forget(table: Table, branch: str) -> None:
     """Commit the removal of a branch."""
-    table.catalog.commit_table(table, (), (RemoveSnapshotRefUpdate(ref_name=branch),))
+    table.catalog.commit_table(table, (), (_remove(branch),))
 
 
-def ancestry(table: Table, head: Snapshot | None) -> Iterator[Snapshot]:
+def ancestry(table: Table, head: Snapshot | None) -> Iterable[Snapshot]:
     """Yield a snapshot and its ancestors, newest first."""
-    return ancestors_of(head, table.metadata) if head is not None else iter(())
+    return ancestors_of(head, table.metadata) if head is not None else ()
 
 
+def _without(producer: _OverwriteFiles, table: Table, head: Snapshot) -> _OverwriteFiles:
+    producer.delete_by_predicate(AlwaysTrue())
+    for task in table.scan(snapshot_id=head.snapshot_id).plan_files():
+        producer.delete_data_file(task.file)
+    return producer
+
+
+def _put(producer: _SnapshotProducer[Any], files: Sequence[DataFile]) -> int:
+    with producer:
+        for file in files:
+            producer.append_data_file(file)
+    return producer.snapshot_id
+
+
+# PyIceberg's models are built from the specification's own field names: that alone type-checks.
 def _move(branch: str, snapshot: int) -> SetSnapshotRefUpdate:
-    return SetSnapshotRefUpdate(ref_name=branch, type=SnapshotRefType.BRANCH, snapshot_id=snapshot)
+    return SetSnapshotRefUpdate.model_validate(
+        {"ref-name": branch, "type": SnapshotRefType.BRANCH, "snapshot-id": snapshot}
+    )
+
+
+def _remove(branch: str) -> RemoveSnapshotRefUpdate:
+    return RemoveSnapshotRefUpdate.model_validate({"ref-name": branch})
+
+
+def _columns_of(schema: int) -> SetCurrentSchemaUpdate:
+    return SetCurrentSchemaUpdate.model_validate({"schema-id": schema})
 
 
 def _commit(
     transaction: Transaction, updates: tuple[TableUpdate, ...], main: Snapshot | None, landed: int
 ) -> Snapshot:
-    requirement = AssertRefSnapshotId(ref=MAIN_BRANCH, snapshot_id=main and main.snapshot_id)
+    requirement = AssertRefSnapshotId.model_validate(
+        {"ref": MAIN_BRANCH, "snapshot-id": main.snapshot_id if main else None}
+    )
     # Transaction offers no public verb for a guarded move of several refs in one commit.
     transaction._apply(updates, (requirement,))  # noqa: SLF001
     snapshot = transaction.commit_transaction().metadata.snapshot_by_id(landed)

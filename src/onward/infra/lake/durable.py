@@ -23,7 +23,7 @@ class _SyncedFile(io.FileIO):
 
 class _DurableFile(PyArrowFile):
     @override
-    def create(self, overwrite: bool = False) -> io.BufferedWriter:  # type: ignore[override]  # a binary file is an OutputStream
+    def create(self, overwrite: bool = False) -> io.BufferedWriter:
         path = Path(self.location)
         _make_folder(path.parent)
         return io.BufferedWriter(_SyncedFile(path, "wb" if overwrite else "xb"), 1 << 20)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pyarrow as pa
 from pyiceberg.schema import Schema
@@ -24,7 +24,7 @@ from onward.infra.lake import columns, commit, views
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
-Rows = pa.Table | pa.RecordBatchReader
+Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
 
 def open_lake(folder: Path) -> IcebergLake:
@@ -108,22 +108,18 @@ class IcebergLake:
         """
         if branch == MAIN_BRANCH:
             raise ValueError("rows are staged on a branch of their own, not on main")
-        properties = {commit.BRANCH: branch} | _properties(summary)
+        replace = mode == "replace"
+        properties = {commit.BRANCH: branch, **_properties(summary)}
         with self._corruption(table):
-            written = self._write(table, rows, replace=mode == "replace")
-            return _record(
-                table,
-                commit.optimistic(
-                    lambda: self._require(table),
-                    lambda now: commit.add(
-                        now,
-                        written,
-                        branch=branch,
-                        replace=mode == "replace",
-                        properties=properties,
-                    ),
+            now, written = self._write(self._load(table), table, rows, replace=replace)
+            staged = commit.optimistic(
+                lambda: self._require(table),
+                lambda now: commit.add(
+                    now, written, branch=branch, replace=replace, properties=properties
                 ),
+                first=now,
             )
+        return _record(table, staged)
 
     def publish(
         self, table: str, branch: str, *, expect: int | None, key: str | None = None
@@ -194,23 +190,24 @@ class IcebergLake:
 
         with self._corruption(table):
             before = self._load(table)
-            landed = before and done(before)
-            if not landed:
-                if before is None or before.current_snapshot() is None:
-                    rows = _some(rows)
-                    if rows is None:
-                        return None
-                written = self._write(table, rows, replace=False)
-                landed = commit.optimistic(
-                    lambda: self._require(table),
-                    lambda now: (
-                        done(now)
-                        or commit.add(
-                            now, written, branch=MAIN_BRANCH, replace=False, properties=properties
-                        )
-                    ),
-                )
-            return _record(table, landed)
+            if before is not None and (landed := done(before)):
+                return _record(table, landed)
+            if before is None or before.current_snapshot() is None:
+                rows = _some(rows)
+                if rows is None:
+                    return None
+            now, written = self._write(before, table, rows, replace=False)
+            landed = commit.optimistic(
+                lambda: self._require(table),
+                lambda now: (
+                    done(now)
+                    or commit.add(
+                        now, written, branch=MAIN_BRANCH, replace=False, properties=properties
+                    )
+                ),
+                first=now,
+            )
+        return _record(table, landed)
 
     # ------------------------------------------------------------ reading
 
@@ -254,16 +251,16 @@ class IcebergLake:
             raise NotFoundError(what, expected=expected)
         return found
 
-    def _write(self, table: str, rows: Rows, *, replace: bool) -> commit.Written:
-        published = None if replace else self.schema(table)
-        target = (
-            columns.stored(rows.schema, table)
-            if published is None
-            else columns.fitted(rows.schema, published, table)
-        )
-        reader = rows.to_reader() if isinstance(rows, pa.Table) else rows
-        now = catalogs.load_or_create(self._catalog, table, target)
-        return commit.write(now, target, columns.cast(iter(reader), target, table))
+    def _write(
+        self, now: Table | None, table: str, rows: Rows, *, replace: bool
+    ) -> tuple[Table, commit.Written]:
+        """Write the rows' data files; a table that does not exist is created without a snapshot."""
+        target = columns.stored(rows.schema, table)
+        if now is not None and now.current_snapshot() is not None and not replace:
+            target = columns.fitted(rows.schema, columns.of_iceberg(now.schema()), table)
+        now = now or catalogs.create(self._catalog, table, target)
+        batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
+        return now, commit.write(now, target, columns.cast(iter(batches), target, table))
 
     def _corruption(self, subject: str) -> AbstractContextManager[None]:
         return catalogs.corruption(self._folder, subject)
