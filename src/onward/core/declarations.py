@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from onward.core import fingerprint
 from onward.core.errors import DeclarationError, Location
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -57,8 +58,12 @@ class Model:
     holdout: float
     window: str | None
     slices: tuple[str, ...]
-    version: str
     location: Location | None = field(default=None, compare=False)
+
+    @property
+    def version(self) -> str:
+        """The training function's fingerprint, helpers defined below it included."""
+        return fingerprint.of_function(self.function)
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:

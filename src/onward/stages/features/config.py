@@ -27,8 +27,12 @@ class FeatureView:
     inputs: tuple[str, ...]
     entity: tuple[str, ...]
     ttl: timedelta | None
-    digest: str
     location: Location | None = field(default=None, compare=False)
+
+    @property
+    def digest(self) -> str:
+        """The definition's fingerprint; read once the file is loaded, helpers below it included."""
+        return fingerprint.of_text(fingerprint.of_function(self.function), self.entity, self.ttl)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,12 @@ class OnDemand:
     name: str
     function: Callable[..., Any]
     inputs: tuple[str, ...]
-    digest: str
     location: Location | None = field(default=None, compare=False)
+
+    @property
+    def digest(self) -> str:
+        """The definition's fingerprint; read once the file is loaded, helpers below it included."""
+        return fingerprint.of_function(self.function)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +68,14 @@ class Label:
     key: tuple[str, ...]
     event_time: str
     available_at: str
-    digest: str
     location: Location | None = field(default=None, compare=False)
+
+    @property
+    def digest(self) -> str:
+        """The definition's fingerprint; read once the file is loaded, helpers below it included."""
+        return fingerprint.of_text(
+            fingerprint.of_function(self.function), self.key, self.event_time, self.available_at
+        )
 
 
 def feature_view(*, entity: str | Sequence[str], ttl: str | None = None) -> Callable[..., Any]:
@@ -84,7 +98,6 @@ def feature_view(*, entity: str | Sequence[str], ttl: str | None = None) -> Call
             inputs=parameters_of(body),
             entity=columns,
             ttl=None if ttl is None else duration(ttl, location),
-            digest=fingerprint.of_text(fingerprint.of_function(body), columns, ttl),
             location=location,
         )
 
@@ -104,7 +117,6 @@ def on_demand(body: Callable[..., Any]) -> OnDemand:
         name=require_name(body.__name__, "on-demand function", location),
         function=body,
         inputs=parameters_of(body),
-        digest=fingerprint.of_function(body),
         location=location,
     )
 
@@ -132,9 +144,6 @@ def label(*, key: str | Sequence[str], event_time: str, available_at: str) -> Ca
             key=(key,) if isinstance(key, str) else tuple(key),
             event_time=event_time,
             available_at=available_at,
-            digest=fingerprint.of_text(
-                fingerprint.of_function(body), key, event_time, available_at
-            ),
             location=location,
         )
 

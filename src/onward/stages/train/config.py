@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from onward.core import fingerprint
 from onward.core.declarations import (
     Model,
     SearchDimension,
@@ -79,7 +78,6 @@ def model(
             holdout=holdout,
             window=window,
             slices=tuple(slices),
-            version=fingerprint.of_function(body),
             location=location,
         )
 
