@@ -79,29 +79,26 @@ class _Transaction(Transaction):
         return self._applied[1]
 
 
-def optimistic(
-    load: Callable[[], Table], attempt: Callable[[Table], T], first: Table | None = None
-) -> T:
-    """Run `attempt` on the table, loaded anew each time, until no other writer came between.
-
-    The first time it may be a table that the caller has just loaded.
+def optimistic(table: Table, attempt: Callable[[Table], T], attempts: int = 200) -> T:
+    """Run `attempt` on the table, loaded anew each further time, until no writer came between.
 
     Raises
     ------
     BusyError
         Other writers won every time.
     """
-    for turn in range(_ATTEMPTS):
-        table = first if first is not None and turn == 0 else load()
+    for turn in range(attempts):
         try:
             return attempt(table)
         except CommitFailedException:
-            pass
+            now = table.catalog.load_table(table.name())
         except ValueError:
             # A commit on another ref takes the next sequence number: PyIceberg calls that a
             # ValueError, although it is a lost race like any other.
-            if load().metadata_location == table.metadata_location:
+            now = table.catalog.load_table(table.name())
+            if now.metadata_location == table.metadata_location:
                 raise
+        table = now
         time.sleep(random.uniform(0, min(0.5, 0.01 * 2 ** min(turn, 8))))
     raise BusyError(
         f"other writers kept committing to {'.'.join(table.name())}",
@@ -129,10 +126,12 @@ def add(
     written: Written,
     *,
     branch: str,
-    replace: bool,
+    without: Sequence[DataFile] = (),
     properties: Mapping[str, str],
 ) -> Snapshot:
     """Commit one snapshot on main's head, with the files, as the head of `branch`.
+
+    The files `without`, all of main's head, are no longer in it.
 
     On another branch than main the table's current schema stays what it is: readers see new
     columns when the branch is published.
@@ -149,10 +148,8 @@ def add(
     # On branch None the snapshot gets main's head as its parent, and no ref moves yet.
     update = transaction.update_snapshot(snapshot_properties=dict(properties), branch=None)
     head = before.current_snapshot()
-    snapshot = (
-        _put(update.fast_append(), written.files)
-        if head is None or not replace
-        else _put(_without(update.overwrite(), table, head), written.files)
+    snapshot = _put(
+        _removing(update.overwrite(), without) if without else update.fast_append(), written.files
     )
     updates: tuple[TableUpdate, ...] = (_move(branch, snapshot),)
     if branch != MAIN_BRANCH and head is not None:
@@ -179,15 +176,25 @@ def forget(table: Table, branch: str) -> None:
     table.catalog.commit_table(table, (), (_remove(branch),))
 
 
+def files(table: Table) -> Sequence[DataFile]:
+    """Return the data files of main's head."""
+    head = table.current_snapshot()
+    return (
+        []
+        if head is None
+        else [task.file for task in table.scan(snapshot_id=head.snapshot_id).plan_files()]
+    )
+
+
 def ancestry(table: Table, head: Snapshot | None) -> Iterable[Snapshot]:
     """Yield a snapshot and its ancestors, newest first."""
     return ancestors_of(head, table.metadata) if head is not None else ()
 
 
-def _without(producer: _OverwriteFiles, table: Table, head: Snapshot) -> _OverwriteFiles:
-    producer.delete_by_predicate(AlwaysTrue())
-    for task in table.scan(snapshot_id=head.snapshot_id).plan_files():
-        producer.delete_data_file(task.file)
+def _removing(producer: _OverwriteFiles, files: Sequence[DataFile]) -> _OverwriteFiles:
+    producer.delete_by_predicate(AlwaysTrue())  # which manifests to look in, not what to delete
+    for file in files:
+        producer.delete_data_file(file)
     return producer
 
 

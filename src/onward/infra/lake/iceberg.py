@@ -20,6 +20,7 @@ from onward.core.ports import Snapshot
 from onward.core.records import Batch, DatasetRef
 from onward.infra.lake import catalog as catalogs
 from onward.infra.lake import columns, commit, views
+from onward.infra.lake.compact import compact
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -110,16 +111,14 @@ class IcebergLake:
             raise ValueError("rows are staged on a branch of their own, not on main")
         replace = mode == "replace"
         properties = {commit.BRANCH: branch, **_properties(summary)}
+        now, written = self._write(self._load(table), table, rows, replace=replace)
+
+        def attempt(now: Table) -> IcebergSnapshot:
+            without = commit.files(now) if replace else ()
+            return commit.add(now, written, branch=branch, without=without, properties=properties)
+
         with self._corruption(table):
-            now, written = self._write(self._load(table), table, rows, replace=replace)
-            staged = commit.optimistic(
-                lambda: self._require(table),
-                lambda now: commit.add(
-                    now, written, branch=branch, replace=replace, properties=properties
-                ),
-                first=now,
-            )
-        return _record(table, staged)
+            return _record(table, commit.optimistic(now, attempt))
 
     def publish(
         self, table: str, branch: str, *, expect: int | None, key: str | None = None
@@ -160,16 +159,17 @@ class IcebergLake:
             return commit.fast_forward(now, branch)
 
         with self._corruption(table):
-            return _record(table, commit.optimistic(lambda: self._require(table), attempt))
+            return _record(table, commit.optimistic(self._require(table), attempt))
 
     def drop_branch(self, table: str, branch: str) -> None:
         def attempt(now: Table) -> None:
             if branch in now.metadata.refs:
                 commit.forget(now, branch)
 
-        if self._load(table) is not None:
+        found = self._load(table)
+        if found is not None:
             with self._corruption(table):
-                commit.optimistic(lambda: self._require(table), attempt)
+                commit.optimistic(found, attempt)
 
     def append(
         self, table: str, rows: Rows, *, key: str, summary: Mapping[str, str] | None = None
@@ -188,26 +188,30 @@ class IcebergLake:
         def done(now: Table) -> IcebergSnapshot | None:
             return _published(now, now.current_snapshot(), None, key)
 
+        def attempt(now: Table) -> IcebergSnapshot:
+            return done(now) or commit.add(now, written, branch=MAIN_BRANCH, properties=properties)
+
+        before = self._load(table)
+        if before is not None and (landed := done(before)):
+            return _record(table, landed)
+        if before is None or before.current_snapshot() is None:
+            rows = _some(rows)
+            if rows is None:
+                return None
+        now, written = self._write(before, table, rows, replace=False)
         with self._corruption(table):
-            before = self._load(table)
-            if before is not None and (landed := done(before)):
-                return _record(table, landed)
-            if before is None or before.current_snapshot() is None:
-                rows = _some(rows)
-                if rows is None:
-                    return None
-            now, written = self._write(before, table, rows, replace=False)
-            landed = commit.optimistic(
-                lambda: self._require(table),
-                lambda now: (
-                    done(now)
-                    or commit.add(
-                        now, written, branch=MAIN_BRANCH, replace=False, properties=properties
-                    )
-                ),
-                first=now,
-            )
-        return _record(table, landed)
+            return _record(table, commit.optimistic(now, attempt))
+
+    def compact(self, table: str, *, every: int) -> Snapshot | None:
+        """Rewrite main's small data files as few, once there are more than `every` of them.
+
+        The snapshot holds the same rows and main's summary without its ``key``; earlier
+        snapshots stay readable. None if there was nothing to do, or another writer was faster.
+        """
+        now = self._load(table)
+        with self._corruption(table):
+            landed = now and compact(now, every)
+        return _record(table, landed) if landed else None
 
     # ------------------------------------------------------------ reading
 
@@ -258,7 +262,10 @@ class IcebergLake:
         target = columns.stored(rows.schema, table)
         if now is not None and now.current_snapshot() is not None and not replace:
             target = columns.fitted(rows.schema, columns.of_iceberg(now.schema()), table)
-        now = now or catalogs.create(self._catalog, table, target)
+        if now is None:
+            with self._corruption(table):
+                now = catalogs.create(self._catalog, table, target)
+        # Outside: an error of the reader that the rows come from is no corruption of the lake.
         batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
         return now, commit.write(now, target, columns.cast(iter(batches), target, table))
 

@@ -1,0 +1,59 @@
+"""Compaction: many small data files become few, in one snapshot with the same rows."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import ArrowScan
+from pyiceberg.table import Table
+from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.snapshots import Snapshot
+
+from onward.core.errors import BusyError
+from onward.infra.lake import columns, commit
+
+_SMALL_BYTES = 32 << 20
+
+
+def compact(table: Table, every: int) -> Snapshot | None:
+    """Rewrite main's files under 32 MiB, if more than `every`; None if not done.
+
+    Files that are large already stay as they are, so that a row is rewritten a bounded number of
+    times. A writer that comes between wins: what was rewritten is then thrown away.
+    """
+    head = table.current_snapshot()
+    if head is None:
+        return None
+    tasks = list(table.scan(snapshot_id=head.snapshot_id).plan_files())
+    small = [task for task in tasks if task.file.file_size_in_bytes < _SMALL_BYTES]
+    if len(small) <= every or any(task.delete_files for task in small):
+        return None
+    target = columns.of_iceberg(table.schema())
+    rows = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue())
+    batches = columns.cast(rows.to_record_batches(small), target, "compaction")
+    written = commit.write(table, target, batches)
+    without = [task.file for task in small]
+
+    def attempt(now: Table) -> Snapshot:
+        properties = _carried(head)
+        return commit.add(now, written, branch=MAIN_BRANCH, without=without, properties=properties)
+
+    try:
+        return commit.optimistic(table, attempt, attempts=1)
+    except BusyError:
+        for file in written.files:
+            with suppress(OSError):
+                Path(file.file_path).unlink()
+        return None
+
+
+def _carried(head: Snapshot) -> dict[str, str]:
+    """Return main's summary without the key: the key stays with the snapshot that it commits."""
+    properties = head.summary.additional_properties if head.summary else {}
+    return {
+        name: value
+        for name, value in properties.items()
+        if name.startswith(commit.PREFIX) and name != f"{commit.PREFIX}key"
+    }
