@@ -74,7 +74,10 @@ class Lake(Protocol):
         mode: Literal["append", "replace"],
         summary: Mapping[str, str],
     ) -> Snapshot:
-        """Cut `branch` from main (afresh if it exists) and commit `rows` on it, once."""
+        """Cut `branch` from main (afresh if it exists) and commit `rows` on it, once.
+
+        A key that `publish` is to know the rows by stands in the summary as ``key``.
+        """
         ...
 
     def publish(
@@ -111,6 +114,14 @@ class Lake(Protocol):
         self, table: str, *, snapshot: int | None = None, columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Return a published snapshot's rows (main's newest unless told)."""
+        ...
+
+    def compact(self, table: str, *, every: int) -> Snapshot | None:
+        """Rewrite main's small files as few, once there are more than `every`; same rows.
+
+        The snapshot carries main's summary on, without its ``key``; history stays as it is. None
+        if there was nothing to do or another writer was faster.
+        """
         ...
 
     def open(
@@ -191,6 +202,10 @@ class Ledger(Protocol):
 
     def consuming(self, ref: str) -> Sequence[Recorded]:
         """Return the events that name `ref` among their inputs."""
+        ...
+
+    def refs(self, prefix: str, *, limit: int | None = None) -> Sequence[str]:
+        """Return the refs that begin with `prefix` and that some event names, sorted."""
         ...
 
     def verify(self) -> int:
