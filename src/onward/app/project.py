@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from onward.app.load import load_definition
 from onward.app.settings import Settings, read_settings
@@ -19,10 +19,11 @@ from onward.flow.progress import Listener, silent
 from onward.flow.runs import RunEntry, called_for, request, runs, unfinished
 
 if TYPE_CHECKING:
+    from onward.app.questions import Quarantined, RunDetail
     from onward.core.records import Candidate, RunRequest
     from onward.flow.definition import Definition
     from onward.flow.outcome import RunOutcome
-    from onward.flow.release import Release
+    from onward.flow.releases import Release
     from onward.flow.site import Site
 
 
@@ -93,7 +94,7 @@ class Project:
             elif part is not None:
                 part.online.close()
 
-    def __enter__(self) -> Project:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,12 +132,14 @@ class Project:
         outcome: RunOutcome = self.workflows.run(wish.id, wish)
         return outcome
 
-    def experiment(self, *, trials: int = 20) -> Candidate:
+    def experiment(
+        self, *, trials: int = 20, heard: Callable[[int, float | None], None] | None = None
+    ) -> Candidate:
         """Search the model's hyperparameters; later runs train with what it chose."""
         from onward.flow.experiment import experiment
 
         with self.alone():
-            return experiment(self.site, self.definition, trials=trials)
+            return experiment(self.site, self.definition, trials=trials, heard=heard)
 
     def rollback(self, reason: str = "asked for") -> Release:
         """Take the candidate out of traffic, or return to the champion before; at once."""
@@ -156,6 +159,24 @@ class Project:
     def runs(self, *, limit: int | None = None) -> Sequence[RunEntry]:
         """Return the runs, newest first."""
         return runs(self.ledger, limit=limit)
+
+    def run_detail(self, run_id: str) -> RunDetail:
+        """Return one run with its audits, metrics and gates."""
+        from onward.app.questions import run_detail
+
+        return run_detail(self.ledger, run_id)
+
+    def quarantine(self, dataset: str | None = None, *, limit: int = 10) -> Sequence[Quarantined]:
+        """Return the rows that failed their audit, by dataset and rule."""
+        from onward.app.questions import quarantine
+
+        return quarantine(self, dataset, limit=limit)
+
+    def sample(self, count: int = 1) -> Sequence[Mapping[str, Any]]:
+        """Return held-out rows that the champion was evaluated on, to try it with."""
+        from onward.app.questions import sample
+
+        return sample(self.ledger, self.definition.model, count)
 
     def models(self) -> Sequence[Any]:
         """Return the registered versions, newest first."""
@@ -219,4 +240,3 @@ class Project:
             f"run {wish.id} has not ended after {wait_s:g} s",
             next_step="`onward runs` shows how it stands",
         )
-

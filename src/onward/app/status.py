@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from onward.core.ports import Ledger
 from onward.core.records import MonitorReport, ValidationReport
 from onward.flow.happened import fact
-from onward.flow.release import Release, champion, current
+from onward.flow.releases import Release, champion, current
 from onward.flow.runs import RunEntry, runs
 
 if TYPE_CHECKING:

@@ -45,7 +45,9 @@ class Definition:
         return next(t.table for t in self.transforms if t.name == name)
 
 
-def define(declared: Iterable[object], *, folder: Path, file: str, commit: str | None) -> Definition:
+def define(
+    declared: Iterable[object], *, folder: Path, file: str, commit: str | None
+) -> Definition:
     """Put a module's declarations together.
 
     Raises

@@ -129,8 +129,9 @@ def _outcome(
 
 def _why_held(refreshed: Refreshed) -> str:
     return "; ".join(
-        f"{report.dataset}: {rule.rule} ({rule.detail})" if rule.detail else
-        f"{report.dataset}: {rule.rule}"
+        f"{report.dataset}: {rule.rule} ({rule.detail})"
+        if rule.detail
+        else f"{report.dataset}: {rule.rule}"
         for report in refreshed.held
         for rule in report.rules
         if rule.scope == "batch" and not rule.passed

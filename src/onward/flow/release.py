@@ -6,46 +6,20 @@ follow from it (`enact`), so a crash between deciding and doing is mended by doi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 from onward.core.errors import NotFoundError
-from onward.core.events import Recorded
-from onward.core.ports import Ledger
 from onward.core.records import Deployment, ImageRef, ModelRef, ReleaseDecision, Route, Routes
 from onward.core.refs import ref
 from onward.flow.definition import Definition
-from onward.flow.happened import fact, happened
+from onward.flow.happened import happened
 from onward.flow.observe import observations
+from onward.flow.releases import Release, champion, current, promotions, reversions, serving_ref
 from onward.flow.site import Site
 from onward.stages.deploy.step import accept, package
 from onward.stages.serve.config import Canary
 from onward.stages.serve.release import Progress, decide
 from onward.stages.serve.routes import write_routes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """A release as the ledger tells it. `step` counts from 1; `ended` is None while it runs."""
-
-    model: str
-    candidate: ImageRef
-    champion: ImageRef | None
-    step: int
-    percent: float
-    started_at: datetime
-    step_started_at: datetime
-    ended: Literal["promoted", "rolledback"] | None
-    reason: str
-
-    @property
-    def version(self) -> int:
-        return self.candidate.model.version
-
-    @property
-    def ref(self) -> str:
-        return ref("release", self.model, f"{self.version}.{self.step}")
 
 
 def deploy(site: Site, definition: Definition, model: ModelRef, run: str) -> Deployment:
@@ -202,77 +176,31 @@ def rollback(site: Site, model: str, reason: str) -> Release:
         )
     if active.ended is None:
         return end(site, active, "rolledback", reason)
-    line = _promotions(site.ledger, model)
+    line = promotions(site.ledger, model)
     if len(line) < 2:
         raise NotFoundError(
             f"version {line[-1].model.version if line else '?'} of {model!r} has no predecessor",
             expected="an earlier version that was champion once",
         )
     leaving, returning = line[-1], line[-2]
-    at = site.clock.now()
+    at, number = site.clock.now(), reversions(site.ledger, model) + 1
     happened(
         site,
         "release.reverted",
         model,
         key=f"{leaving.model.ref}/{at.isoformat()}",
         inputs=(returning.ref,),
-        outputs=(ref("release", model, f"{returning.model.version}.{_returns(site.ledger, model) + 1}r"),),
+        outputs=(
+            ref(
+                "release", model, f"{returning.model.version}.{reversions(site.ledger, model) + 1}r"
+            ),
+        ),
         leaving=leaving,
         returning=returning,
         reason=reason,
     )
     enact(site, model)
     return active
-
-
-def champion(ledger: Ledger, model: str) -> ImageRef | None:
-    """Return the image that serves as champion, by the ledger."""
-    line = _promotions(ledger, model)
-    return line[-1] if line else None
-
-
-def current(ledger: Ledger, model: str) -> Release | None:
-    """Return the newest release of a model, ended or not."""
-    found: Release | None = None
-    for told in _told(ledger, model):
-        event = told.event
-        if event.kind == "release.started":
-            serving = fact(told, "champion", ImageRef) if event.facts["champion"] else None
-            found = Release(
-                model=model,
-                candidate=fact(told, "candidate", ImageRef),
-                champion=serving,
-                step=1,
-                percent=event.facts["percent"],
-                started_at=event.at,
-                step_started_at=event.at,
-                ended=None,
-                reason="",
-            )
-        elif found is not None and event.key.partition(".")[0] == ref(
-            "release", model, found.version
-        ):
-            found = _next(found, told)
-    return found
-
-
-def _next(release: Release, told: Recorded) -> Release:
-    from dataclasses import replace
-
-    facts, at = told.event.facts, told.event.at
-    if told.event.kind == "release.stepped":
-        return replace(release, step=facts["step"], percent=facts["percent"], step_started_at=at)
-    if told.event.kind == "release.ended":
-        percent = 100.0 if facts["how"] == "promoted" else 0.0
-        return replace(
-            release,
-            ended=facts["how"],
-            reason=facts["reason"],
-            percent=percent,
-            step=facts["step"],
-            step_started_at=at,
-        )
-    return release
 
 
 def enact(site: Site, model: str) -> Routes | None:
@@ -288,7 +216,9 @@ def enact(site: Site, model: str) -> Routes | None:
             arm="champion",
             image=serving,
             percent=100.0 - share,
-            release=active.ref if active is not None and running else _serving_ref(site.ledger, model),
+            release=active.ref
+            if active is not None and running
+            else serving_ref(site.ledger, model),
         )
     ]
     if active is not None and running:
@@ -302,38 +232,3 @@ def enact(site: Site, model: str) -> Routes | None:
     if known is None or known.version != serving.model.version:
         site.registry.promote(serving.model)
     return made
-
-
-def _told(ledger: Ledger, model: str) -> list[Recorded]:
-    return [
-        told
-        for told in ledger.events(subject=model)
-        if told.event.kind.startswith("release.")
-    ]
-
-
-def _promotions(ledger: Ledger, model: str) -> list[ImageRef]:
-    """Return the champions in line: each promotion adds one, each reversion takes one away."""
-    line: list[ImageRef] = []
-    candidates: dict[str, ImageRef] = {}
-    for told in _told(ledger, model):
-        event = told.event
-        if event.kind == "release.started":
-            candidates[event.key] = fact(told, "candidate", ImageRef)
-        elif event.kind == "release.ended" and event.facts["how"] == "promoted":
-            line.append(candidates[event.key])
-        elif event.kind == "release.reverted" and line:
-            line.pop()
-    return line
-
-
-def _serving_ref(ledger: Ledger, model: str) -> str:
-    """Return the ref of the release step that put the champion where it is."""
-    for told in reversed(_told(ledger, model)):
-        if told.event.outputs and told.event.kind in ("release.ended", "release.reverted"):
-            return told.event.outputs[0]
-    return ref("release", model, 0)
-
-
-def _returns(ledger: Ledger, model: str) -> int:
-    return sum(told.event.kind == "release.reverted" for told in _told(ledger, model))

@@ -107,9 +107,7 @@ def called_for(site: Site, definition: Definition) -> str | None:
     waiting = new_data(site, definition)
     if waiting:
         return f"new data in {', '.join(waiting)}"
-    began = next(
-        told.seq for told in site.ledger.events(kind="run.started", run=last.id)
-    )
+    began = next(told.seq for told in site.ledger.events(kind="run.started", run=last.id))
     later = site.ledger.events(kind="batch.audited", after=began)
     if any(told.event.run != last.id for told in later):
         return "data came in since the last training"

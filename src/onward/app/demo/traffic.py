@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import msgspec
@@ -35,7 +35,7 @@ class Traffic:
         limits = httpx.Limits(max_connections=callers, max_keepalive_connections=callers)
         self._client = httpx.AsyncClient(limits=limits, timeout=30)
 
-    def __enter__(self) -> Traffic:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -21,9 +21,7 @@ def predict_rows(folder: Path, text: str | None, *, sample: int, as_json: bool) 
         return
     for row, given in zip(rows, answer["predictions"], strict=True):
         shown = ", ".join(f"{k}={v}" for k, v in list(row.items())[:4])
-        console.print(
-            f"[bold]{given['output']}[/]  [dim]version {given['version']}, {shown}…[/]"
-        )
+        console.print(f"[bold]{given['output']}[/]  [dim]version {given['version']}, {shown}…[/]")
         console.print(f"  onward lineage {given['id']}", style="dim")
 
 

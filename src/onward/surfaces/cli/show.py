@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onward.app.status import Status
     from onward.flow.lineage import Lineage
     from onward.flow.outcome import RunOutcome
-    from onward.flow.release import Release
+    from onward.flow.releases import Release
     from onward.flow.runs import RunEntry
 
 console = Console(highlight=False)
@@ -266,4 +266,3 @@ def _plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-

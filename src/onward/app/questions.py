@@ -1,0 +1,118 @@
+"""Questions about a project's past: one run in full, the quarantine, rows to try."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onward.core.errors import NotFoundError, unknown_name
+from onward.core.ports import Ledger
+from onward.core.records import Deployment, EvaluationReport, ValidationReport
+from onward.flow.happened import fact
+from onward.flow.releases import champion
+from onward.flow.runs import RunEntry, runs
+
+if TYPE_CHECKING:
+    from onward.app.project import Project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDetail:
+    """One run with the reports that its stages left."""
+
+    run: RunEntry
+    audits: Sequence[ValidationReport]
+    evaluation: EvaluationReport | None
+    deployment: Deployment | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """A dataset's quarantine: how many rows, by which rules, and the newest of them."""
+
+    dataset: str
+    rows: int
+    rules: Mapping[str, int]
+    newest: Sequence[Mapping[str, Any]]
+
+
+def run_detail(ledger: Ledger, run_id: str) -> RunDetail:
+    """Return one run with its reports.
+
+    Raises
+    ------
+    NotFoundError
+        No run has this id.
+    """
+    entries = {run.id: run for run in runs(ledger)}
+    if run_id not in entries:
+        what, expected = unknown_name("run", run_id, entries)
+        raise NotFoundError(what, expected=expected, next_step="`onward runs` lists them")
+    told = ledger.events(run=run_id)
+    by_kind = {t.event.kind: t for t in told}
+    evaluated = by_kind.get("model.evaluated")
+    deployed = by_kind.get("image.accepted") or by_kind.get("image.refused")
+    return RunDetail(
+        run=entries[run_id],
+        audits=[fact(t, "report", ValidationReport) for t in told if t.event.kind == _AUDITED],
+        evaluation=fact(evaluated, "report", EvaluationReport) if evaluated else None,
+        deployment=fact(deployed, "deployment", Deployment) if deployed else None,
+    )
+
+
+_AUDITED = "batch.audited"
+
+
+def quarantine(project: Project, dataset: str | None, *, limit: int) -> Sequence[Quarantined]:
+    """Return what is in quarantine, for one dataset or for all.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing of that name is declared.
+    """
+    definition, lake = project.definition, project.site.lake
+    names = [*definition.sources, *(t.name for t in definition.transforms)]
+    if dataset is not None and dataset not in names:
+        what, expected = unknown_name("source or transform", dataset, names)
+        raise NotFoundError(what, expected=expected)
+    found = []
+    for name in [dataset] if dataset else names:
+        table = f"quarantine.{definition.table(name).replace('.', '_')}"
+        if lake.head(table) is not None:
+            found.append(_quarantined(project, name, table, limit))
+    return found
+
+
+def _quarantined(project: Project, name: str, table: str, limit: int) -> Quarantined:
+    with project.site.lake.open({"bad": project.site.lake.dataset(table)}) as backend:
+        bad = backend.table("bad")
+        rules = bad.select(rule=bad["_reasons"].unnest()).rule.value_counts(name="n").execute()
+        newest = bad.order_by(bad["_quarantined_at"].desc()).limit(limit).to_pyarrow()
+        return Quarantined(
+            dataset=name,
+            rows=int(bad.count().execute()),
+            rules={str(r): int(n) for r, n in zip(rules["rule"], rules["n"], strict=True)},
+            newest=newest.to_pylist(),
+        )
+
+
+def sample(ledger: Ledger, model: str, count: int) -> Sequence[Mapping[str, Any]]:
+    """Return up to `count` held-out rows that the champion was evaluated on.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing has been released yet.
+    """
+    serving = champion(ledger, model)
+    if serving is None:
+        raise NotFoundError(
+            f"no version of {model!r} serves yet", next_step="`onward run` releases the first"
+        )
+    golden = json.loads((Path(serving.model.path) / "golden.json").read_text())
+    rows: list[Mapping[str, Any]] = golden["rows"]
+    return rows[: max(1, count)]

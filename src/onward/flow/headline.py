@@ -1,0 +1,68 @@
+"""What a stage's record says of itself in a few words, for whoever watches a run."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from onward.core.records import (
+    Batch,
+    Deployment,
+    EvaluationReport,
+    FeatureSetRef,
+    ModelRef,
+    RunRef,
+    TrainingSetRef,
+    ValidationReport,
+)
+
+
+@singledispatch
+def headline(record: object) -> str:
+    """Return a record's essence in one short line; empty for what has none."""
+    return "nothing new" if record is None else ""
+
+
+@headline.register
+def _(batch: Batch) -> str:
+    return f"{batch.rows:,} rows"
+
+
+@headline.register
+def _(report: ValidationReport) -> str:
+    if report.held:
+        broken = [rule.rule for rule in report.rules if not rule.passed and rule.scope == "batch"]
+        return f"held: {', '.join(broken)}"
+    return f"{report.rows_published:,} published, {report.rows_quarantined:,} quarantined"
+
+
+@headline.register
+def _(published: FeatureSetRef) -> str:
+    return f"version {published.view.version}, {published.rows_added:,} rows"
+
+
+@headline.register
+def _(training: TrainingSetRef) -> str:
+    return f"{training.rows:,} rows of {len(training.plan.columns)} features"
+
+
+@headline.register
+def _(trained: RunRef) -> str:
+    return f"fitted in {trained.seconds:.1f} s"
+
+
+@headline.register
+def _(report: EvaluationReport) -> str:
+    verdict = "passed" if report.passed else "rejected"
+    first = report.metrics[0]
+    return f"{first.name} {first.value:.4f} [{first.low:.4f}, {first.high:.4f}], {verdict}"
+
+
+@headline.register
+def _(model: ModelRef) -> str:
+    return f"version {model.version}"
+
+
+@headline.register
+def _(deployment: Deployment) -> str:
+    failed = [check.gate for check in deployment.checks if not check.passed]
+    return "accepted" if deployment.passed else f"refused: {', '.join(failed)}"

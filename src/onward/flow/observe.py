@@ -1,0 +1,120 @@
+"""Production as tables: logged predictions, and the labels that have arrived for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from onward.core.records import DatasetRef
+from onward.core.refs import ref
+from onward.flow.definition import Definition
+from onward.flow.site import Site
+from onward.stages.features.step import labels
+from onward.stages.serve.step import TABLE as PREDICTIONS
+from onward.stages.serve.step import fold
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+EARLY = timedelta(days=1)  # a label's event time may precede its prediction by clock skew
+
+
+def bring_in(site: Site) -> DatasetRef | None:
+    """Fold the prediction log into the lake; return the table, None before the first prediction."""
+    fold(site.folders.predictions, lake=site.lake, run=f"fold-{site.clock.now():%Y%m%d%H%M%S}")
+    return None if site.lake.head(PREDICTIONS) is None else site.lake.dataset(PREDICTIONS)
+
+
+def predictions(
+    site: Site, table: DatasetRef, model: str, window: tuple[datetime, datetime]
+) -> pa.Table:
+    """Return a model's logged predictions with ``start <= at < end``."""
+    start, end = window
+    with site.lake.open({"predictions": table}) as backend:
+        logged = backend.table("predictions")
+        chosen = logged.filter(logged.model == model, logged["at"] >= start, logged["at"] < end)
+        return chosen.to_pyarrow()
+
+
+def known_labels(site: Site, definition: Definition, since: datetime) -> pa.Table:
+    """Return the labels of things predicted from `since` on whose truth is known by now.
+
+    Columns: the label's key, ``event_time``, ``available_at``, ``label``.
+    """
+    label = definition.pipeline.model.label
+    return labels(
+        label,
+        lake=site.lake,
+        inputs=inputs_of(site, definition, label.inputs),
+        since=since - EARLY,
+        as_of=site.clock.now(),
+    )
+
+
+def inputs_of(
+    site: Site, definition: Definition, names: tuple[str, ...]
+) -> Mapping[str, DatasetRef]:
+    """Return the newest published snapshot of each named dataset."""
+    return {name: site.lake.dataset(definition.table(name)) for name in names}
+
+
+def observations(site: Site, definition: Definition, version: int, since: datetime) -> pa.Table:
+    """Return what a release is judged by: one row per prediction since it began.
+
+    Columns: ``arm``, ``step``, ``unit``, ``at``, ``status``, ``latency_us``, ``loss``; the loss
+    is null until the label has arrived. Binary and multiclass models lose the squared error of
+    the outcome's probability (Brier 1950), regressions the squared error over the labels' variance.
+    """
+    import pyarrow as pa
+
+    table = bring_in(site)
+    if table is None:
+        return pa.table({name: pa.array([], kind) for name, kind in _observation_types().items()})
+    prefix = ref("release", definition.model, f"{version}.")
+    known = known_labels(site, definition, since)
+    task = definition.pipeline.model.task
+    with site.lake.open({"predictions": table, "known": known}) as backend:
+        return backend.raw_sql(
+            _OBSERVATIONS.format(unit=unit_of(definition), loss=_LOSS[task]),
+            parameters=[definition.model, since, prefix],
+        ).to_arrow_table()
+
+
+def unit_of(definition: Definition) -> str:
+    """Return the SQL text that makes a label row's unit as the gateway does: its key, joined."""
+    parts = ", ".join(
+        f'CAST("{column}" AS VARCHAR)' for column in definition.pipeline.model.label.key
+    )
+    return f"concat_ws('|', {parts})"
+
+
+_LOSS: Mapping[str, str] = {
+    "binary": "power(p.output - k.label, 2)",
+    "multiclass": "CASE WHEN p.output = k.label THEN 0 ELSE 1 END",
+    "regression": "power(p.output - k.label, 2) / nullif(var_pop(k.label) OVER (), 0)",
+}
+
+_OBSERVATIONS = """
+WITH k AS (SELECT {unit} AS unit, CAST(label AS DOUBLE) AS label FROM known)
+SELECT p.arm,
+       CAST(split_part(p.release, '.', -1) AS INTEGER) AS step,
+       p.unit, p.at, p.status, p.latency_us,
+       CAST(CASE WHEN p.status = 200 THEN {loss} END AS DOUBLE) AS loss
+FROM predictions p LEFT JOIN k ON p.unit = k.unit
+WHERE p.model = $1 AND p.at >= $2 AND starts_with(p.release, $3)
+"""
+
+
+def _observation_types() -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    return {
+        "arm": pa.string(),
+        "step": pa.int32(),
+        "unit": pa.string(),
+        "at": pa.timestamp("us", "UTC"),
+        "status": pa.int32(),
+        "latency_us": pa.int64(),
+        "loss": pa.float64(),
+    }

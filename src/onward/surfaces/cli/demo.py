@@ -1,0 +1,118 @@
+"""`onward demo`: the replay with live progress, then lineage, scoreboard and pictures."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from onward.core.errors import DeclarationError
+from onward.core.records import Metric, RunRequest, Suppressed
+from onward.surfaces.cli.live import watching
+from onward.surfaces.cli.show import console, put, show_lineage
+
+if TYPE_CHECKING:
+    from onward.app.demo.replay import Replayed
+    from onward.app.demo.scoreboard import Scoreboard
+
+
+def run_demo(folder: Path, *, until: str, as_json: bool) -> None:
+    """Run the loop on the flights of 2013 and show what came of it."""
+    from onward.app.demo import replay as story
+    from onward.app.demo.marks import marks
+    from onward.app.demo.plots import draw
+    from onward.app.demo.scoreboard import score
+
+    end = _day(until)
+    began = time.perf_counter()
+    told: list[Replayed] = []
+    with watching(quiet=as_json) as tell:
+        if not as_json:
+            console.rule("[bold]January to March: the first champion", align="left")
+        project, clock = story.prepare(folder, tell=tell)
+        with project:
+            story.first_round(project)
+            if not as_json:
+                console.rule("[bold]From April on: replayed through the gateway", align="left")
+            for step in story.replay(project, clock, until=end):
+                told.append(step)
+                if not as_json:
+                    _show_step(step)
+            board = score(project)
+            found = marks(project.ledger, project.definition.model)
+            pictures = draw(folder, board, told, found)
+            lineage = project.lineage(board.last_prediction)
+    seconds = time.perf_counter() - began
+    if put(
+        {"scoreboard": board, "lineage": lineage, "pictures": pictures, "seconds": seconds}, as_json
+    ):
+        return
+    console.rule("[bold]One prediction, traced", align="left")
+    show_lineage(lineage, as_json=False, depth=2)
+    console.rule("[bold]The year's scoreboard", align="left")
+    show_scoreboard(board)
+    for picture in pictures:
+        console.print(f"[dim]picture[/] {picture}")
+    console.print(
+        f"[dim]{sum(t.sent.rows for t in told):,} predictions in "
+        f"{sum(t.sent.requests for t in told):,} requests, "
+        f"{sum(t.sent.failed for t in told)} failed; {seconds:.0f} s in all[/]"
+    )
+    console.print(f"[dim]next: cd {folder} && onward status; onward models; onward runs[/]")
+
+
+def _show_step(step: Replayed) -> None:
+    """Print what a turn did, if anything worth a line happened."""
+    turn = step.turn
+    day = f"[dim]{step.at:%b %d}[/]"
+    if turn.decision is not None and turn.decision.action != "hold":
+        d = turn.decision
+        console.print(f"{day} release of version {d.version}: [bold]{d.action}[/]; {d.reason}")
+    if turn.report is not None and turn.report.breaches:
+        told = "; ".join(b.detail for b in turn.report.breaches)
+        console.print(f"{day} [yellow]breach[/]: {told}")
+    match turn.verdict:
+        case RunRequest(reason=reason):
+            console.print(f"{day} [bold]retraining[/]: {reason}")
+        case Suppressed(reason=reason):
+            console.print(f"{day} [dim]no retraining: {reason}[/]")
+    for outcome in turn.outcomes:
+        console.print(f"{day} run ended: [bold]{outcome.state}[/]; {outcome.reason}")
+
+
+def show_scoreboard(board: Scoreboard) -> None:
+    """Show the model that was delivered continuously against the first one, month by month."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("month")
+    for column in ("flights", "delivered", "left alone", "difference"):
+        table.add_column(column, justify="right")
+    table.add_column("answered by")
+    for month in (*board.months, board.year):
+        d = month.difference
+        sure = "[green]" if d.low > 0 else "[red]" if d.high < 0 else "[dim]"
+        table.add_row(
+            month.name,
+            f"{month.delivered.rows:,}",
+            _figure(month.delivered),
+            _figure(month.alone),
+            f"{sure}{d.value:+.4f}[/] [dim]\\[{d.low:+.4f}, {d.high:+.4f}][/]",
+            ", ".join(f"v{v} {share:.0%}" for v, share in month.versions.items()),
+        )
+    console.print(table)
+    console.print(board.verdict)
+
+
+def _figure(metric: Metric) -> str:
+    return f"{metric.value:.4f} [dim]±{(metric.high - metric.low) / 2:.4f}[/]"
+
+
+def _day(text: str) -> datetime:
+    from datetime import timedelta
+
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC) + timedelta(days=1)
+    except ValueError:
+        raise DeclarationError(f"{text!r} is no date", expected="such as 2013-06-30") from None
