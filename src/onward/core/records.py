@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from onward.core.refs import ref
 
 # ---------------------------------------------------------------- data
+
+UNREADABLE: Final = "_unreadable"
+"""A column that a batch may have besides its table's: the text, as ``column=text; …``, of values
+that could not be read as their column's type. Rows where it is not NULL are never published.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

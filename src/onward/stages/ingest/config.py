@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from onward.core.declarations import Check, require_name
 from onward.core.declared import here
-from onward.core.errors import DeclarationError, Location
+from onward.core.errors import DeclarationError, Location, unknown_name
 
 Format = Literal["csv", "parquet", "json"]
+
+COLUMN_TYPES: Final = (
+    "int64", "double", "bool", "string", "timestamp", "date", "time", "binary",
+)  # fmt: skip
+"""The types that a source's column can have; a timestamp is in UTC, with microseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +28,7 @@ class Files:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlTable:
-    """A table or query in a database, read by an increasing column."""
+    """A table or query in a database, read by a column that only grows."""
 
     url: str
     table: str
@@ -55,7 +60,9 @@ def files(pattern: str, format: Format | None = None) -> Files:
 def sql(url: str, table: str, *, cursor: str) -> SqlTable:
     """Read a SQL table incrementally: rows whose `cursor` is past the last one seen.
 
-    `url` is SQLAlchemy's, for instance ``sqlite:///data/shop.db`` (relative to the project).
+    `url` is SQLAlchemy's, for instance ``sqlite:///data/shop.db`` (relative to the project);
+    `table` is a name, ``schema.name`` or a query. A row that appears later with a cursor that is
+    NULL, or no greater than one already read, is not seen: choose a column that only grows.
     """
     return SqlTable(url=url, table=table, cursor=cursor)
 
@@ -78,6 +85,9 @@ class Source:
         The column that says when it could be known; the event time unless given.
     checks
         Row and batch rules, from `onward.check` and `onward.batch_check`.
+    types
+        The types of columns that the first rows do not show, by name: a column of doubles that
+        begins with whole numbers, say. One of `COLUMN_TYPES` each.
     """
 
     name: str
@@ -86,6 +96,7 @@ class Source:
     event_time: str
     available_at: str
     checks: tuple[Check, ...]
+    types: Mapping[str, str] = field(hash=False)
     location: Location | None = field(compare=False)
 
     def __init__(
@@ -97,6 +108,7 @@ class Source:
         event_time: str,
         available_at: str | None = None,
         checks: Sequence[Check] = (),
+        types: Mapping[str, str] | None = None,
     ) -> None:
         location = here()
         if not isinstance(origin, (Files, SqlTable)):
@@ -112,6 +124,10 @@ class Source:
                 expected="key=[...]: the columns that identify a row",
                 location=location,
             )
+        for kind in (types or {}).values():
+            if kind not in COLUMN_TYPES:
+                what, expected = unknown_name("column type", kind, COLUMN_TYPES)
+                raise DeclarationError(what, expected=expected, location=location)
         set_ = object.__setattr__
         set_(self, "name", require_name(name, "source", location))
         set_(self, "origin", origin)
@@ -119,6 +135,7 @@ class Source:
         set_(self, "event_time", event_time)
         set_(self, "available_at", available_at or event_time)
         set_(self, "checks", tuple(checks))
+        set_(self, "types", dict(types or {}))
         set_(self, "location", location)
 
     @property

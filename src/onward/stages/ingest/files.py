@@ -1,0 +1,91 @@
+"""Which files a source has: complete ones, and those not read before."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Mapping, Sequence
+from os import stat_result
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from onward.core.errors import DataError
+from onward.stages.ingest.config import Files, Source
+from onward.stages.ingest.cursor import SeenFile
+
+_UNFINISHED: Final = (".tmp", ".part")
+
+
+def present(origin: Files, folder: Path) -> dict[str, stat_result]:
+    """Return the complete files that match, by path relative to `folder`, in sorted order.
+
+    A name that begins with ``.`` or ``_``, or ends in ``.tmp`` or ``.part``, is still being
+    written.
+    """
+    found = {}
+    names = glob.glob(origin.pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (Path.glob refuses an absolute pattern)
+    for name in sorted(names):
+        path = PurePosixPath(name)
+        if path.name.startswith((".", "_")) or path.name.endswith(_UNFINISHED):
+            continue
+        if (folder / name).is_file():
+            found[path.as_posix()] = (folder / name).stat()
+    return found
+
+
+def unread(files: Mapping[str, stat_result], seen: Mapping[str, SeenFile]) -> bool:
+    """Tell whether `files` holds one that is new, or of another size than when it was read."""
+    return any(p not in seen or seen[p].size != s.st_size for p, s in files.items())
+
+
+def take(
+    source: Source, origin: Files, folder: Path, seen: Mapping[str, SeenFile]
+) -> list[SeenFile]:
+    """Return the files to read now.
+
+    Raises
+    ------
+    DataError
+        A file's content is no longer what was read.
+    """
+    new = []
+    for path, stat in present(origin, folder).items():
+        earlier = seen.get(path)
+        if earlier and (earlier.size, earlier.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+            continue
+        file = SeenFile(path, stat.st_size, stat.st_mtime_ns, _digest(folder / path))
+        if earlier is None:
+            new.append(file)
+        elif earlier.digest != file.digest:
+            raise DataError(
+                f"{path} has changed since source {source.name!r} read it",
+                expected="files that stay as they are once they are complete",
+                next_step=f"restore {path} and put the new rows in a new file beside it",
+                location=source.location,
+            )
+    return new
+
+
+def require_unchanged(source: Source, files: Sequence[SeenFile], folder: Path) -> None:
+    """Refuse files that were written to while they were read.
+
+    Raises
+    ------
+    DataError
+        A file's size or modification time is not what it was.
+    """
+    for file in files:
+        path = folder / file.path
+        now = path.stat() if path.exists() else None
+        if now is None or (now.st_size, now.st_mtime_ns) != (file.size, file.mtime_ns):
+            raise DataError(
+                f"{file.path} changed while it was read",
+                expected="a file that appears under its name when it is complete",
+                next_step=f"write to {file.path}.part, then rename it; and run again",
+                location=source.location,
+            )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

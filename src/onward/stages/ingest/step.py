@@ -1,0 +1,172 @@
+"""Ingest: what is new in a source becomes a batch on an audit branch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from onward.core.errors import DataError, OnwardError
+from onward.core.ports import Lake, Snapshot
+from onward.core.records import Batch
+from onward.stages.ingest.columns import column_types
+from onward.stages.ingest.config import Files, Source
+from onward.stages.ingest.files import require_unchanged
+from onward.stages.ingest.intake import Intake, anything_new, open_files, open_table
+from onward.stages.ingest.reading import reading
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+_ROWS_AT_A_TIME = 122_880  # DuckDB's row group
+
+
+def pending(source: Source, *, lake: Lake, folder: Path) -> bool:
+    """Tell whether `source` has rows that are not published yet, without reading any.
+
+    Files are known by name and size, a table by its greatest cursor value.
+
+    Raises
+    ------
+    DataError, DeclarationError
+        The database does not answer, or the table or its cursor column does not exist.
+    """
+    return anything_new(source, lake.history(source.table), folder)
+
+
+def ingest(source: Source, *, lake: Lake, folder: Path, run: str) -> Batch | None:
+    """Stage the new rows of `source` on branch ``audit-<run>``; None if there are none.
+
+    The rows have the published columns, and `_unreadable` besides where a value could not be
+    read as its type. Nothing that a reader can see changes. Repeating it after a crash stages
+    afresh.
+
+    Parameters
+    ----------
+    folder
+        The project's folder, to which paths are relative.
+    run
+        The run's id.
+
+    Raises
+    ------
+    DataError
+        A file changed after it was read, or is damaged; columns were added or are missing.
+    DeclarationError
+        The key, event time or availability time names no column, or none that holds times.
+    """
+    history = lake.history(source.table)
+    published = lake.schema(source.table) if history else None
+    base = history[-1].id if history else None
+    with _workplace(source) as (connection, spool):
+        known = published.names if published is not None else None
+        intake = _open(source, history, folder, known, connection, spool)
+        if intake is None:
+            return None
+        types = column_types(source, intake.scan, published, connection)
+        rows = Counted(connection, reading(connection, intake.scan, types))
+        summary = {**intake.summary, "key": f"{run}@{base}"}
+        staged = lake.stage(
+            source.table, rows.reader(), branch=f"audit-{run}", mode="append", summary=summary
+        )
+        require_unchanged(source, intake.files, folder)
+    return Batch(
+        dataset=source.name,
+        table=source.table,
+        branch=f"audit-{run}",
+        run=run,
+        mode="append",
+        rows=rows.count,
+        base=base,
+        snapshot=staged.id,
+        summary=summary,
+    )
+
+
+class Counted:
+    """The rows of a query as a stream of Arrow batches, counted as they pass."""
+
+    def __init__(self, connection: DuckDBPyConnection, query: str) -> None:
+        self.count = 0
+        self._rows = connection.execute(query).to_arrow_reader(_ROWS_AT_A_TIME)
+
+    def reader(self) -> pa.RecordBatchReader:
+        """Return the stream; it can be read once.
+
+        Raises
+        ------
+        DataError
+            While it is read: the rows cannot be read to their end.
+        """
+        import pyarrow as pa
+
+        return pa.RecordBatchReader.from_batches(self._rows.schema, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        import duckdb
+        import pyarrow as pa
+
+        try:
+            for batch in self._rows:
+                self.count += batch.num_rows
+                yield batch
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise _damaged(error) from None
+
+
+def _open(
+    source: Source,
+    history: Sequence[Snapshot],
+    folder: Path,
+    known: Sequence[str] | None,
+    connection: DuckDBPyConnection,
+    spool: Path,
+) -> Intake | None:
+    origin = source.origin
+    if isinstance(origin, Files):
+        return open_files(
+            source, origin, history=history, folder=folder, known=known, connection=connection
+        )
+    return open_table(
+        source,
+        origin,
+        history=history,
+        folder=folder,
+        known=known,
+        connection=connection,
+        spool=spool,
+    )
+
+
+@contextmanager
+def _workplace(source: Source) -> Iterator[tuple[DuckDBPyConnection, Path]]:
+    """Open DuckDB and a folder for what does not fit in memory; errors name the source."""
+    import duckdb
+
+    with (
+        TemporaryDirectory(prefix="onward-ingest-") as folder,
+        duckdb.connect(config={"temp_directory": folder}) as connection,
+    ):
+        connection.execute("SET TimeZone = 'UTC'")
+        try:
+            yield connection, Path(folder)
+        except OnwardError as error:
+            error.location = error.location or source.location
+            raise
+        except duckdb.Error as error:
+            damaged = _damaged(error)
+            damaged.location = source.location
+            raise damaged from None
+
+
+def _damaged(error: Exception) -> DataError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    file = next((f"{line}: " for line in lines if line.startswith("file")), "")
+    return DataError(
+        f"the rows cannot be read: {file}{' '.join(lines[:3])}",
+        expected="complete, well-formed files",
+        next_step="mend or remove the file and run again: nothing was taken in",
+    )

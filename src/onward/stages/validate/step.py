@@ -1,0 +1,163 @@
+"""Audit a batch: quarantine its offenders, publish the rest, or hold it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from onward.core.clock import Clock
+from onward.core.declarations import Check
+from onward.core.errors import DataError, DivergedError
+from onward.core.ports import Lake, Snapshot
+from onward.core.records import (
+    UNREADABLE,
+    Batch,
+    DatasetRef,
+    RuleResult,
+    ValidationReport,
+)
+from onward.stages.validate import quarantine
+from onward.stages.validate.profile import profile
+from onward.stages.validate.rules import Rule, bind
+from onward.stages.validate.split import Split, split, verdicts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS_AT_A_TIME = 122_880  # DuckDB's row group
+
+
+def audit(
+    batch: Batch,
+    checks: tuple[Check, ...],
+    *,
+    lake: Lake,
+    clock: Clock,
+    required: tuple[str, ...] = (),
+) -> ValidationReport:
+    """Evaluate every rule on `batch`, then publish it without its offenders, or hold it.
+
+    Repeating it after a crash gives the same report and changes nothing twice.
+
+    Parameters
+    ----------
+    required
+        Columns in which NULL is an offence: the key and the times.
+
+    Raises
+    ------
+    DeclarationError
+        A check does not fit the batch's columns or its scope.
+    DataError
+        A rule fails on a value, or answers differently when asked twice.
+    DivergedError
+        Main moved on since the branch was cut: ingest again.
+    """
+    published = _published(batch, lake)
+    if published is None:
+        _require_main(batch, lake)
+    with lake.open({"batch": batch}) as connection:
+        table = connection.table("batch")
+        rules = bind(checks, table, required)
+        whole = verdicts(table, rules)
+        parted = split(connection, table, rules)
+        held = not all(whole.values())
+        facts = profile(connection.con, "batch", [c for c in table.columns if c != UNREADABLE])
+        if published is None and not held:
+            if parted.total:
+                _stage_again(batch, parted, lake)
+                quarantine.keep(batch, parted, rules, lake=lake, at=clock.now())
+            published = lake.publish(
+                batch.table, batch.branch, expect=batch.base, key=batch.summary.get("key")
+            )
+    if published is None:
+        lake.drop_branch(batch.table, batch.branch)
+    return ValidationReport(
+        batch=batch.ref,
+        dataset=batch.dataset,
+        run=batch.run,
+        held=held,
+        rows_in=batch.rows,
+        rows_published=0 if held else batch.rows - parted.total,
+        rows_quarantined=0 if held else parted.total,
+        rules=tuple(_result(rule, parted, whole, batch.rows) for rule in rules),
+        profile=facts,
+        published=DatasetRef(table=batch.table, snapshot=published.id, rows=published.rows)
+        if published
+        else None,
+    )
+
+
+def _published(batch: Batch, lake: Lake) -> Snapshot | None:
+    """Return the snapshot that an earlier attempt published, known by the batch's summary."""
+    if not batch.summary:
+        return None
+    entries = batch.summary.items()
+    newest_first = reversed(lake.history(batch.table))
+    return next((s for s in newest_first if entries <= s.summary.items()), None)
+
+
+def _require_main(batch: Batch, lake: Lake) -> None:
+    head = lake.head(batch.table)
+    if (head.id if head else None) != batch.base:
+        raise DivergedError(
+            f"{batch.table} moved on since {batch.branch} was cut from it",
+            expected=f"main at snapshot {batch.base}, found {head.id if head else None}",
+            next_step="run again: the rows are staged and audited on the new main",
+        )
+
+
+def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
+    """Put the good rows alone on the branch.
+
+    Raises
+    ------
+    DataError
+        They are not as many as the rules left over.
+    """
+    import pyarrow as pa
+
+    rows = parted.good.to_pyarrow_batches(chunk_size=_ROWS_AT_A_TIME)
+    passed = 0
+
+    def counted() -> Iterator[pa.RecordBatch]:
+        nonlocal passed
+        for part in rows:
+            passed += part.num_rows
+            yield part
+
+    lake.stage(
+        batch.table,
+        pa.RecordBatchReader.from_batches(rows.schema, counted()),
+        branch=batch.branch,
+        mode=batch.mode,
+        summary=batch.summary,
+    )
+    if passed != batch.rows - parted.total:
+        raise DataError(
+            f"the checks of {batch.dataset!r} gave two answers on the same rows: "
+            f"{parted.total} of {batch.rows} rows offend, but {passed} do not",
+            expected="rules that depend on the rows alone, not on chance or the present time",
+        )
+
+
+def _result(rule: Rule, parted: Split, whole: dict[str, bool], rows: int) -> RuleResult:
+    if rule.scope == "batch":
+        passed = whole[rule.name]
+        return RuleResult(
+            rule=rule.name,
+            version=rule.version,
+            scope="batch",
+            passed=passed,
+            offenders=0,
+            detail="" if passed else "the whole batch is held",
+        )
+    offenders = parted.counts[rule.name]
+    return RuleResult(
+        rule=rule.name,
+        version=rule.version,
+        scope="row",
+        passed=offenders == 0,
+        offenders=offenders,
+        detail=f"{offenders:,} of {rows:,} rows" if offenders else "",
+    )
