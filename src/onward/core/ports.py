@@ -137,11 +137,16 @@ class Lake(Protocol):
 class OnlineStore(Protocol):
     """The newest feature row per view version and entity."""
 
-    def write(self, view: ViewPlan, rows: pa.Table) -> int:
+    def write(self, view: ViewPlan, rows: pa.Table, *, mark: str | None = None) -> int:
         """Upsert rows (entity columns, ``event_time``, features); return how many were newer.
 
-        An older row never overwrites a newer one.
+        An older row never overwrites a newer one. `mark` says how far the view is written now,
+        in the writer's own words; it commits with the rows.
         """
+        ...
+
+    def mark(self, view: ViewPlan) -> str | None:
+        """Return the mark that the view's last marked write left, or None."""
         ...
 
     def read(
@@ -292,11 +297,14 @@ class Workflows(Protocol):
     """Durable workflows, one at a time."""
 
     def run(self, workflow_id: str, *args: Any) -> Any:
-        """Run the body to its end; the same id resumes or returns the recorded result."""
+        """Run the body to its end; the same id resumes or returns the recorded result.
+
+        An id that failed goes on with the step that raised.
+        """
         ...
 
     def pending(self) -> Sequence[str]:
-        """Return the ids of workflows that were begun and not finished."""
+        """Return the ids of workflows that were begun and cut short, oldest first."""
         ...
 
     def close(self) -> None: ...

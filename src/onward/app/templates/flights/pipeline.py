@@ -85,8 +85,8 @@ def calendar(scheduled_at):
     minutes = scheduled_at.dt.hour * 60 + scheduled_at.dt.minute
     return {
         "minute_of_day": minutes,
-        "weekday": scheduled_at.dt.dayofweek,
-        "day_of_year": scheduled_at.dt.dayofyear,
+        "weekday": scheduled_at.dt.day_of_week,
+        "day_of_year": scheduled_at.dt.day_of_year,
     }
 
 
