@@ -28,6 +28,11 @@ def of_function(function: Callable[..., Any]) -> str:
     return digest.hexdigest()[:12]
 
 
+def of_rule(rule: Any) -> str:
+    """Return 12 hex digits over a check's rule: a function's code, or an expression's text."""
+    return of_function(rule) if isinstance(rule, FunctionType) else of_text(repr(rule))
+
+
 def of_text(*parts: object) -> str:
     """Return 12 hex digits over the parts' text."""
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:12]

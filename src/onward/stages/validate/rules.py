@@ -56,15 +56,6 @@ def bind(checks: Sequence[Check], table: ir.Table, required: Sequence[str]) -> t
     return tuple(rules)
 
 
-def version_of(rule: Any) -> str:
-    """Return the digest of a rule's definition: an expression's text, or a function's code."""
-    from ibis import Deferred
-
-    if isinstance(rule, Deferred) or not hasattr(rule, "__code__"):
-        return fingerprint.of_text(repr(rule))
-    return fingerprint.of_function(rule)
-
-
 def _present(table: ir.Table, name: str) -> Rule:
     if name not in table.columns:
         raise _unknown_column(name, table, None)
@@ -96,7 +87,7 @@ def _declared(check: Check, table: ir.Table) -> Rule:
         )
     return Rule(
         name=check.name,
-        version=version_of(check.rule),
+        version=fingerprint.of_rule(check.rule),
         scope=check.scope,
         expression=expression,
         location=check.location,
