@@ -35,7 +35,7 @@ class Failure:
 
     error: OnwardError | None = None
     text: str = ""
-    traceback: list[str] | None = None
+    traceback: tuple[str, ...] = ()
     location: Location | None = None
 
 

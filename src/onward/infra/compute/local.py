@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -56,7 +56,8 @@ class LocalCompute:
             write_call(folder / "call.pkl", function, args, kwargs, seed=self._seed)
             log = self._log_file(name, folder)
             code = self._child(folder, log)
-            return _outcome(folder / "result.pkl", code, name, log)
+            returned: T = _outcome(folder / "result.pkl", code, name, log)
+            return returned
 
     def _child(self, folder: Path, log: Path) -> int:
         """Start the child, wait for its end, and return its exit status."""
@@ -120,5 +121,5 @@ def _tail(log: Path) -> list[str]:
     return [line for line in lines if line.strip()][-_TAIL_LINES:]
 
 
-def _with_lines(what: str, *groups: list[str]) -> str:
+def _with_lines(what: str, *groups: Sequence[str]) -> str:
     return "\n".join([what, *(f"    {line}" for lines in groups for line in lines)])

@@ -1,0 +1,125 @@
+"""The fit, as it runs in the child process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onward.core import fingerprint
+from onward.core.clock import utc
+from onward.core.declarations import Task
+from onward.core.errors import DataError, Location
+from onward.core.estimator import features_of, holdout_start, labels_of
+from onward.core.ports import RequestFeatures
+from onward.core.records import TrainingSetRef
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """All that a fit depends on, and the folder its result goes under."""
+
+    model: str
+    function: Callable[..., Any]
+    version: str
+    location: Location | None
+    training: TrainingSetRef
+    task: Task
+    holdout: float
+    parameters: Mapping[str, Any]
+    request_features: RequestFeatures
+    source: str | None
+    commit: str | None
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A fitted model's folder. `id` digests what went in, `digest` what came out."""
+
+    id: str
+    path: str
+    digest: str
+    holdout_from: datetime
+    seconds: float
+    train_rows: int
+    holdout_rows: int
+
+
+def fit(job: Fit) -> Fitted:
+    """Fit the model and write its folder, unless it is there already."""
+    import pyarrow.parquet as pq
+
+    from onward.stages.train import environment, folder
+    from onward.stages.train.answers import require_answers
+
+    versions = environment.installed()
+    features = folder.pickled(job.request_features)
+    key = _key(job, features, versions)
+    if (kept := folder.kept(job.folder, key)) is not None:
+        return kept
+
+    table = pq.read_table(job.training.path)
+    x, y = features_of(table, job.training.plan), labels_of(table, job.task, job.training.label)
+    times = table.column("event_time")
+    start = holdout_start(times.to_numpy(), job.holdout)
+    _require_classes(y.iloc[:start], job)
+
+    begun = time.perf_counter()
+    estimator = job.function(x.iloc[:start], y.iloc[:start], **job.parameters)
+    seconds = time.perf_counter() - begun
+    require_answers(estimator, x.iloc[start : start + 2], job.task, job.model, job.location)
+
+    files = folder.contents(
+        job,
+        estimator,
+        request_features=features,
+        holdout=table.slice(start),
+        x=x.iloc[start:],
+        distributions=environment.imported(versions),
+    )
+    return folder.keep(
+        job.folder,
+        files,
+        key=key,
+        holdout_from=utc(times[start].as_py()),
+        seconds=seconds,
+        train_rows=start,
+        holdout_rows=table.num_rows - start,
+    )
+
+
+def _key(job: Fit, request_features: bytes, versions: Mapping[str, str]) -> str:
+    """Return a digest of everything that decides the folder's bytes."""
+    from onward.stages.train import environment
+
+    return fingerprint.of_text(
+        job.model,
+        job.version,
+        job.training.id,
+        job.task,
+        job.holdout,
+        sorted(job.parameters.items()),
+        request_features.hex(),
+        job.source,
+        job.commit,
+        environment.machine(),
+        sorted(versions.items()),
+    )
+
+
+def _require_classes(y: pd.Series, job: Fit) -> None:
+    found = sorted(y.unique().tolist()) if job.task != "regression" else []
+    if job.task != "regression" and len(found) < 2:
+        raise DataError(
+            f"all {len(y):,} training rows of model {job.model!r} have label {found[0]!r}",
+            expected="at least two classes before the held-out rows",
+            next_step="ingest more data, or look at the label function",
+            location=job.location,
+        )

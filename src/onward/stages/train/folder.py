@@ -1,0 +1,122 @@
+"""The folder of a fitted model: what is in it, and how it comes to be there at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from onward.core import digest
+from onward.core.estimator import classes_of
+from onward.stages.train import environment
+from onward.stages.train.fit import Fit, Fitted
+from onward.stages.train.golden import golden
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+_PROTOCOL: Final = 5
+
+
+def pickled(value: Any) -> bytes:
+    """Return cloudpickle's bytes of `value`, the same ones for the same value.
+
+    cloudpickle gives every class that it pickles by value a random id, under which a process
+    holds one definition for all pickles. Here the ids follow from the content, so that two models
+    loaded side by side share a class only if they are one and the same.
+    """
+    from cloudpickle import cloudpickle
+
+    written: bytes = cloudpickle.dumps(value, _PROTOCOL)
+    tracked = cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS  # noqa: SLF001 (there is no other way)
+    random_ids = {i.encode(): kind.__qualname__ for kind, i in tracked.items()}
+    used = {i: name for i, name in random_ids.items() if i in written}
+    content = hashlib.sha256(_replaced(written, {i: bytes(len(i)) for i in used})).hexdigest()
+    fixed = {
+        i: hashlib.sha256(f"{content}.{name}".encode()).hexdigest() for i, name in used.items()
+    }
+    return _replaced(written, {i: f.encode()[: len(i)] for i, f in fixed.items()})
+
+
+def _replaced(content: bytes, replacements: Mapping[bytes, bytes]) -> bytes:
+    for old, new in replacements.items():
+        content = content.replace(old, new)
+    return content
+
+
+def contents(
+    job: Fit,
+    estimator: Any,
+    *,
+    request_features: bytes,
+    holdout: pa.Table,
+    x: pd.DataFrame,
+    distributions: Mapping[str, str],
+) -> dict[str, bytes]:
+    """Return the folder's files: nothing in them but what the fit's inputs decide."""
+    plan = {
+        "plan": dataclasses.asdict(job.training.plan),
+        "task": job.task,
+        "model": job.model,
+        "label": job.training.label,
+        "classes": classes_of(estimator, job.task),
+    }
+    surroundings = {
+        **environment.machine(),
+        "distributions": distributions,
+        "commit": job.commit,
+        "seeds": {"PYTHONHASHSEED": 0, "random": 0, "numpy": 0},
+    }
+    examples = golden(estimator, holdout, x, job.training.plan, job.task)
+    files = {
+        "model.pkl": pickled(estimator),
+        "request_features.pkl": request_features,
+        "plan.json": _json(plan),
+        "environment.json": _json(surroundings),
+        "requirements.txt": environment.requirements(distributions).encode(),
+        "golden.json": _json(examples),
+    }
+    return files if job.source is None else {**files, "code.py": job.source.encode()}
+
+
+def kept(root: Path, key: str) -> Fitted | None:
+    """Return what was fitted from these inputs before, if it is there and unaltered."""
+    record, folder = _record(root, key), root / key
+    if not (record.exists() and folder.exists()):
+        return None
+    stored = json.loads(record.read_text())
+    fitted = Fitted(**{**stored, "holdout_from": datetime.fromisoformat(stored["holdout_from"])})
+    return fitted if digest.of_folder(folder) == fitted.digest else None
+
+
+def keep(root: Path, files: Mapping[str, bytes], *, key: str, **facts: Any) -> Fitted:
+    """Put a folder and its record in place, each whole or not at all; the record last."""
+    unfinished = root / f".{key}.{os.getpid()}"
+    unfinished.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (unfinished / name).write_bytes(content)
+    folder = root / key
+    if folder.exists():  # left without its record by a crash, or altered
+        shutil.rmtree(folder)
+    unfinished.rename(folder)
+    fitted = Fitted(id=key, path=str(folder), digest=digest.of_folder(folder), **facts)
+    stored = {**dataclasses.asdict(fitted), "holdout_from": fitted.holdout_from.isoformat()}
+    part = _record(root, key).with_suffix(".part")
+    part.write_bytes(_json(stored))
+    part.replace(_record(root, key))
+    return fitted
+
+
+def _record(root: Path, key: str) -> Path:
+    return root / f"{key}.json"
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()

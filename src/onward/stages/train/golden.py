@@ -1,0 +1,52 @@
+"""Golden rows: held-out requests with the predictions that training gave for them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from onward.core.clock import utc
+from onward.core.declarations import Task
+from onward.core.estimator import predictions_of
+from onward.core.records import FeaturePlan
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+_ROWS: Final = 32
+
+
+def golden(
+    estimator: Any, holdout: pa.Table, x: pd.DataFrame, plan: FeaturePlan, task: Task
+) -> dict[str, list[Any]]:
+    """Return up to 32 held-out rows, evenly spaced in time, as JSON values.
+
+    ``rows`` are requests, ``features`` the vectors in the plan's order (missing is null) and
+    ``predictions`` what `predictions_of` gave for them. Rows with an infinite feature, which JSON
+    cannot carry, are passed over.
+    """
+    numbers = x.select_dtypes("float64").to_numpy()
+    usable = np.flatnonzero(~np.isinf(numbers).any(axis=1))
+    picked = usable[np.unique(np.linspace(0, len(usable) - 1, _ROWS).astype(int))]
+    requests = holdout.take(picked).select([column.name for column in plan.request]).to_pylist()
+    chosen = x.iloc[picked]
+    return {
+        "rows": [{name: _json_value(value) for name, value in row.items()} for row in requests],
+        "features": [
+            [_json_value(value) for value in row] for row in chosen.itertuples(index=False)
+        ],
+        "predictions": np.asarray(predictions_of(estimator, chosen, task)).tolist(),
+    }
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return utc(value).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and value != value:  # NaN: a missing number or string
+        return None
+    return value
