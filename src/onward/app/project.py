@@ -85,6 +85,14 @@ class Project:
             body=lambda steps, wish: deliver(steps, self.site, self.definition, wish),
         )
 
+    def reload(self) -> None:
+        """Read the pipeline file again; if it is at fault, the definition stays as it was."""
+        from onward.flow.deliver import check
+
+        definition = load_definition(self.settings.pipeline)
+        check(definition)
+        self.__dict__["definition"] = definition
+
     def close(self) -> None:
         """Let go of what was opened."""
         for name in ("workflows", "site"):

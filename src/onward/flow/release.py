@@ -190,11 +190,7 @@ def rollback(site: Site, model: str, reason: str) -> Release:
         model,
         key=f"{leaving.model.ref}/{at.isoformat()}",
         inputs=(returning.ref,),
-        outputs=(
-            ref(
-                "release", model, f"{returning.model.version}.{reversions(site.ledger, model) + 1}r"
-            ),
-        ),
+        outputs=(ref("release", model, f"{returning.model.version}.r{number}"),),
         leaving=leaving,
         returning=returning,
         reason=reason,

@@ -71,7 +71,7 @@ def replay(project: Project, clock: ReplayClock, *, until: datetime) -> Iterator
     """
     with (
         project.alone(),
-        serving(project, clock="request") as server,
+        serving(project.settings, clock="request", port=0) as server,
         Traffic(server.url, project.definition.model) as traffic,
     ):
         while clock.now() < until:

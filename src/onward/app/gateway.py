@@ -1,0 +1,170 @@
+"""The production gateway: starting it, finding it, asking it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from onward.app.settings import Settings
+from onward.core.errors import DataError, NotFoundError, OnwardError
+from onward.flow.site import Folders
+
+if TYPE_CHECKING:
+    from onward.core.ports import Server
+    from onward.stages.serve.settings import GatewayConfig
+
+SETTLE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that runs, as its controller sees it."""
+
+    server: Server
+    routes: Path
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    def settle(self, model: str) -> None:
+        """Wait until the gateway serves what the model's routes file says.
+
+        Raises
+        ------
+        OnwardError
+            It does not, within half a minute: it refused the new image, say.
+        """
+        import httpx
+
+        from onward.stages.serve.routes import version_of
+
+        wanted = version_of((self.routes / f"{model}.json").read_bytes())
+        deadline = time.monotonic() + SETTLE_S
+        while time.monotonic() < deadline:
+            live = httpx.get(f"{self.url}/routes").json()
+            if live.get(model, {}).get("version") == wanted:
+                return
+            time.sleep(0.02)
+        raise OnwardError(
+            f"the gateway does not serve {model!r}'s new routes after {SETTLE_S:g} s",
+            next_step=f"see its log beside {self.routes.parent / 'gateway'}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Asks a gateway for predictions."""
+
+    url: str
+    model: str
+
+    def predict(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Ask for rows; the answer is the gateway's, as it stands.
+
+        Raises
+        ------
+        DataError
+            The gateway refused the rows.
+        """
+        import httpx
+        import msgspec
+
+        answer = httpx.post(
+            f"{self.url}/v2/models/{self.model}/predict",
+            content=msgspec.json.encode({"rows": rows}, enc_hook=str),
+            headers={"content-type": "application/json"},
+            timeout=30,
+        )
+        body: Mapping[str, Any] = answer.json()
+        if answer.status_code != 200:
+            raise DataError(f"the gateway answered {answer.status_code}: {body.get('error', body)}")
+        return body
+
+
+def config(settings: Settings, *, clock: Literal["system", "request"], port: int) -> GatewayConfig:
+    """Return the gateway's configuration, by the project's settings."""
+    from onward.stages.serve.settings import Factory, GatewayConfig
+
+    folders = Folders(settings.state)
+    return GatewayConfig(
+        state=str(folders.gateway),
+        host=settings.gateway.host,
+        port=port,
+        routes=str(folders.routes),
+        predictions=str(folders.predictions),
+        online=Factory(
+            entry="onward.infra.online.sqlite:open_store",
+            arguments={"path": str(settings.state / "online.db")},
+        ),
+        clock=clock,
+        on_log_failure=settings.gateway.on_log_failure,
+        parent=os.getpid(),
+    )
+
+
+@contextmanager
+def serving(
+    settings: Settings, *, clock: Literal["system", "request"] = "system", port: int | None = None
+) -> Iterator[Gateway]:
+    """Run the production gateway; on leaving, drain and end it.
+
+    Raises
+    ------
+    BusyError
+        Something else listens on the port.
+    """
+    from onward.stages.serve.process import start_gateway
+
+    chosen = settings.gateway.port if port is None else port
+    server = start_gateway(config(settings, clock=clock, port=chosen))
+    try:
+        yield Gateway(server, Folders(settings.state).routes)
+    finally:
+        server.stop()
+
+
+@contextmanager
+def calling(settings: Settings, model: str) -> Iterator[Caller]:
+    """Give a caller of the gateway that runs, or of one started for the occasion.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was released yet.
+    """
+    url = address(settings.state)
+    if url is not None:
+        yield Caller(url, model)
+        return
+    if not (Folders(settings.state).routes / f"{model}.json").exists():
+        raise NotFoundError(
+            f"no version of {model!r} serves yet", next_step="`onward run` releases the first"
+        )
+    with serving(settings, port=0) as gateway:
+        yield Caller(gateway.url, model)
+
+
+def address(state: Path) -> str | None:
+    """Return the URL of the gateway that runs on this state, None if none does."""
+    import http.client
+    from urllib.parse import urlsplit
+
+    file = Folders(state).gateway / "address"
+    if not file.exists():
+        return None
+    url = file.read_text().strip()
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2)
+    try:
+        connection.request("GET", "/v2/health/live")
+        return url if connection.getresponse().status == 200 else None
+    except OSError:
+        return None
+    finally:
+        connection.close()

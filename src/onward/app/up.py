@@ -1,0 +1,156 @@
+"""`onward up`: the gateway, the triggers, the release and the watch loop, in one process tree."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import FrameType, TracebackType
+from typing import Final, Self
+
+from onward.app.gateway import serving
+from onward.app.load import commit_of
+from onward.app.project import Project
+from onward.core.errors import OnwardError
+from onward.core.records import RunRequest, Suppressed
+from onward.flow.loop import Turn, turn
+from onward.flow.release import enact
+from onward.flow.runs import called_for, request
+
+PAUSE_S: Final = 60.0  # after an error, before the same is tried again
+
+
+class Up:
+    """Keeps a project going. Enter it to start the gateway, leave it to stop everything.
+
+    Parameters
+    ----------
+    project
+        The project; its lock is held while this runs.
+    say
+        Told, in a sentence each, what happens.
+    """
+
+    def __init__(self, project: Project, *, say: Callable[[str], None]) -> None:
+        self._project = project
+        self._say = say
+        self._stop = threading.Event()
+        self._held = ExitStack()
+        self._paused_until = 0.0
+        self._seen: tuple[object, ...] = ()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as held:
+            held.enter_context(self._project.alone())
+            self._first_run()
+            enact(self._project.site, self._project.definition.model)
+            self._gateway = held.enter_context(serving(self._project.settings))
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._held.close()
+
+    @property
+    def url(self) -> str:
+        """The gateway's address."""
+        return self._gateway.url
+
+    def stop(self) -> None:
+        """End `forever` after the turn that is under way."""
+        self._stop.set()
+
+    def forever(self) -> None:
+        """Turn the loop until `stop`, Ctrl-C or SIGTERM."""
+
+        def leave(number: int, frame: FrameType | None) -> None:
+            self.stop()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, leave)
+        poll = self._project.settings.triggers.poll.total_seconds()
+        while not self._stop.is_set():
+            self.turn()
+            self._stop.wait(poll)
+
+    def turn(self) -> None:
+        """Look once; an error is told, and the loop goes on."""
+        if not self._gateway.server.alive():
+            raise OnwardError(
+                "the gateway has ended",
+                next_step=f"see its log in {self._project.settings.state / 'gateway'}",
+            )
+        if time.monotonic() < self._paused_until:
+            return
+        try:
+            self._follow_commits()
+            self._tell(
+                turn(
+                    self._project.site,
+                    self._project.definition,
+                    self._project.deliver,
+                    on_data=self._project.settings.triggers.on_data,
+                )
+            )
+        except OnwardError as error:
+            self._say(f"[red]error[/]: {error}")
+            self._paused_until = time.monotonic() + PAUSE_S
+
+    def _first_run(self) -> None:
+        """Finish what was cut short; train the first model where there is none."""
+        project = self._project
+        resumed = project.resume()
+        if resumed is not None:
+            self._say(f"finished run {resumed.id}: {resumed.state}")
+        if project.site.registry.champion(project.definition.model) is None:
+            self._say("no model serves yet: training the first")
+            outcome = project.deliver(request(project.site, "the first model"))
+            self._say(f"run {outcome.id}: {outcome.state}; {outcome.reason}")
+            if outcome.state != "promoted":
+                raise OnwardError(
+                    f"there is no model to serve: the first run was {outcome.state}",
+                    expected=outcome.reason,
+                    next_step=f"`onward runs {outcome.id}` shows why",
+                )
+
+    def _follow_commits(self) -> None:
+        """Load the pipeline again when its files or the commit changed, and train if it did."""
+        project = self._project
+        if not project.settings.triggers.on_commit:
+            return
+        folder = project.settings.folder
+        files = sorted(p for kind in ("*.py", "*.sql") for p in folder.glob(kind))
+        seen = (commit_of(folder), *((p, p.stat().st_mtime_ns) for p in files))
+        if seen == self._seen:
+            return
+        known, self._seen = bool(self._seen), seen
+        if not known:
+            return
+        before = project.definition.digest
+        project.reload()
+        if project.definition.digest != before and called_for(project.site, project.definition):
+            self._say("the pipeline changed: training")
+            outcome = project.deliver(request(project.site, "the pipeline changed", "commit"))
+            self._say(f"run {outcome.id}: {outcome.state}; {outcome.reason}")
+
+    def _tell(self, done: Turn) -> None:
+        if done.refreshed is not None:
+            rows = sum(report.rows_published for report in done.refreshed.audits)
+            self._say(f"data {done.refreshed.state}: {rows:,} rows published")
+        if done.decision is not None and done.decision.action != "hold":
+            self._say(f"release: {done.decision.action}; {done.decision.reason}")
+        for breach in done.report.breaches if done.report else ():
+            self._say(f"[yellow]breach[/]: {breach.detail}")
+        if isinstance(done.verdict, Suppressed):
+            self._say(f"no retraining: {done.verdict.reason}")
+        elif isinstance(done.verdict, RunRequest):
+            self._say(f"retraining: {done.verdict.reason}")
+        for outcome in done.outcomes:
+            self._say(f"run {outcome.id}: {outcome.state}; {outcome.reason}")

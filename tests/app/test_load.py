@@ -1,0 +1,120 @@
+"""Loading the pipeline file: what is wrong with it is said with file, line and nearest name."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from onward.app.load import commit_of, load_definition
+from onward.core.errors import DeclarationError, NotFoundError, OnwardError
+
+
+def replaced(shop: Path, old: str, new: str) -> Path:
+    file = shop / "pipeline.py"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    return file
+
+
+def failure(file: Path) -> OnwardError:
+    with pytest.raises(OnwardError) as caught:
+        load_definition(file)
+    return caught.value
+
+
+def line_of(file: Path, text: str) -> int:
+    return next(n for n, line in enumerate(file.read_text().splitlines(), 1) if text in line)
+
+
+def test_a_good_file_becomes_a_definition(shop: Path) -> None:
+    definition = load_definition(shop / "pipeline.py")
+    assert definition.model == "order_return"
+    assert list(definition.sources) == ["orders"]
+    assert [t.name for t in definition.transforms] == ["sold"]
+    assert [v.name for v in definition.views] == ["habits"]
+    assert definition.table("orders") == "raw.orders"
+    assert definition.table("sold") == "derived.sold"
+    assert definition.commit is None
+
+
+def test_comments_do_not_change_the_digest_and_logic_does(shop: Path) -> None:
+    file = shop / "pipeline.py"
+    first = load_definition(file).digest
+    file.write_text("# a remark\n" + file.read_text())
+    assert load_definition(file).digest == first
+    replaced(shop, "_.amount > 0", "_.amount > 1")
+    second = load_definition(file).digest
+    assert second != first
+    replaced(shop, '"price": amount / items', '"price": amount * items')
+    assert load_definition(file).digest not in (first, second)
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="onward init NAME"):
+        load_definition(tmp_path / "pipeline.py")
+
+
+def test_a_syntax_error_is_named_with_its_line(shop: Path) -> None:
+    file = replaced(shop, "def sold(orders):", "def sold(orders:")
+    error = failure(file)
+    assert error.location is not None
+    assert error.location.line == line_of(file, "def sold(orders:")
+    assert "not valid Python" in error.what
+
+
+def test_a_file_that_raises_is_named_with_the_users_line(shop: Path) -> None:
+    file = replaced(shop, "@ow.transform\n", "1 / 0\n\n\n@ow.transform\n")
+    error = failure(file)
+    assert error.location is not None
+    assert error.location.line == line_of(file, "1 / 0")
+    assert "ZeroDivisionError" in error.what
+
+
+def test_an_input_that_nothing_declares_names_the_closest(shop: Path) -> None:
+    file = replaced(shop, "def habits(sold):", "def habits(solt):")
+    error = failure(file)
+    assert isinstance(error, DeclarationError)
+    assert "'solt'" in str(error)
+    assert "did you mean 'sold'" in str(error)
+    assert error.location is not None
+    assert Path(error.location.file) == file
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("pipeline = ow.Pipeline(", "other = lambda **k: k\nother(", "declares no pipeline"),
+        ("def sold(orders):", "def orders(orders):", "both a source and a transform"),
+        ("label=returned,", "label=print,", "@ow.label"),
+        ("features=[habits, basket]", "features=[]", "has no features"),
+        ("features=[habits, basket]", "features=[habits, orders]", "is no feature of model"),
+        ('ow.at_least("roc_auc", 0.6)', 'ow.at_least("roc_auk", 0.6)', "did you mean 'roc_auc'"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    shop: Path, old: str, new: str, words: str
+) -> None:
+    from onward.app.project import open_project
+
+    replaced(shop, old, new)
+    with pytest.raises(DeclarationError) as caught:
+        open_project(shop).definition  # noqa: B018 (reading it loads the file)
+    assert words in str(caught.value)
+
+
+def test_the_commit_is_told_and_so_is_a_change_after_it(shop: Path) -> None:
+    def git(*words: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", "-C", str(shop), *identity, *words], check=True, capture_output=True)
+
+    git("init", "-q")
+    git("add", "pipeline.py")
+    git("commit", "-qm", "first")
+    clean = commit_of(shop)
+    assert clean is not None
+    assert len(clean) == 40
+    (shop / "pipeline.py").write_text("changed = 1\n")
+    assert commit_of(shop) == f"{clean}-dirty"
