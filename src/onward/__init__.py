@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onward.core.errors import OnwardError
+from onward.core.version import VERSION
 from onward.flow.pipeline import Pipeline
 from onward.stages.deploy.config import latency
 from onward.stages.evaluate.config import at_least, beats_champion, fair, robust
@@ -25,7 +26,7 @@ from onward.stages.validate.config import batch_check, check
 if TYPE_CHECKING:
     from onward.app.project import Project
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Canary",

@@ -152,19 +152,7 @@ def calling(settings: Settings, model: str) -> Iterator[Caller]:
 
 def address(state: Path) -> str | None:
     """Return the URL of the gateway that runs on this state, None if none does."""
-    import http.client
-    from urllib.parse import urlsplit
+    from onward.stages.serve.process import read_address
 
-    file = Folders(state).gateway / "address"
-    if not file.exists():
-        return None
-    url = file.read_text().strip()
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2)
-    try:
-        connection.request("GET", "/v2/health/live")
-        return url if connection.getresponse().status == 200 else None
-    except OSError:
-        return None
-    finally:
-        connection.close()
+    found = read_address(Folders(state).gateway)
+    return found.url if found else None

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Final, Self
 
 from onward.app.gateway import serving
@@ -69,12 +69,8 @@ class Up:
 
     def forever(self) -> None:
         """Turn the loop until `stop`, Ctrl-C or SIGTERM."""
-
-        def leave(number: int, frame: FrameType | None) -> None:
-            self.stop()
-
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, leave)
+            signal.signal(number, lambda *_: self.stop())
         poll = self._project.settings.triggers.poll.total_seconds()
         while not self._stop.is_set():
             self.turn()
