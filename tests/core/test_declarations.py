@@ -1,6 +1,6 @@
 import pytest
 
-from onward.core.declarations import defaults_of, parameters_of, require_name
+from onward.core.declarations import defaults_of, parameters_of, require_checks, require_name
 from onward.core.errors import DeclarationError, Location
 
 
@@ -30,3 +30,13 @@ def test_other_names_are_refused_where_they_stand(name):
         require_name(name, "source", Location("pipeline.py", 4))
     assert str(refused.value).startswith("pipeline.py:4")
     assert "lower-case" in refused.value.expected
+
+
+def test_checks_are_checks():
+    import onward as ow
+
+    check = ow.check("positive", None)
+    assert require_checks([check], None) == (check,)
+    with pytest.raises(DeclarationError, match="is no check") as refused:
+        require_checks([check, "amount > 0"], Location("pipeline.py", 4))
+    assert str(refused.value).startswith("pipeline.py:4")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -80,6 +80,24 @@ def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
     return {**positional, **(function.__kwdefaults__ or {})}
 
 
+def require_checks(checks: Sequence[Any], location: Location | None) -> tuple[Check, ...]:
+    """Return `checks` if each is one.
+
+    Raises
+    ------
+    DeclarationError
+        One is something else: an expression without a name, say.
+    """
+    for check in checks:
+        if not isinstance(check, Check):
+            raise DeclarationError(
+                f"{check!r} is no check",
+                expected="ow.check('what holds', rule) or ow.batch_check('what holds', rule)",
+                location=location,
+            )
+    return tuple(checks)
+
+
 def require_name(name: str, kind: str, location: Location | None) -> str:
     """Return `name` if it may name a table or a model.
 
@@ -89,8 +107,9 @@ def require_name(name: str, kind: str, location: Location | None) -> str:
         It is no lower-case identifier.
     """
     if not name.isidentifier() or name != name.lower() or name.startswith("_"):
+        article = "an" if kind.startswith(tuple("aeiou")) else "a"
         raise DeclarationError(
-            f"{name!r} cannot name a {kind}",
+            f"{name!r} cannot name {article} {kind}",
             expected="lower-case letters, digits and underscores, beginning with a letter",
             location=location,
         )

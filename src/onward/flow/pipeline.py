@@ -62,6 +62,10 @@ class Pipeline:
         _each(monitors=monitors, kinds=(Drift, Performance, Operational, Freshness),
               hint="ow.drift, ow.performance, ow.operational or ow.freshness",
               location=location)  # fmt: skip
+        _each(release=[release or Canary()], kinds=(Canary,), hint="ow.Canary(...)",
+              location=location)  # fmt: skip
+        _each(on_breach=[on_breach] if on_breach else [], kinds=(Retrain,),
+              hint="ow.retrain(...)", location=location)  # fmt: skip
         set_ = object.__setattr__
         set_(self, "model", model)
         set_(self, "gates", tuple(g for g in gates if not isinstance(g, Latency)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from onward.core.declared import here
-from onward.core.errors import Location
+from onward.core.errors import DeclarationError, Location
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,14 @@ def at_least(metric: str, value: float) -> AtLeast:
 
 def beats_champion(metric: str, *, margin: float = 0.0, confidence: float = 0.95) -> BeatsChampion:
     """The challenger beats the champion by more than `margin`, with `confidence`."""
-    return BeatsChampion(metric=metric, margin=margin, confidence=confidence, location=here())
+    location = here()
+    if not 0.5 <= confidence < 1:
+        raise DeclarationError(
+            f"confidence is {confidence}",
+            expected="a share from 0.5 to below 1, such as 0.95",
+            location=location,
+        )
+    return BeatsChampion(metric=metric, margin=margin, confidence=confidence, location=location)
 
 
 def fair(
@@ -82,12 +89,26 @@ def fair(
     ``equalized_odds_difference``, ``equalized_odds_ratio``. `threshold` is the probability above
     which a row counts as selected; the training rows' base rate quantile unless given.
     """
+    location = here()
+    if at_least is None and at_most is None:
+        raise DeclarationError(
+            f"fairness over {column!r} has no bound",
+            expected="at_least=... for a ratio, at_most=... for a difference",
+            location=location,
+        )
     return Fair(
         column=column, measure=measure, at_least=at_least, at_most=at_most,
-        threshold=threshold, location=here(),
+        threshold=threshold, location=location,
     )  # fmt: skip
 
 
 def robust(*, noise: float = 0.05, max_drop: float = 0.02, metric: str | None = None) -> Robust:
     """Noise on the inputs costs no more than `max_drop` of the metric."""
-    return Robust(metric=metric, noise=noise, max_drop=max_drop, location=here())
+    location = here()
+    if noise <= 0 or max_drop < 0:
+        raise DeclarationError(
+            f"noise is {noise}, max_drop {max_drop}",
+            expected="noise above 0, in standard deviations, and max_drop of 0 or more",
+            location=location,
+        )
+    return Robust(metric=metric, noise=noise, max_drop=max_drop, location=location)

@@ -91,11 +91,11 @@ def feature_view(*, entity: str | Sequence[str], ttl: str | None = None) -> Call
 
     def declare(body: Callable[..., Any]) -> FeatureView:
         location = of_function(body)
-        columns = (entity,) if isinstance(entity, str) else tuple(entity)
+        columns = _columns("entity", entity, body)
         return FeatureView(
             name=require_name(body.__name__, "feature view", location),
             function=body,
-            inputs=parameters_of(body),
+            inputs=_datasets(body),
             entity=columns,
             ttl=None if ttl is None else duration(ttl, location),
             location=location,
@@ -140,11 +140,32 @@ def label(*, key: str | Sequence[str], event_time: str, available_at: str) -> Ca
         return Label(
             name=require_name(body.__name__, "label", location),
             function=body,
-            inputs=parameters_of(body),
-            key=(key,) if isinstance(key, str) else tuple(key),
+            inputs=_datasets(body),
+            key=_columns("key", key, body),
             event_time=event_time,
             available_at=available_at,
             location=location,
         )
 
     return declare
+
+
+def _columns(role: str, given: str | Sequence[str], body: Callable[..., Any]) -> tuple[str, ...]:
+    columns = (given,) if isinstance(given, str) else tuple(given)
+    if not columns or not all(columns):
+        raise DeclarationError(
+            f"{body.__name__!r} has no {role}",
+            expected=f"{role}='column' or {role}=['column', ...]",
+            location=of_function(body),
+        )
+    return columns
+
+
+def _datasets(body: Callable[..., Any]) -> tuple[str, ...]:
+    if not parameters_of(body):
+        raise DeclarationError(
+            f"{body.__name__!r} reads nothing",
+            expected="parameters that name the sources and transforms it reads",
+            location=of_function(body),
+        )
+    return parameters_of(body)

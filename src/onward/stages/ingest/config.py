@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from onward.core.declarations import Check, require_name
+from onward.core.declarations import Check, require_checks, require_name
 from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location, unknown_name
 
@@ -134,7 +134,7 @@ class Source:
         set_(self, "key", keys)
         set_(self, "event_time", event_time)
         set_(self, "available_at", available_at or event_time)
-        set_(self, "checks", tuple(checks))
+        set_(self, "checks", require_checks(checks, location))
         set_(self, "types", dict(types or {}))
         set_(self, "location", location)
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from onward.core.clock import duration
 from onward.core.declared import here
-from onward.core.errors import Location
+from onward.core.errors import DeclarationError, Location, unknown_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +66,18 @@ def drift(
 
     The prediction's distribution is judged by the same measure, on its own.
     """
+    location = here()
+    if measure not in ("psi", "jensen_shannon"):
+        what, expected = unknown_name("drift measure", measure, ("psi", "jensen_shannon"))
+        raise DeclarationError(what, expected=expected, location=location)
+    if limit <= 0 or not 0 < share <= 1:
+        raise DeclarationError(
+            f"drift's limit is {limit}, its share {share}",
+            expected="a limit above 0, and a share of columns above 0 and up to 1",
+            location=location,
+        )
     picked = None if columns is None else tuple(columns)
-    return Drift(measure=measure, limit=limit, columns=picked, share=share, location=here())
+    return Drift(measure=measure, limit=limit, columns=picked, share=share, location=location)
 
 
 def performance(
@@ -84,7 +94,14 @@ def performance(
 
 def operational(*, max_error_rate: float = 0.01, p99_ms: float | None = None) -> Operational:
     """Few errors, and answers in time."""
-    return Operational(max_error_rate=max_error_rate, p99_ms=p99_ms, location=here())
+    location = here()
+    if not 0 <= max_error_rate <= 1 or (p99_ms is not None and p99_ms <= 0):
+        raise DeclarationError(
+            f"max_error_rate is {max_error_rate}, p99_ms {p99_ms}",
+            expected="a share of requests from 0 to 1, and more than 0 ms",
+            location=location,
+        )
+    return Operational(max_error_rate=max_error_rate, p99_ms=p99_ms, location=location)
 
 
 def freshness(limit: str | timedelta, *, source: str | None = None) -> Freshness:

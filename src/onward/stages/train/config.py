@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from onward.core.clock import duration
 from onward.core.declarations import (
     Model,
     SearchDimension,
@@ -63,6 +64,8 @@ def model(
             if name not in parameters:
                 what, expected = unknown_name("hyperparameter", name, parameters)
                 raise DeclarationError(what, expected=expected, location=location)
+        if window is not None:
+            duration(window, location)
         if not 0 < holdout < 1:
             raise DeclarationError(
                 f"holdout is {holdout}", expected="a share between 0 and 1", location=location

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from onward.core.declarations import Check, parameters_of, require_name
+from onward.core.declarations import Check, parameters_of, require_checks, require_name
 from onward.core.declared import here, of_function
 from onward.core.errors import Location
 
@@ -44,7 +44,7 @@ def transform(
             function=body,
             sql_file=None,
             inputs=parameters_of(body),
-            checks=tuple(checks),
+            checks=require_checks(checks, location),
             location=location,
         )
 
@@ -62,6 +62,6 @@ def sql_transform(name: str, file: str, *, checks: Sequence[Check] = ()) -> Tran
         function=None,
         sql_file=file,
         inputs=(),
-        checks=tuple(checks),
+        checks=require_checks(checks, location),
         location=location,
     )

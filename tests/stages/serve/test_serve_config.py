@@ -1,0 +1,41 @@
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import onward as ow
+from onward.core.errors import DeclarationError
+
+
+def test_a_canary_keeps_what_it_was_given():
+    canary = ow.Canary(steps=[1, 10], bake="2h", minimum=5, deadline="3d", max_loss_increase=None)
+    assert canary.steps == (1, 10)
+    assert (canary.bake, canary.deadline) == (timedelta(hours=2), timedelta(days=3))
+    assert canary.max_loss_increase is None
+
+
+@given(st.lists(st.floats(0.1, 99.9), min_size=1, unique=True).map(sorted))
+def test_a_hundred_percent_follows_the_last_step_and_is_none_itself(steps):
+    assert ow.Canary(steps=[*steps, 100]) == ow.Canary(steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"steps": []}, "steps are"),
+        ({"steps": [0, 5]}, "steps are"),
+        ({"steps": [5, 5]}, "steps are"),
+        ({"steps": [25, 5]}, "steps are"),
+        ({"steps": [50, 101]}, "steps are"),
+        ({"alpha": 0}, "alpha is 0"),
+        ({"alpha": 0.5}, "alpha is 0.5"),
+        ({"bake": "soon"}, "is not a duration"),
+        ({"deadline": "0d"}, "is not a duration"),
+    ],
+)
+def test_a_wrong_canary_is_refused_where_it_stands(changed, words):
+    with pytest.raises(DeclarationError, match=words) as refused:
+        ow.Canary(**changed)
+    assert refused.value.location.file == __file__
+    assert refused.value.expected

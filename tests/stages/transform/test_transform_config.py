@@ -1,0 +1,50 @@
+import pytest
+
+import onward as ow
+from onward.core.errors import DeclarationError
+
+
+def test_a_bare_decorator_and_a_called_one_declare_alike():
+    check = ow.check("positive", lambda t: t.x > 0)
+
+    @ow.transform
+    def bare(orders, customers):
+        return orders
+
+    @ow.transform(checks=[check])
+    def called(orders):
+        return orders
+
+    assert (bare.name, bare.table, bare.inputs) == ("bare", "derived.bare", ("orders", "customers"))
+    assert called.checks == (check,)
+    assert bare.sql_file is None
+    assert str(bare.location) == f"{__file__}:{bare.function.__code__.co_firstlineno}"
+
+
+def test_a_sql_transform_is_a_file():
+    sales = ow.sql_transform("sales", "sql/sales.sql", checks=[])
+    assert (sales.table, sales.sql_file, sales.function) == (
+        "derived.sales",
+        "sql/sales.sql",
+        None,
+    )
+    assert sales.location.file == __file__
+
+
+def test_wrong_transforms_are_refused_where_they_stand():
+    with pytest.raises(DeclarationError, match="cannot name a transform") as refused:
+
+        @ow.transform
+        def Sales(orders): ...
+
+    assert refused.value.location.file == __file__
+    with pytest.raises(DeclarationError, match="is no check"):
+        ow.transform(checks=["positive"])(function_named_sales())
+    with pytest.raises(DeclarationError, match="is no check"):
+        ow.sql_transform("sales", "sales.sql", checks=[1])
+
+
+def function_named_sales():
+    def sales(orders): ...
+
+    return sales
