@@ -13,39 +13,45 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+_SAMPLE_ROWS: Final = 100_000
 _TOP: Final = 10
 _NUMBERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE")
 
 
 def profile(connection: DuckDBPyConnection, table: str, columns: Sequence[str]) -> dict[str, Any]:
-    """Profile `columns` of `table` in one pass, and count its most frequent texts in another.
+    """Profile `columns` of `table`, in one pass and a sample of about 100,000 rows.
 
     Returns ``{"rows": n, "columns": {name: {...}}}``. Every column has ``type`` (number, boolean,
     time, string or other) and ``nulls``, all but others ``distinct`` (approximate, HyperLogLog);
-    numbers and times have ``min``, ``max`` and ``quantiles`` (approximate, t-digest), numbers and
-    booleans ``mean``, numbers ``std``, strings ``top``: [value, rows] of about the most frequent.
+    numbers and times have ``min`` and ``max``, numbers and booleans ``mean``, numbers ``std``.
+    From the sample come ``quantiles`` of numbers and times, and the ``top`` values of strings, as
+    [value, share of the rows].
     """
-    kinds = {
-        row[0]: _family(row[1])
-        for row in connection.execute(f"DESCRIBE {_quoted(table)}").fetchall()
-        if row[0] in columns
-    }
-    of_each = [_facts(_quoted(name), kind) for name, kind in kinds.items()]
-    rows, found = _aggregate(connection, table, of_each)
-    counted = [
-        {"top": _histogram(_quoted(name), facts["top"])} if facts.get("top") else {}
-        for name, facts in zip(kinds, found, strict=True)
-    ]
-    if any(counted):
-        _, frequent = _aggregate(connection, table, counted)
-        for facts, top in zip(found, frequent, strict=True):
-            if top:
-                facts["top"] = sorted(top["top"], key=lambda pair: (-pair[1], pair[0]))
+    described = connection.execute(f"DESCRIBE {_quoted(table)}").fetchall()
+    kinds = {name: _family(kind) for name, kind, *_ in described if name in columns}
+    exact = _aggregate(connection, table, {n: _facts(_quoted(n), k) for n, k in kinds.items()})
+    [(rows,)] = connection.execute(f"SELECT count(*) FROM {_quoted(table)}").fetchall()
+    sample = _sample(connection, table, rows)
+    quantiles = _aggregate(
+        connection,
+        sample,
+        {
+            n: {"quantiles": f"quantile_disc({_quoted(n)}, {list(QUANTILES)})"}
+            for n, kind in kinds.items()
+            if kind in ("number", "time")
+        },
+    )
+    top = {n: {"top": _top(connection, sample, n)} for n, kind in kinds.items() if kind == "string"}
     return {
         "rows": rows,
         "columns": {
-            name: {"type": kind} | {fact: _plain(fact, value) for fact, value in facts.items()}
-            for (name, kind), facts in zip(kinds.items(), found, strict=True)
+            name: {"type": kind}
+            | {
+                fact: _plain(fact, value)
+                for facts in (exact, quantiles, top)
+                for fact, value in facts.get(name, {}).items()
+            }
+            for name, kind in kinds.items()
         },
     }
 
@@ -60,32 +66,45 @@ def _facts(column: str, kind: str) -> dict[str, str]:
         # Squares beyond this overflow, and DuckDB raises rather than answer inf.
         usual = f"CASE WHEN abs({column}::DOUBLE) < 1e150 THEN {column}::DOUBLE END"
         facts |= {"mean": f"avg({usual})", "std": f"stddev_samp({usual})"}
-        facts["quantiles"] = f"approx_quantile({usual}, {list(QUANTILES)})"
-    elif kind == "time":
-        facts["quantiles"] = f"approx_quantile({column}, {list(QUANTILES)})"
     elif kind == "boolean":
         facts["mean"] = f"avg({column}::INTEGER)"
-    elif kind == "string":
-        facts["top"] = f"approx_top_k({column}, {_TOP})"
     return facts
 
 
-def _histogram(column: str, values: Sequence[str]) -> str:
-    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-    return f"histogram(CASE WHEN {column} IN ({listed}) THEN {column} END)"
+def _sample(connection: DuckDBPyConnection, table: str, rows: int) -> str:
+    if rows <= _SAMPLE_ROWS:
+        return table
+    percent = 100 * _SAMPLE_ROWS / rows
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE _sample AS SELECT * FROM {_quoted(table)} "
+        f"USING SAMPLE {percent:.6f} PERCENT (bernoulli)"
+    )
+    return "_sample"
+
+
+def _top(connection: DuckDBPyConnection, sample: str, column: str) -> list[list[Any]]:
+    name = _quoted(column)
+    found = connection.execute(
+        f"SELECT {name}, n / sum(n) OVER () FROM "
+        f"(SELECT {name}, count(*) AS n FROM {_quoted(sample)} GROUP BY ALL) "
+        f"QUALIFY {name} IS NOT NULL ORDER BY n DESC, {name} LIMIT {_TOP}"
+    ).fetchall()
+    return [list(row) for row in found]
 
 
 def _aggregate(
-    connection: DuckDBPyConnection, table: str, of_each: Sequence[Mapping[str, str]]
-) -> tuple[int, list[dict[str, Any]]]:
-    """Return the number of rows, and each column's facts from one query over all columns."""
-    wanted = ["count(*) AS rows"]
-    for i, facts in enumerate(of_each):
-        wanted += [f'{expression} AS "{i}.{fact}"' for fact, expression in facts.items()]
-    query = f"SELECT {', '.join(wanted)} FROM {_quoted(table)}"
-    [row] = connection.execute(query).to_arrow_table().to_pylist()
-    found = [{fact: row[f"{i}.{fact}"] for fact in facts} for i, facts in enumerate(of_each)]
-    return row["rows"], found
+    connection: DuckDBPyConnection, table: str, wanted: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, Any]]:
+    """Return facts by column from one query over all columns."""
+    flat = [(name, fact, sql) for name, facts in wanted.items() for fact, sql in facts.items()]
+    if not flat:
+        return {}
+    listed = ", ".join(f'{sql} AS "{i}"' for i, (_, _, sql) in enumerate(flat))
+    answer = connection.execute(f"SELECT {listed} FROM {_quoted(table)}").to_arrow_table()
+    found: dict[str, dict[str, Any]] = {name: {} for name in wanted}
+    for (name, fact, _), value in zip(flat, answer.to_pylist()[0].values(), strict=True):
+        found[name][fact] = value
+    return found
 
 
 def _plain(fact: str, value: Any) -> Any:
@@ -94,7 +113,7 @@ def _plain(fact: str, value: Any) -> Any:
         of_each = value or [None] * len(QUANTILES)
         return {str(q): _plain("", v) for q, v in zip(QUANTILES, of_each, strict=True)}
     if fact == "top":
-        return [list(pair) for pair in value or ()]
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Decimal):

@@ -40,7 +40,7 @@ def bind(checks: Sequence[Check], table: ir.Table, required: Sequence[str]) -> t
     DeclarationError
         Two checks share a name, a column does not exist, or the expression does not fit the scope.
     """
-    rules = [_present(table, name) for name in required]
+    rules = [_present(table, name) for name in dict.fromkeys(required)]
     if UNREADABLE in table.columns:
         version = fingerprint.of_text(READABLE)
         expression = table[UNREADABLE].isnull()
