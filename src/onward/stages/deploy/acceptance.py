@@ -1,0 +1,213 @@
+"""What an image must show on staging before it may serve anyone."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from onward.core.records import GateResult, ImageRef
+from onward.stages.deploy.config import Latency
+
+TOLERANCE: Final = 1e-9
+"""How far a golden prediction may differ, relative to itself or to 1: BLAS's last digits, which
+depend on how many rows are computed at once.
+"""
+
+_ANSWER: Final = {
+    "binary": "probability",
+    "multiclass": "probabilities",
+    "regression": "prediction",
+}
+_WARM_UP: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """An image that a staging gateway serves at `url`."""
+
+    url: str
+    image: ImageRef
+
+    @property
+    def path(self) -> str:
+        return f"/v2/models/{self.image.model.name}"
+
+    def connect(self) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+
+    def ask(self, path: str, body: bytes | None = None) -> tuple[int, Any]:
+        """GET, or POST `body`; return the status and the answer's JSON."""
+        connection = self.connect()
+        try:
+            return _ask(connection, path, body)
+        finally:
+            connection.close()
+
+
+def checks(staged: Staged, acceptance: Sequence[Latency]) -> tuple[GateResult, ...]:
+    """Hold the staged image to its schema, its golden rows, bad input, and each latency."""
+    trained = Path(staged.image.model.path)
+    planned = json.loads((trained / "plan.json").read_bytes())
+    golden = json.loads((trained / "golden.json").read_bytes())
+    asked: list[tuple[str, Callable[[], GateResult]]] = [
+        ("schema", lambda: _schema(staged, planned)),
+        ("golden predictions", lambda: _golden(staged, planned, golden)),
+        ("request rows", lambda: _requests(staged, golden)),
+        ("malformed input", lambda: _malformed(staged)),
+    ]
+    for gate in acceptance:
+        name = f"latency: p99 ≤ {gate.p99_ms:g} ms"
+        asked.append((name, lambda gate=gate, name=name: _latency(staged, golden, gate, name)))  # type: ignore[misc]  # bound now
+    return tuple(_answered(name, check) for name, check in asked)
+
+
+def _answered(name: str, check: Callable[[], GateResult]) -> GateResult:
+    """A check that gets no answer has failed: the gateway is what is being judged."""
+    try:
+        return check()
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+        reason = f"staging did not answer: {type(error).__name__}: {error}"
+        return GateResult(gate=name, passed=False, reason=reason)
+
+
+def _schema(staged: Staged, planned: Mapping[str, Any]) -> GateResult:
+    status, found = staged.ask(staged.path)
+    columns = planned["plan"]["columns"]
+    expected = [(c["name"], "BYTES" if c["dtype"] == "string" else "FP64") for c in columns]
+    inputs = [(i["name"], i["datatype"]) for i in found.get("inputs", ())]
+    outputs = [o["name"] for o in found.get("outputs", ())]
+    version = str(staged.image.model.version)
+    if status != http.client.OK or inputs != expected:
+        odd = [name for name, kind in expected if (name, kind) not in inputs] or "their order"
+        reason = f"the inputs are not the plan's {len(expected)} features: {odd}"
+    elif version not in found["versions"] or _ANSWER[planned["task"]] not in outputs:
+        reason = f"versions {found['versions']}, outputs {outputs} are not those of {version}"
+    else:
+        reason = f"{len(inputs)} inputs, in the plan's order, and outputs {', '.join(outputs)}"
+        return GateResult(gate="schema", passed=True, reason=reason)
+    return GateResult(gate="schema", passed=False, reason=reason)
+
+
+def _golden(staged: Staged, planned: Mapping[str, Any], golden: Mapping[str, Any]) -> GateResult:
+    name, expected = "golden predictions", _flat(golden["predictions"])
+    if not expected:
+        return GateResult(gate=name, passed=False, reason="training left no golden rows")
+    body = _tensors(planned["plan"]["columns"], golden["features"])
+    status, found = staged.ask(f"{staged.path}/infer", body)
+    if status != http.client.OK:
+        return GateResult(gate=name, passed=False, reason=f"status {status}: {found.get('error')}")
+    wanted = _ANSWER[planned["task"]]
+    answered = next(o["data"] for o in found["outputs"] if o["name"] == wanted)
+    apart = [
+        abs(a - b) / max(1.0, abs(b)) for a, b in zip(answered, expected, strict=True)
+    ]  # fmt: skip
+    off = sum(distance > TOLERANCE for distance in apart)
+    rows = len(golden["predictions"])
+    reason = f"{rows} rows agree with training within {TOLERANCE:g}"
+    if off:
+        reason = f"{off} of {len(expected)} figures differ from training's"
+    reason += f" (largest difference {max(apart):.2g})"
+    return GateResult(
+        gate=name, passed=not off, reason=reason, facts={"rows": rows, "largest": max(apart)}
+    )
+
+
+def _requests(staged: Staged, golden: Mapping[str, Any]) -> GateResult:
+    """Request rows go through on-demand features; staging has no online store, views are NaN."""
+    rows = golden["rows"]
+    status, found = staged.ask(f"{staged.path}/predict", _rows(rows))
+    failed = [p for p in found.get("predictions", ()) if "output" not in p]
+    passed = status == http.client.OK and not failed
+    reason = (
+        f"{len(rows)} request rows were answered"
+        if passed
+        else f"status {status}: {found.get('error') or failed[0].get('error')}"
+    )
+    return GateResult(gate="request rows", passed=passed, reason=reason)
+
+
+def _malformed(staged: Staged) -> GateResult:
+    unknown = {"name": "?", "shape": [1], "datatype": "FP64", "data": [1]}
+    bodies = {
+        "no JSON": b"{",
+        "no inputs": b'{"inputs": []}',
+        "an unknown input": json.dumps({"inputs": [unknown]}).encode(),
+        "no body": b"",
+    }  # fmt: skip
+    answers = {what: staged.ask(f"{staged.path}/infer", body) for what, body in bodies.items()}
+    answers["no rows"] = staged.ask(f"{staged.path}/predict", b'{"rows": []}')
+    answers["an unknown model"] = staged.ask("/v2/models/no_such_model/infer", b"{}")
+    wrong = [
+        f"{what}: {status}"
+        for what, (status, found) in answers.items()
+        if not 400 <= status < 500 or not found.get("error")
+    ]
+    reason = f"taken, or refused without a reason: {', '.join(wrong)}" if wrong else (
+        f"{len(answers)} kinds are refused with a reason"
+    )  # fmt: skip
+    return GateResult(gate="malformed input", passed=not wrong, reason=reason)
+
+
+def _latency(staged: Staged, golden: Mapping[str, Any], gate: Latency, name: str) -> GateResult:
+    """Time `gate.requests` single rows on one connection, after a warm-up."""
+    rows = golden["rows"]
+    bodies = [_rows([row]) for row in rows]
+    connection = staged.connect()
+    seconds: list[float] = []
+    try:
+        for number in range(_WARM_UP + gate.requests):
+            begun = time.perf_counter()
+            status, _ = _ask(connection, f"{staged.path}/predict", bodies[number % len(bodies)])
+            if status != http.client.OK:
+                return GateResult(gate=name, passed=False, reason=f"a row got status {status}")
+            if number >= _WARM_UP:
+                seconds.append(time.perf_counter() - begun)
+    finally:
+        connection.close()
+    ordered = sorted(1000 * s for s in seconds)
+    p50, p99 = (ordered[math.ceil(q * len(ordered)) - 1] for q in (0.5, 0.99))
+    return GateResult(
+        gate=name,
+        passed=p99 <= gate.p99_ms,
+        reason=f"p99 {p99:.2f} ms, p50 {p50:.2f} ms over {len(ordered)} single rows",
+        facts={"p50_ms": p50, "p99_ms": p99, "requests": len(ordered)},
+    )
+
+
+def _tensors(columns: Sequence[Mapping[str, str]], rows: Sequence[Sequence[Any]]) -> bytes:
+    inputs = []
+    for position, column in enumerate(columns):
+        text = column["dtype"] == "string"
+        data = [_jsonable(row[position]) for row in rows]
+        kind = "BYTES" if text else "FP64"
+        inputs.append(
+            {"name": column["name"], "shape": [len(rows)], "datatype": kind, "data": data}
+        )
+    return json.dumps({"inputs": inputs}).encode()
+
+
+def _rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    plain = [{name: _jsonable(value) for name, value in row.items()} for row in rows]
+    return json.dumps({"rows": plain}).encode()
+
+
+def _jsonable(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _flat(values: Sequence[Any]) -> list[float]:
+    return [float(f) for v in values for f in (v if isinstance(v, list) else [v])]
+
+
+def _ask(connection: http.client.HTTPConnection, path: str, body: bytes | None) -> tuple[int, Any]:
+    connection.request("GET" if body is None else "POST", path, body)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())

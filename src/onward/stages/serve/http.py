@@ -1,0 +1,189 @@
+"""HTTP/1.1 on an `asyncio.Protocol`: the least between the socket and the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Final, Protocol, cast
+
+import httptools
+
+MAX_HEADER_BYTES: Final = 32 << 10
+"""More than this before the body gets 431."""
+
+_HEAD: Final = {
+    status: b"HTTP/1.1 %d %s\r\nContent-Type: " % (status, status.phrase.encode())
+    for status in HTTPStatus
+}
+
+
+class Endpoint(Protocol):
+    """What a connection hands its requests to."""
+
+    max_body_bytes: int
+    connections: set[Connection]
+
+    def handle(
+        self,
+        connection: Connection,
+        method: bytes,
+        url: bytes,
+        body: bytes,
+        at: bytes | None,
+        *,
+        keep_alive: bool,
+    ) -> None:
+        """Take a whole request; the answer comes through `Connection.answer`."""
+        ...
+
+    def refuse(self, connection: Connection, status: int, reason: str) -> None:
+        """Answer what is no request, after those before it, and end the connection."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """One client. Requests may be pipelined: answers leave in the order the requests came."""
+
+    __slots__ = (
+        "_at", "_body", "_endpoint", "_header_bytes", "_in_body", "_parser", "_pending",
+        "_refused", "_size", "_transport", "_url", "receiving",
+    )  # fmt: skip
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._refused = False
+        self._in_body = False
+        self._header_bytes = 0
+        self._pending = 0
+        self.receiving = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._at: bytes | None = None
+        self._body: list[bytes] = []
+        self._size = 0
+
+    # ------------------------------------------------------------ asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._endpoint.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's name)
+        self._transport = None
+        self._endpoint.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self.receiving and not self._in_body:
+            self._count_header(len(data))
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, "upgrades are not served here")
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"this is not HTTP/1.1: {error}")
+
+    def pause_writing(self) -> None:
+        """Stop reading from a client that does not read."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    # ------------------------------------------------------------ httptools
+
+    def on_message_begin(self) -> None:
+        self.receiving = True
+
+    def on_url(self, url: bytes) -> None:
+        self._url = self._url + url if self._url else url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        size = len(name)
+        self._count_header(size + len(value))
+        if size == 17 and name.lower() == b"onward-event-time":
+            self._at = value
+        elif size == 14 and name.lower() == b"content-length":
+            if value.isdigit() and int(value) > self._endpoint.max_body_bytes:
+                self._refuse_size()
+        elif size == 6 and name.lower() == b"expect" and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_headers_complete(self) -> None:
+        self._in_body = True
+        self._header_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._size += len(body)
+        if self._size > self._endpoint.max_body_bytes:
+            self._refuse_size()
+        else:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        self.receiving = self._in_body = False
+        if not self._refused:
+            body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            url, at = self._url, self._at
+            self._reset()
+            self._pending += 1
+            self._endpoint.handle(
+                self, self._parser.get_method(), url, body, at,
+                keep_alive=self._parser.should_keep_alive(),
+            )  # fmt: skip
+
+    # ------------------------------------------------------------ answering
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way: no request half read, none unanswered."""
+        return not self.receiving and self._pending == 0
+
+    def answer(self, status: int, body: bytes, *, keep_alive: bool, kind: str) -> None:
+        """Send an answer; one that ends the connection says so."""
+        self._pending -= 1
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        transport.write(
+            b"%b%b\r\nContent-Length: %d%b\r\n\r\n%b"
+            % (
+                _HEAD[HTTPStatus(status)] if status != 200 else _OK,
+                kind.encode(),
+                len(body),
+                b"" if keep_alive else b"\r\nConnection: close",
+                body,
+            )
+        )
+        if not keep_alive:
+            transport.close()
+
+    def close(self) -> None:
+        """End the connection once what was written has left."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _count_header(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self._refuse(431, f"the headers are larger than {MAX_HEADER_BYTES} bytes")
+
+    def _refuse_size(self) -> None:
+        limit = self._endpoint.max_body_bytes
+        self._refuse(413, f"the body is larger than {limit} bytes")
+
+    def _refuse(self, status: int, reason: str) -> None:
+        if not self._refused:
+            self._refused = True
+            self._pending += 1
+            self._endpoint.refuse(self, status, reason)
+
+
+_OK: Final = _HEAD[HTTPStatus.OK]

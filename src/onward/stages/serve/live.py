@@ -1,0 +1,153 @@
+"""Routes in service: each arm with its loaded model, and who gets which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from onward.core.errors import DataError
+from onward.core.records import Route, Routes
+from onward.stages.serve.model import ServedModel
+from onward.stages.serve.routes import bucket, thresholds
+from onward.stages.serve.rows import RowDecoder
+from onward.stages.serve.segment import Header
+
+DIRECT = "direct"
+"""The arm of requests that name a version: they are no part of any comparison."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A model's version in one role. `positions` picks its columns from a decoded row."""
+
+    model: ServedModel
+    arm: str
+    image: str
+    header: Header
+    positions: tuple[int, ...]
+    whole_row: bool
+
+    def pick(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the row's values in the order of this version's request columns.
+
+        Raises
+        ------
+        DataError
+            A column is missing that only this version reads.
+        """
+        if self.whole_row:
+            return row
+        picked = tuple(row[position] for position in self.positions)
+        if msgspec.UNSET in picked:
+            column = self.model.plan.request[picked.index(msgspec.UNSET)]
+            raise DataError(
+                f"column {column.name!r} is missing, which version {self.model.version} reads",
+                expected=f"{column.name}: {column.dtype}",
+            )
+        return picked
+
+
+class Live:
+    """One model's routes in service."""
+
+    def __init__(self, routes: Routes, version: str, models: Mapping[str, ServedModel]) -> None:
+        self.routes = routes
+        self.version = version
+        self.models = models
+        served = [models[route.image.digest] for route in routes.routes]
+        self.decoder = RowDecoder([m.plan for m in served])
+        ordered = thresholds(routes.routes)
+        self._salt = routes.salt
+        self._ends = [end for end, _ in ordered]
+        self._targets = [self._target(route, route.arm) for _, route in ordered]
+        self.champion = self._targets[0]
+        self.direct = {
+            models[route.image.digest].version: self._target(route, DIRECT)
+            for _, route in reversed(ordered)
+        }
+        key = self.champion.model.plan.key
+        self._unit = [self.decoder.columns.index(name) for name in key]
+
+    def unit(self, row: Sequence[Any]) -> str:
+        """Return what the row is about: its key's values, joined by ``|``."""
+        if len(self._unit) == 1:
+            return str(row[self._unit[0]])
+        return "|".join(str(row[position]) for position in self._unit)
+
+    def assign(self, unit: str) -> Target:
+        """Return the arm that this unit always gets while the routes' salt stays."""
+        targets = self._targets
+        if len(targets) == 1:
+            return targets[0]
+        return targets[0] if bucket(self._salt, unit) < self._ends[0] else targets[1]
+
+    def assign_features(self, unit: str) -> Target:
+        """Assign a unit that comes as features: to the champion, directly, where arms differ in
+        what their features are.
+        """
+        target = self.assign(unit)
+        champion = self.champion
+        if target is champion or target.model.plan.columns == champion.model.plan.columns:
+            return target
+        return self.direct[champion.model.version]
+
+    def shown(self) -> dict[str, Any]:
+        """Return the routes as ``GET /routes`` shows them."""
+        return {
+            "version": self.version,
+            "salt": self.routes.salt,
+            "routes": [
+                {
+                    "arm": route.arm,
+                    "percent": route.percent,
+                    "version": route.image.model.version,
+                    "image": route.image.digest,
+                    "release": route.release,
+                }
+                for route in self.routes.routes
+            ],
+        }
+
+    def _target(self, route: Route, arm: str) -> Target:
+        model = self.models[route.image.digest]
+        positions = self.decoder.positions(model.plan)
+        return Target(
+            model=model,
+            arm=arm,
+            image=route.image.digest,
+            header=Header(
+                model=model.name,
+                version=model.version,
+                image=route.image.digest,
+                release=route.release,
+                arm=arm,
+                request=tuple(c.name for c in model.plan.request),
+                features=tuple(c.name for c in model.plan.columns),
+                strings=model.strings,
+                width=model.width,
+            ),
+            positions=positions,
+            whole_row=not self.decoder.optional
+            and positions == tuple(range(len(self.decoder.columns))),
+        )
+
+
+def open_live(
+    routes: Routes, version: str, load: Callable[[Route], ServedModel], before: Live | None
+) -> Live:
+    """Make routes ready to serve, loading only the images that `before` has not loaded.
+
+    Raises
+    ------
+    CorruptError
+        An image cannot be used.
+    """
+    known = {} if before is None else dict(before.models)
+    models = {}
+    for route in routes.routes:
+        digest = route.image.digest
+        models[digest] = known[digest] if digest in known else load(route)
+    return Live(routes, version, models)

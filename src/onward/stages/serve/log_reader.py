@@ -1,0 +1,212 @@
+"""Reading the prediction log: one prediction by its id, or all of them from a cursor on."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onward.core.errors import CorruptError, NotFoundError
+from onward.core.records import Prediction
+from onward.stages.serve.segment import (
+    MAGIC,
+    Address,
+    Batch,
+    Header,
+    SegmentFile,
+    decode,
+    parse_frame,
+    segments,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a reader is: for each writer its segment, and the offset of the next frame."""
+
+    positions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def dumps(self) -> str:
+        """Return the cursor as text."""
+        return json.dumps({w: list(p) for w, p in sorted(self.positions.items())})
+
+    @classmethod
+    def loads(cls, text: str) -> Cursor:
+        """Read what `dumps` wrote."""
+        return cls({writer: (n, offset) for writer, (n, offset) in json.loads(text).items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A batch as it was read, with its header and the address of its first row."""
+
+    address: Address
+    header: Header
+    batch: Batch
+
+    def __len__(self) -> int:
+        return len(self.batch.at)
+
+    def features(self) -> np.ndarray:
+        """Return the features, shape (n, n_features), NaN in text columns."""
+        return self._matrix(self.batch.features, len(self.header.features))
+
+    def output(self) -> np.ndarray:
+        """Return the outputs, shape (n, width), NaN where a row failed."""
+        return self._matrix(self.batch.output, self.header.width)
+
+    def _matrix(self, data: bytes, width: int) -> np.ndarray:
+        import numpy as np
+
+        return np.frombuffer(data, dtype="<f8").reshape(len(self), width)
+
+    def request(self, row: int) -> dict[str, Any]:
+        """Return one row's request columns; empty where the caller sent features."""
+        values = self.batch.requests[row]
+        return {} if values is None else dict(zip(self.header.request, values, strict=True))
+
+    def prediction(self, row: int) -> Prediction:
+        """Return one row as a record."""
+        header, batch = self.header, self.batch
+        features: dict[str, Any] = dict(
+            zip(header.features, _numbers(self.features()[row]), strict=True)
+        )
+        if batch.strings is not None:
+            for position, text in zip(header.strings, batch.strings[row], strict=True):
+                features[header.features[position]] = text
+        output = _numbers(self.output()[row])
+        return Prediction(
+            id=str(self.address._replace(row=row)),
+            at=_EPOCH + timedelta(microseconds=batch.at[row]),
+            model=header.model,
+            version=header.version,
+            image=header.image,
+            release=header.release,
+            arm=header.arm,
+            unit=batch.unit[row],
+            status=batch.status[row],
+            latency_us=batch.latency_us[row],
+            request=self.request(row),
+            features=features,
+            output=None if batch.status[row] != 200 else output if len(output) > 1 else output[0],
+            error=None if batch.errors is None else batch.errors[row],
+        )
+
+
+def find(folder: Path, id: str) -> Prediction:
+    """Return the prediction with this id: two reads, however long the log is.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such prediction.
+    CorruptError
+        Its bytes do not match their checksum.
+    """
+    address = Address.parse(id)
+    path = SegmentFile(address.writer, address.segment).within(folder)
+    batch: Header | Batch | None = None
+    header: Header | Batch | None = None
+    if path.is_file() and path.stat().st_size > address.offset:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            batch = _decode_at(data, address.offset, path)
+            if isinstance(batch, Batch):
+                header = _decode_at(data, batch.header, path)
+    if not (isinstance(batch, Batch) and isinstance(header, Header)) or address.row >= len(
+        batch.at
+    ):
+        raise NotFoundError(
+            f"there is no prediction {id!r} in {folder}",
+            expected="an `id` that the gateway answered",
+        )
+    return Logged(address._replace(row=0), header, batch).prediction(address.row)
+
+
+def read(
+    folder: Path, after: Cursor | None = None, limit: int = 100_000
+) -> tuple[list[Prediction], Cursor]:
+    """Return the predictions after a cursor and the cursor after them.
+
+    Whole batches are read until there are at least `limit` rows.
+
+    Raises
+    ------
+    CorruptError
+        A frame within the log does not match its checksum.
+    """
+    found, cursor = read_batches(folder, after, limit)
+    return [logged.prediction(row) for logged in found for row in range(len(logged))], cursor
+
+
+def read_batches(
+    folder: Path, after: Cursor | None = None, limit: int = 100_000
+) -> tuple[list[Logged], Cursor]:
+    """Return the batches after a cursor (see `read`) and the cursor after them."""
+    positions = dict((after or Cursor()).positions)
+    found: list[Logged] = []
+    rows = 0
+    for segment in segments(folder):
+        number, offset = positions.get(segment.writer, (0, len(MAGIC)))
+        if segment.number < number:
+            continue
+        start = offset if segment.number == number else len(MAGIC)
+        for logged, end in _scan(segment, folder, start):
+            if rows >= limit:
+                return found, Cursor(positions)
+            found.append(logged)
+            rows += len(logged)
+            positions[segment.writer] = (segment.number, end)
+    return found, Cursor(positions)
+
+
+def _scan(segment: SegmentFile, folder: Path, start: int) -> Iterator[tuple[Logged, int]]:
+    """Yield each batch from `start` on with the offset after it; a torn tail ends the segment."""
+    path = segment.within(folder)
+    if path.stat().st_size <= start:
+        return
+    headers: dict[int, Header] = {}
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[: len(MAGIC)] != MAGIC:
+            raise CorruptError(
+                f"{path} is no segment of a prediction log", expected=f"it begins with {MAGIC!r}"
+            )
+        offset = start
+        while (parsed := _parse(data, offset, path)) is not None:
+            record, end = parsed
+            if isinstance(record, Batch):
+                if record.header not in headers:
+                    header = _decode_at(data, record.header, path)
+                    if not isinstance(header, Header):
+                        raise CorruptError(f"the batch at byte {offset} of {path} has no header")
+                    headers[record.header] = header
+                address = Address(segment.writer, segment.number, offset, 0)
+                yield Logged(address, headers[record.header], record), end
+            offset = end
+
+
+def _decode_at(data: mmap.mmap, offset: int, path: Path) -> Header | Batch | None:
+    parsed = _parse(data, offset, path)
+    return None if parsed is None else parsed[0]
+
+
+def _parse(data: mmap.mmap, offset: int, path: Path) -> tuple[Header | Batch, int] | None:
+    try:
+        parsed = parse_frame(data, offset)
+    except CorruptError as error:
+        raise CorruptError(
+            f"{error.what}, in {path}", expected=error.expected, next_step=error.next_step
+        ) from None
+    return None if parsed is None else (decode(parsed[0]), parsed[1])
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]

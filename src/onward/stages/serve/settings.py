@@ -1,0 +1,107 @@
+"""What a gateway process is told when it starts, as one JSON file."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from onward.core.errors import DeclarationError
+from onward.core.ports import OnlineStore
+from onward.core.records import ImageRef
+
+
+class Factory(msgspec.Struct, frozen=True):
+    """A function by its name, ``module:function``, and its arguments: how the gateway opens
+    adapters that it must not import.
+    """
+
+    entry: str
+    arguments: dict[str, Any] = {}
+
+    def make(self) -> Any:
+        """Import the function, call it, return what it gives."""
+        module, _, name = self.entry.partition(":")
+        try:
+            function = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise DeclarationError(
+                f"{self.entry!r} cannot be imported: {error}", expected="'module:function'"
+            ) from None
+        return function(**self.arguments)
+
+
+class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A gateway's configuration.
+
+    Parameters
+    ----------
+    state
+        A folder of its own: ``address``, the unpacked images.
+    host, port
+        Where to listen; port 0 takes a free one.
+    routes
+        The folder of routes files to follow, or
+    image
+        one image to serve alone, or
+    model
+        an unpacked image's ``/opt/onward``, as inside a container.
+    predictions
+        The log's folder; None logs nothing.
+    online
+        Opens the online store; without one every view's features are missing (NaN).
+    clock
+        ``request`` takes the time from each request's ``onward-event-time`` header (a replay).
+    on_log_failure
+        ``refuse`` answers 503 to what cannot be logged, ``serve`` answers it unlogged.
+    drain_s
+        How long to wait, at the end, for requests under way.
+    parent
+        The process whose end ends the gateway too.
+    poll_s
+        Seconds between two looks at the routes.
+    max_body_bytes
+        Larger requests get 413.
+    """
+
+    state: str
+    host: str = "127.0.0.1"
+    port: int = 0
+    routes: str | None = None
+    image: ImageRef | None = None
+    model: str | None = None
+    predictions: str | None = None
+    online: Factory | None = None
+    clock: Literal["system", "request"] = "system"
+    on_log_failure: Literal["refuse", "serve"] = "refuse"
+    drain_s: float = 5.0
+    parent: int | None = None
+    poll_s: float = 0.1
+    max_body_bytes: int = 8 << 20
+
+    def __post_init__(self) -> None:
+        if sum(x is not None for x in (self.routes, self.image, self.model)) != 1:
+            raise ValueError("give one of `routes`, `image` and `model`")
+
+    def open_online(self) -> OnlineStore | None:
+        store: OnlineStore | None = None if self.online is None else self.online.make()
+        return store
+
+
+def read_config(path: Path) -> GatewayConfig:
+    """Read a configuration file.
+
+    Raises
+    ------
+    DeclarationError
+        It is missing, or says something that no gateway understands.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=GatewayConfig)
+    except (OSError, msgspec.DecodeError) as error:
+        raise DeclarationError(
+            f"the gateway's configuration {path} cannot be used: {error}",
+            expected="the JSON form of GatewayConfig",
+        ) from None
