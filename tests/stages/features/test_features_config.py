@@ -89,7 +89,7 @@ def fine(orders): ...
     ("decorator", "body", "words"),
     [
         (ow.on_demand, nothing, "reads nothing"),
-        (ow.on_demand, Capital, "cannot name an? on-demand function"),
+        (ow.on_demand, Capital, "cannot name an on-demand function"),
         (ow.feature_view(entity="x"), nothing, "reads nothing"),
         (ow.feature_view(entity="x"), Capital, "cannot name a feature view"),
         (ow.feature_view(entity=[]), fine, "has no entity"),
