@@ -23,12 +23,14 @@ from onward.core.errors import BusyError, CorruptError, OnwardError
 from onward.core.records import ImageRef, ModelRef, Route, Routes
 from onward.core.version import VERSION
 from onward.stages.serve.endpoints import Endpoints, error_body
+from onward.stages.serve.golden import GoldenStore
 from onward.stages.serve.http import Connection
-from onward.stages.serve.image import unpack
+from onward.stages.serve.image import MODEL_FOLDER, unpack
 from onward.stages.serve.live import Live, open_live
 from onward.stages.serve.log import PredictionLog
 from onward.stages.serve.metrics import Metrics
 from onward.stages.serve.model import About, ServedModel, load
+from onward.stages.serve.port import OnlineReader
 from onward.stages.serve.process import ADDRESS, Address
 from onward.stages.serve.routes import read_routes
 from onward.stages.serve.settings import GatewayConfig, read_config
@@ -42,7 +44,7 @@ class Follower:
         self._config = config
         self._endpoints = endpoints
         self._metrics = metrics
-        self._cache = Path(config.state) / "unpacked"
+        self._cache = _cache(config)
         self._seen: dict[str, tuple[int, int, int]] = {}
 
     async def look(self) -> None:
@@ -94,7 +96,7 @@ class Follower:
         self._install({name: live})
 
     def _load(self, route: Route) -> ServedModel:
-        model = load(unpack(route.image, self._cache) / "opt" / "onward")
+        model = load((unpack(route.image, self._cache) / MODEL_FOLDER).parent)
         wanted = route.image.model
         if (model.name, model.version) != (wanted.name, wanted.version):
             raise CorruptError(
@@ -131,7 +133,7 @@ async def serve(config: GatewayConfig) -> None:
     log = None
     if config.predictions is not None:
         log = PredictionLog(Path(config.predictions), started_ns=time.time_ns())
-    online = config.open_online()
+    online = _open_online(config)
     ticker = Ticker(
         metrics=metrics,
         log=log,
@@ -200,6 +202,19 @@ async def _drain(server: asyncio.Server, endpoints: Endpoints, drain_s: float) -
         for connection in [c for c in endpoints.connections if c.idle]:
             connection.close()
         await asyncio.sleep(0.005)
+
+
+def _open_online(config: GatewayConfig) -> OnlineReader | None:
+    if config.image is not None and config.golden_views:
+        return GoldenStore(unpack(config.image, _cache(config)) / MODEL_FOLDER)
+    if config.online is None:
+        return None
+    store: OnlineReader = config.online.make()
+    return store
+
+
+def _cache(config: GatewayConfig) -> Path:
+    return Path(config.state) / "unpacked"
 
 
 def _only(config: GatewayConfig) -> tuple[Route, Path | None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tarfile
 import tempfile
 from pathlib import Path
@@ -45,14 +44,6 @@ def unpack(image: ImageRef, cache: Path) -> Path:
             if not root.is_dir():  # else another process unpacked the same image first
                 raise
     return root
-
-
-def remove_unpacked(cache: Path, keep: set[str]) -> None:
-    """Forget unpacked images whose digest (``sha256:…``) is not in `keep`."""
-    if cache.is_dir():
-        for root in cache.iterdir():
-            if f"sha256:{root.name}" not in keep:
-                shutil.rmtree(root, ignore_errors=True)
 
 
 def _manifest(image: ImageRef) -> dict[str, Any]:

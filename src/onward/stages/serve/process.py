@@ -115,6 +115,7 @@ class LocalServers:
             GatewayConfig(
                 state=str(folder),
                 image=image,
+                golden_views=True,
                 predictions=str(folder / "predictions"),
                 parent=os.getpid(),
             )

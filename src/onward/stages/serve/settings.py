@@ -9,7 +9,6 @@ from typing import Any, Literal
 import msgspec
 
 from onward.core.errors import DeclarationError
-from onward.core.ports import OnlineStore
 from onward.core.records import ImageRef
 
 
@@ -52,6 +51,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         The log's folder; None logs nothing.
     online
         Opens the online store; without one every view's features are missing (NaN).
+    golden_views
+        Staging: views answer with what the image's golden rows were trained on.
     clock
         ``request`` takes the time from each request's ``onward-event-time`` header (a replay).
     on_log_failure
@@ -74,6 +75,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     model: str | None = None
     predictions: str | None = None
     online: Factory | None = None
+    golden_views: bool = False
     clock: Literal["system", "request"] = "system"
     on_log_failure: Literal["refuse", "serve"] = "refuse"
     drain_s: float = 5.0
@@ -84,10 +86,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def __post_init__(self) -> None:
         if sum(x is not None for x in (self.routes, self.image, self.model)) != 1:
             raise ValueError("give one of `routes`, `image` and `model`")
-
-    def open_online(self) -> OnlineStore | None:
-        store: OnlineStore | None = None if self.online is None else self.online.make()
-        return store
+        if self.golden_views and (self.image is None or self.online is not None):
+            raise ValueError("`golden_views` goes with `image`, and without `online`")
 
 
 def read_config(path: Path) -> GatewayConfig:

@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from onward.core.errors import DataError
-from onward.core.ports import OnlineStore
 from onward.stages.serve.live import Target
 from onward.stages.serve.log import PredictionLog
 from onward.stages.serve.metrics import Metrics
+from onward.stages.serve.port import OnlineReader
 from onward.stages.serve.segment import Batch
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Ticker:
         *,
         metrics: Metrics,
         log: PredictionLog | None,
-        online: OnlineStore | None,
+        online: OnlineReader | None,
         on_log_failure: Literal["refuse", "serve"],
         refusal: Callable[[OSError], bytes],
     ) -> None:
