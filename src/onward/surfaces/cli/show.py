@@ -15,6 +15,8 @@ from onward.core.errors import OnwardError
 from onward.core.records import Candidate, EvaluationReport, ValidationReport
 
 if TYPE_CHECKING:
+    from rich.tree import Tree
+
     from onward.app.status import Status
     from onward.flow.lineage import Lineage
     from onward.flow.outcome import RunOutcome
@@ -232,30 +234,32 @@ def show_status(status: Status, *, as_json: bool) -> None:
     console.print(table)
 
 
-def show_lineage(found: Lineage, *, as_json: bool) -> None:
-    """Show a ref's summary and the tree of what it came from."""
+def show_lineage(found: Lineage, *, as_json: bool, depth: int = 5) -> None:
+    """Show a ref's summary and the tree of what it came from, `depth` levels of it."""
     if put(found, as_json):
         return
     from rich.tree import Tree
 
     for name, text in found.summary():
-        console.print(f"[dim]{name:14}[/] {_plain(text)}")
-    tree = Tree(f"[bold]{found.ref}[/]")
-    _grow(tree, found, found.ref, set())
+        console.print(f"[dim]{name:14}[/] {_plain(text)}", soft_wrap=True)
+    tree = Tree(f"[bold]{found.ref}[/]", guide_style="dim")
+    _grow(tree, found, found.ref, {found.ref}, depth)
     console.print(tree)
 
 
-def _grow(tree: Any, found: Lineage, ref: str, seen: set[str]) -> None:
-    parents = found.parents(ref)
-    shown = parents[:6]
-    for parent in shown:
-        known = parent in seen
-        branch = tree.add(f"{parent}{' [dim](above)[/]' if known else ''}")
-        if not known:
-            seen.add(parent)
-            _grow(branch, found, parent, seen)
-    if len(parents) > len(shown):
-        tree.add(f"[dim]and {len(parents) - len(shown)} more; --json lists them[/]")
+def _grow(tree: Tree, found: Lineage, ref: str, seen: set[str], depth: int) -> None:
+    """Add what `ref` came from; a ref is drawn once, the first six of many."""
+    parents = [parent for parent in found.parents(ref) if parent not in seen]
+    seen.update(parents)
+    for parent in parents[:_SIDE]:
+        branch = tree.add(parent)
+        if depth > 1:
+            _grow(branch, found, parent, seen, depth - 1)
+    if len(parents) > _SIDE:
+        tree.add(f"[dim]and {len(parents) - _SIDE} more; --json lists them[/]")
+
+
+_SIDE = 6
 
 
 def _when(at: datetime) -> str:
