@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from onward.core.declarations import Task
 from onward.core.refs import ref
 
 # ---------------------------------------------------------------- data
@@ -169,7 +170,7 @@ class TrainingSetRef:
     path: str
     rows: int
     label: str
-    task: str
+    task: Task
     plan: FeaturePlan
     as_of: datetime
     first: datetime

@@ -86,8 +86,9 @@ def fair(
     """Groups of `column` are treated alike by `measure`.
 
     Measures: ``selection_rate_ratio``, ``selection_rate_difference``,
-    ``equalized_odds_difference``, ``equalized_odds_ratio``. `threshold` is the probability above
-    which a row counts as selected; the training rows' base rate quantile unless given.
+    ``equalized_odds_difference``, ``equalized_odds_ratio``. `threshold` is the probability from
+    which on a row counts as selected; unless given, the one that selects the share of rows that
+    are of class 1 in training. Groups of fewer than 50 rows are left out.
     """
     location = here()
     if at_least is None and at_most is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from datetime import datetime
@@ -98,13 +97,13 @@ def kept(root: Path, key: str) -> Fitted | None:
 
 def keep(root: Path, files: Mapping[str, bytes], *, key: str, **facts: Any) -> Fitted:
     """Put a folder and its record in place, each whole or not at all; the record last."""
-    unfinished = root / f".{key}.{os.getpid()}"
-    unfinished.mkdir(parents=True, exist_ok=True)
+    folder, unfinished = root / key, root / f".{key}"
+    for left in (unfinished, folder):  # by a crash, without a record; or altered
+        if left.exists():
+            shutil.rmtree(left)
+    unfinished.mkdir(parents=True)
     for name, content in files.items():
         (unfinished / name).write_bytes(content)
-    folder = root / key
-    if folder.exists():  # left without its record by a crash, or altered
-        shutil.rmtree(folder)
     unfinished.rename(folder)
     fitted = Fitted(id=key, path=str(folder), digest=digest.of_folder(folder), **facts)
     stored = {**dataclasses.asdict(fitted), "holdout_from": fitted.holdout_from.isoformat()}
