@@ -30,7 +30,7 @@ class Files:
 class SqlTable:
     """A table or query in a database, read by a column that only grows."""
 
-    url: str
+    url: str = field(repr=False)  # it may hold a password
     table: str
     cursor: str
 

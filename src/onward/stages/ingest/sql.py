@@ -99,7 +99,7 @@ def _connected(source: Source, origin: SqlTable, folder: Path) -> Iterator[Conne
         engine = sqlalchemy.create_engine(url, poolclass=NullPool)
     except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise DeclarationError(
-            f"source {source.name!r} cannot open {origin.url!r}: {error}",
+            f"source {source.name!r} cannot open {origin.url.partition('://')[0]!r}: {error}",
             expected="a SQLAlchemy url whose driver is installed: sqlite:///data/shop.db, "
             "postgresql+psycopg://user@host/name",
             location=source.location,

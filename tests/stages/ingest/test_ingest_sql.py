@@ -1,0 +1,146 @@
+"""Ingest from SQL tables: the cursor's bounds, types, and errors that name what is wrong."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import onward as ow
+from onward.core.clock import SystemClock
+from onward.core.errors import DataError, DeclarationError
+from onward.core.ports import Snapshot
+from onward.infra.lake.iceberg import IcebergLake, open_lake
+from onward.stages.ingest import cursor, sql
+from onward.stages.ingest.step import ingest, pending
+from onward.stages.validate.step import audit
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> IcebergLake:
+    return open_lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(tmp_path / "shop.db", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE orders (id INTEGER, at TEXT, price REAL, note TEXT)")
+        yield connection
+
+
+def source(table: str = "orders", column: str = "id", url: str = "sqlite:///shop.db") -> ow.Source:
+    return ow.Source("orders", ow.sql(url, table, cursor=column), key="id", event_time="at")
+
+
+def add(shop: sqlite3.Connection, *rows: tuple[Any, ...]) -> None:
+    shop.executemany("INSERT INTO orders VALUES (?, ?, ?, ?)", rows)
+
+
+def take(lake: IcebergLake, folder: Path, run: str, src: ow.Source) -> list[dict[str, Any]]:
+    batch = ingest(src, lake=lake, folder=folder, run=run)
+    assert batch is not None
+    with lake.open({"batch": batch}) as connection:
+        rows = connection.table("batch").to_pyarrow().to_pylist()
+    assert audit(batch, (), lake=lake, clock=SystemClock()).published
+    return sorted(rows, key=lambda r: r["id"])
+
+
+def test_rows_past_the_cursor(
+    lake: IcebergLake, shop: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "_CHUNK_ROWS", 2)
+    src = source()
+    assert not pending(src, lake=lake, folder=tmp_path)
+    assert ingest(src, lake=lake, folder=tmp_path, run="r0") is None
+    # The first chunk has no note and whole prices; the last one's price is text.
+    add(shop, (1, "2024-01-01 10:00:00", 1, None), (2, "2024-01-01", 2, None))
+    add(shop, (3, "2024-01-02", 2.5, "007"))
+    assert pending(src, lake=lake, folder=tmp_path)
+    rows = take(lake, tmp_path, "r1", src)
+    assert rows[0] == {
+        "id": 1,
+        "at": datetime(2024, 1, 1, 10, tzinfo=UTC),
+        "price": 1.0,
+        "note": None,
+    }
+    assert (rows[2]["price"], rows[2]["note"]) == (2.5, "007")
+    assert not pending(src, lake=lake, folder=tmp_path)
+    add(shop, (4, "2024-01-03", "free", None), (5, "2024-01-03", 3, 12))
+    assert pending(src, lake=lake, folder=tmp_path)
+    rows = take(lake, tmp_path, "r2", src)
+    assert [(r["id"], r["price"], r["note"], r["_unreadable"]) for r in rows] == [
+        (4, None, None, "price=free"),
+        (5, 3.0, "12", None),
+    ]
+    assert lake.dataset("raw.orders").rows == 4
+
+
+def test_a_query_with_a_time_as_cursor(
+    lake: IcebergLake, shop: sqlite3.Connection, tmp_path: Path
+) -> None:
+    src = source("SELECT id, at FROM orders WHERE price > 1;", "at")
+    add(shop, (1, "2024-01-01", 2, None), (2, "2024-01-02", 0, None), (3, "2024-01-03", 2, None))
+    assert [r["id"] for r in take(lake, tmp_path, "r1", src)] == [1, 3]
+    add(shop, (4, "2024-01-02", 2, None), (5, "2024-01-04", 2, None))
+    assert [r["id"] for r in take(lake, tmp_path, "r2", src)] == [5]
+
+
+@pytest.mark.parametrize(
+    ("src", "error", "message"),
+    [
+        (source("order"), DeclarationError, "did you mean 'orders'"),
+        (source(column="idd"), DeclarationError, "did you mean 'id'"),
+        (source("SELECT nosuch FROM orders"), DataError, "no such column"),
+        (source(url="sqlite:///shap.db"), DataError, "a database that is not there"),
+        (source(url="nonsense"), DeclarationError, "cannot open 'nonsense'"),
+        (source(url="cobol:///x"), DeclarationError, "cannot open 'cobol"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    lake: IcebergLake,
+    shop: sqlite3.Connection,
+    tmp_path: Path,
+    src: ow.Source,
+    error: type[Exception],
+    message: str,
+) -> None:
+    add(shop, (1, "2024-01-01", 2, None))
+    with pytest.raises(error, match=message) as no:
+        pending(src, lake=lake, folder=tmp_path)
+    assert no.value.location is not None  # type: ignore[attr-defined]
+
+
+def test_a_cursor_needs_an_order(
+    lake: IcebergLake, shop: sqlite3.Connection, tmp_path: Path
+) -> None:
+    add(shop, (1, "2024-01-01", 2, b"x"))
+    with pytest.raises(DeclarationError, match="'note' of orders cannot be a cursor"):
+        ingest(source(column="note"), lake=lake, folder=tmp_path, run="r1")
+
+
+def test_other_columns_are_refused(
+    lake: IcebergLake, shop: sqlite3.Connection, tmp_path: Path
+) -> None:
+    add(shop, (1, "2024-01-01", 2, None))
+    take(lake, tmp_path, "r1", source())
+    shop.execute("ALTER TABLE orders ADD COLUMN extra")
+    shop.execute("INSERT INTO orders VALUES (2, '2024-01-01', 1, NULL, NULL)")
+    with pytest.raises(DataError, match=r"\+ extra"):
+        ingest(source(), lake=lake, folder=tmp_path, run="r2")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [7, 1.5, "x", Decimal("1.10"), datetime(2024, 1, 1, tzinfo=UTC), date(2024, 1, 1)],
+)
+def test_a_position_survives_being_written(value: Any) -> None:
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    snapshot = Snapshot(
+        table="raw.x", id=1, parent=None, at=at, rows=0, summary=cursor.of_position(value)
+    )
+    assert cursor.position([snapshot]) == value
+    assert type(cursor.position([snapshot])) is type(value)
