@@ -79,6 +79,14 @@ def test_edges_lead_from_a_ref_to_its_events(ledger: Ledger):
     assert list(ledger.producing("snapshot:b@1")) == []
 
 
+def test_what_was_made_again_is_told_in_order_and_up_to_a_place(ledger: Ledger):
+    made = [ledger.append(event(n, outputs=("features:a@1",), run="r")) for n in range(4)]
+    assert list(ledger.producing("features:a@1")) == made
+    assert list(ledger.producing("features:a@1", before=3)) == made[:2]
+    assert list(ledger.producing("features:a@1", last=1)) == made[3:]
+    assert list(ledger.producing("features:a@1", before=3, last=1)) == [made[1]]
+
+
 def test_refs_are_listed_by_prefix(ledger: Ledger):
     ledger.append(event(1, inputs=("model:b@2", "model:a@1"), outputs=("modelé:c",)))
     ledger.append(event(2, inputs=("model:a@1",), outputs=()))

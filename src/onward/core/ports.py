@@ -201,12 +201,17 @@ class Ledger(Protocol):
         """Return events that match, by sequence."""
         ...
 
-    def producing(self, ref: str) -> Sequence[Recorded]:
-        """Return the events that name `ref` among their outputs."""
+    def producing(
+        self, ref: str, *, before: int | None = None, last: int | None = None
+    ) -> Sequence[Recorded]:
+        """Return the events that name `ref` among their outputs, by sequence.
+
+        Only those before the sequence number `before`, and of them the `last` so many.
+        """
         ...
 
     def consuming(self, ref: str) -> Sequence[Recorded]:
-        """Return the events that name `ref` among their inputs."""
+        """Return the events that name `ref` among their inputs, by sequence."""
         ...
 
     def refs(self, prefix: str, *, limit: int | None = None) -> Sequence[str]:

@@ -19,6 +19,7 @@ from onward.watch.audit.adapters.verify import verify
 LOCK_TIMEOUT_S: Final = 60.0
 
 _columns = rows.events.c
+_edges = rows.refs.c
 _read = select(_columns.seq, _columns.body, _columns.hash)
 
 
@@ -103,17 +104,25 @@ class SqlLedger:
         query = query.order_by(_columns.seq.desc() if newest_first else _columns.seq)
         return self._fetch(query.limit(limit))
 
-    def producing(self, ref: str) -> Sequence[Recorded]:
-        """Return the events that name `ref` among their outputs."""
-        return self._naming(ref, "out")
+    def producing(
+        self, ref: str, *, before: int | None = None, last: int | None = None
+    ) -> Sequence[Recorded]:
+        """Return the events that name `ref` among their outputs, by sequence.
+
+        Only those before the sequence number `before`, and of them the `last` so many.
+        """
+        query = _naming(ref, "out")
+        if before is not None:
+            query = query.where(_edges.seq < before)
+        return self._fetch(query.order_by(_edges.seq.desc()).limit(last))[::-1]
 
     def consuming(self, ref: str) -> Sequence[Recorded]:
-        """Return the events that name `ref` among their inputs."""
-        return self._naming(ref, "in")
+        """Return the events that name `ref` among their inputs, by sequence."""
+        return self._fetch(_naming(ref, "in").order_by(_edges.seq))
 
     def refs(self, prefix: str, *, limit: int | None = None) -> Sequence[str]:
         """Return the refs that begin with `prefix` and that some event names, sorted."""
-        column = rows.refs.c.ref
+        column = _edges.ref
         query = select(column).distinct().where(column >= prefix, column < prefix + "\U0010ffff")
         with self._engine.connect() as connection:
             return list(connection.scalars(query.order_by(column).limit(limit)))
@@ -134,14 +143,14 @@ class SqlLedger:
         with self._alone(), self._engine.connect() as connection:
             return verify(connection, self._heads)
 
-    def _naming(self, ref: str, role: Literal["in", "out"]) -> Sequence[Recorded]:
-        edges = rows.refs.c
-        joined = _read.join(rows.refs, edges.seq == _columns.seq)
-        return self._fetch(joined.where(edges.ref == ref, edges.role == role).order_by(edges.seq))
-
     def _fetch(self, query: Select[Any]) -> Sequence[Recorded]:
         with self._engine.connect() as connection:
             return [rows.recorded(*row) for row in connection.execute(query)]
+
+
+def _naming(ref: str, role: Literal["in", "out"]) -> Select[Any]:
+    joined = _read.join(rows.refs, _edges.seq == _columns.seq)
+    return joined.where(_edges.ref == ref, _edges.role == role)
 
 
 @contextmanager
