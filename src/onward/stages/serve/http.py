@@ -11,6 +11,11 @@ import httptools
 MAX_HEADER_BYTES: Final = 32 << 10
 """More than this before the body gets 431."""
 
+LINGER_S: Final = 1.0
+"""How long to go on reading, and forgetting, what a refused client sends: a connection closed on
+bytes unread is reset, and the client may never see why.
+"""
+
 _HEAD: Final = {
     status: b"HTTP/1.1 %d %s\r\nContent-Type: " % (status, status.phrase.encode())
     for status in HTTPStatus
@@ -45,7 +50,7 @@ class Connection(asyncio.Protocol):
     """One client. Requests may be pipelined: answers leave in the order the requests came."""
 
     __slots__ = (
-        "_at", "_body", "_endpoint", "_header_bytes", "_in_body", "_parser", "_pending",
+        "_at", "_body", "_ended", "_endpoint", "_header_bytes", "_in_body", "_parser", "_pending",
         "_refused", "_size", "_transport", "_url", "receiving",
     )  # fmt: skip
 
@@ -53,7 +58,7 @@ class Connection(asyncio.Protocol):
         self._endpoint = endpoint
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
-        self._refused = False
+        self._refused = self._ended = False
         self._in_body = False
         self._header_bytes = 0
         self._pending = 0
@@ -84,9 +89,14 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "upgrades are not served here")
+            self._refused = True  # what follows is another protocol's; the request was answered
         except httptools.HttpParserError as error:
             self._refuse(400, f"this is not HTTP/1.1: {error}")
+
+    def eof_received(self) -> bool:
+        """Keep the connection of a client that only listens until it has its answers."""
+        self._ended = True
+        return self._pending > 0
 
     def pause_writing(self) -> None:
         """Stop reading from a client that does not read."""
@@ -136,7 +146,7 @@ class Connection(asyncio.Protocol):
             self._pending += 1
             self._endpoint.handle(
                 self, self._parser.get_method(), url, body, at,
-                keep_alive=self._parser.should_keep_alive(),
+                keep_alive=self._parser.should_keep_alive() and not self._parser.should_upgrade(),
             )  # fmt: skip
 
     # ------------------------------------------------------------ answering
@@ -162,7 +172,10 @@ class Connection(asyncio.Protocol):
                 body,
             )
         )
-        if not keep_alive:
+        if self._refused:
+            transport.write_eof()
+            asyncio.get_running_loop().call_later(LINGER_S, self.close)
+        elif not keep_alive or (self._ended and self._pending == 0):
             transport.close()
 
     def close(self) -> None:

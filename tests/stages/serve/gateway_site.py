@@ -1,0 +1,113 @@
+"""A gateway of its own for a test, with its folders and a client."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import trained_models as small
+
+from onward.core.records import ImageRef, Route, Routes
+from onward.infra.online.sqlite import open_store
+from onward.stages.serve.process import LocalServer, start_gateway
+from onward.stages.serve.routes import write_routes
+from onward.stages.serve.settings import Factory, GatewayConfig
+
+
+def routes_of(*arms: tuple[ImageRef, float], salt: str = "salt") -> Routes:
+    """Return routes: the champion first, with each arm's percent."""
+    names = ("champion", "candidate")
+    return Routes(
+        model=arms[0][0].name,
+        salt=salt,
+        routes=tuple(
+            Route(arm=arm, image=image, percent=percent, release=f"{arm}-release")
+            for arm, (image, percent) in zip(names, arms, strict=False)
+        ),
+    )
+
+
+def write_stores(file: Path, at: datetime) -> Factory:
+    """Write features of stores s0 to s3, as of `at`: rate 0.1 x number, visits 10 x number."""
+    numbers = range(4)
+    store = open_store(str(file))
+    store.write(
+        small.STORES,
+        pa.table(
+            {
+                "store": [f"s{n}" for n in numbers],
+                "event_time": pa.array([at] * 4, pa.timestamp("us", tz="UTC")),
+                "rate": [0.1 * n for n in numbers],
+                "visits": [10.0 * n for n in numbers],
+            }
+        ),
+    )
+    store.close()
+    return Factory(entry="onward.infra.online.sqlite:open_store", arguments={"path": str(file)})
+
+
+@dataclass
+class Site:
+    """A running gateway, where its files are, and a client for it."""
+
+    server: LocalServer
+    folder: Path
+    client: httpx.Client
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions"
+
+    def route(self, *arms: tuple[ImageRef, float], salt: str = "salt") -> None:
+        """Write routes and wait until the gateway serves them."""
+        routes = routes_of(*arms, salt=salt)
+        version = write_routes(self.folder / "routes", routes)
+        self.until(lambda: self.routes()["models"][routes.model]["version"] == version)
+
+    def routes(self) -> Any:
+        return self.client.get("/routes").json()
+
+    def until(self, holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not holds():
+            assert time.monotonic() < deadline, (self.folder / "state/gateway.log").read_text()
+            time.sleep(0.01)
+
+    def predict(self, rows: list[dict[str, Any]], model: str = "returns") -> httpx.Response:
+        return self.client.post(f"/v2/models/{model}/predict", json={"rows": rows})
+
+
+class serving:
+    """Serve routes with a gateway of its own, for as long as the block lasts."""
+
+    def __init__(self, folder: Path, *routes: Routes, **options: Any) -> None:
+        for each in routes:
+            write_routes(folder / "routes", each)
+        self.folder = folder
+        self.config = GatewayConfig(
+            **{
+                "state": str(folder / "state"),
+                "routes": str(folder / "routes"),
+                "predictions": str(folder / "predictions"),
+                "online": write_stores(folder / "online.db", datetime.now(UTC)),
+                "parent": os.getpid(),
+                "poll_s": 0.02,
+                **options,
+            }
+        )
+
+    def __enter__(self) -> Site:
+        self.server = start_gateway(self.config)
+        self.client = httpx.Client(base_url=self.server.url, timeout=30)
+        return Site(self.server, self.folder, self.client)
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.server.stop()
