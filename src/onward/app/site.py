@@ -29,7 +29,7 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
     from onward.stages.serve.process import LocalServers
 
     folders = Folders(settings.state)
-    database = settings.state / "mlflow.db"
+    tracker = MlflowTracker(settings.state / "mlflow.db", settings.state / "mlruns")
     return Site(
         project=settings.folder,
         folders=folders,
@@ -38,8 +38,8 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         online=open_store(str(settings.state / "online.db")),
         ledger=ledger,
         compute=LocalCompute(),
-        tracker=MlflowTracker(database, settings.state / "mlruns"),
-        registry=MlflowRegistry(database),
+        tracker=tracker,
+        registry=MlflowRegistry(tracker.store),
         servers=LocalServers(),
         alerts=_alerts(settings),
         tell=tell,

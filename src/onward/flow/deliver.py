@@ -15,7 +15,7 @@ from onward.flow.outcome import RunOutcome, State
 from onward.flow.progress import told
 from onward.flow.release import begin, deploy
 from onward.flow.site import Site
-from onward.stages.evaluate.step import check_gates
+from onward.stages.evaluate.gates import check_gates
 
 
 def deliver(durable: Steps, site: Site, definition: Definition, request: RunRequest) -> RunOutcome:

@@ -13,6 +13,7 @@ from onward.flow.model import build_training_set
 from onward.flow.progress import told
 from onward.flow.runs import request
 from onward.flow.site import Site
+from onward.stages.evaluate.metrics import standard
 from onward.stages.experiment.step import search
 
 TrialListener = Callable[[int, float | None], None]
@@ -43,6 +44,7 @@ def experiment(
     candidate = search(
         model,
         training,
+        score=standard(model.task),
         compute=site.compute,
         tracker=site.tracker,
         trials=trials,

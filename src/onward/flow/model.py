@@ -17,6 +17,7 @@ from onward.core.records import (
     TrainingSetRef,
 )
 from onward.core.refs import ref
+from onward.flow import releases
 from onward.flow.data import Refreshed
 from onward.flow.definition import Definition
 from onward.flow.happened import fact, happened
@@ -46,7 +47,7 @@ def make_model(
     training = steps("features training", _training_set, site, definition, refreshed, as_of, run)
     candidate = chosen(site, definition)
     trained = steps("train model", _train, site, definition, training, candidate, run)
-    champion = steps("evaluate champion", site.registry.champion, definition.model)
+    champion = steps("evaluate champion", _champion, site, definition.model)
     if champion is not None and champion.trained == trained.ref:
         return Trained(training=training, trained=trained, champion=champion)
     report = steps("evaluate model", _evaluate, site, definition, trained, champion, run)
@@ -56,6 +57,11 @@ def make_model(
     return Trained(
         training=training, trained=trained, champion=champion, evaluation=report, model=model
     )
+
+
+def _champion(site: Site, model: str) -> ModelRef | None:
+    serving = releases.champion(site.ledger, model)
+    return serving.model if serving else None
 
 
 def chosen(site: Site, definition: Definition) -> Candidate:
