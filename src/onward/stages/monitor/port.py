@@ -1,0 +1,75 @@
+"""What the monitors are shown, and the ports of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from onward.core.records import Metric, MonitorReport, TrainingSetRef
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+class Score(Protocol):
+    """A metric, as evaluation measures it."""
+
+    @property
+    def higher_is_better(self) -> bool: ...
+
+    def of(self, y: np.ndarray, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
+        """Prepare the metric for n rows; the result maps weights, shape (n,), to its value.
+
+        `y` holds class indices or values, shape (n,); `predictions` P(class 1) or values, shape
+        (n,), or class probabilities, shape (n, n_classes). NaN where it is not defined.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """One window of production, and what it is held against.
+
+    Parameters
+    ----------
+    predictions
+        The window's rows of ``serving.predictions``: ``at``, ``version``, ``unit``, ``status``,
+        ``latency_us``, ``features`` (doubles in the plan's order, NaN for text), ``output`` and
+        ``request`` (JSON); more columns do no harm.
+    labels
+        What has come true: the plan's key columns, ``event_time``, ``available_at``, ``label``.
+    version
+        The version whose drift and performance are judged, usually the champion's. Errors and
+        latency are everyone's.
+    training
+        That version's training set: the reference rows, and the plan that orders `features`.
+    reference_scores
+        That version's predictions on its held-out rows, shape (n,); without them the
+        distribution of predictions is not judged.
+    evaluated
+        Its metrics at evaluation, which `max_drop` counts from.
+    scores
+        The metrics of its task, by name.
+    newest
+        The newest event time of each source, None for one that has no rows.
+    """
+
+    predictions: pa.Table
+    labels: pa.Table | None
+    version: int
+    training: TrainingSetRef
+    reference_scores: np.ndarray | None = None
+    evaluated: tuple[Metric, ...] = ()
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    newest: Mapping[str, datetime | None] = field(default_factory=dict)
+
+
+class Alert(Protocol):
+    """Somebody who is to hear of a breach."""
+
+    def send(self, report: MonitorReport) -> str | None:
+        """Tell of a report; return None, or in words why it did not arrive. Never raises."""
+        ...
