@@ -1,0 +1,1 @@
+"""Registries that serve the port `ModelRegistry`."""
