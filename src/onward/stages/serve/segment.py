@@ -121,8 +121,8 @@ def frame(payload: bytes) -> bytes:
 def parse_frame(data: bytes | mmap, offset: int) -> tuple[bytes, int] | None:
     """Return the payload at `offset` and the offset after it; None for a tail that was torn off.
 
-    A writer that was killed can leave part of a frame at the end of a segment, never a wrong one
-    before others.
+    A writer that was killed can leave part of a frame at the end of a segment, and a power cut
+    zeros after it, never a wrong frame before others.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def parse_frame(data: bytes | mmap, offset: int) -> tuple[bytes, int] | None:
         return None
     payload = data[start:end]
     if zlib.crc32(payload) != crc:
-        if end == len(data):
+        if not data[end:].strip(b"\0"):
             return None
         raise CorruptError(
             f"the prediction log is damaged at byte {offset}",

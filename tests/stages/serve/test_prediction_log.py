@@ -1,0 +1,267 @@
+"""The prediction log: what was appended is found and read, whatever happened to the writer."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onward.core.errors import CorruptError, NotFoundError
+from onward.stages.serve.log import PredictionLog
+from onward.stages.serve.log_reader import Cursor, find, read
+from onward.stages.serve.segment import MAGIC, Address, Batch, Header, segments
+
+HEADER = Header(
+    model="m",
+    version=3,
+    image="sha256:1",
+    release="release:m@3.1",
+    arm="champion",
+    request=("order", "amount"),
+    features=("amount", "day", "rate"),
+    strings=(1,),
+    width=1,
+)
+WIDE = Header(
+    model="m",
+    version=4,
+    image="sha256:2",
+    release="release:m@3.1",
+    arm="candidate",
+    request=("order",),
+    features=("amount",),
+    strings=(),
+    width=3,
+)
+
+
+def batch(n: int, first: int = 0) -> Batch:
+    values = np.array([[first + i, math.nan, 0.5] for i in range(n)])
+    return Batch(
+        header=0,
+        at=[1_000_000 * (first + i) for i in range(n)],
+        unit=[f"u{first + i}" for i in range(n)],
+        status=[200] * n,
+        latency_us=[7] * n,
+        requests=[(f"o{first + i}", first + i) for i in range(n)],
+        features=values.tobytes(),
+        strings=[("mon",)] * n,
+        output=np.arange(first, first + n, dtype=float).tobytes(),
+        errors=None,
+    )
+
+
+def wide(n: int) -> Batch:
+    return Batch(
+        header=0,
+        at=[0] * n,
+        unit=["w"] * n,
+        status=[200] * (n - 1) + [500],
+        latency_us=[1] * n,
+        requests=[None] * n,
+        features=np.zeros((n, 1)).tobytes(),
+        strings=None,
+        output=np.array([[0.2, 0.3, 0.5]] * (n - 1) + [[math.nan] * 3]).tobytes(),
+        errors=[None] * (n - 1) + ["ValueError: no"],
+    )
+
+
+@pytest.fixture
+def log(tmp_path):
+    opened = PredictionLog(tmp_path, started_ns=time.time_ns())
+    yield opened
+    opened.close()
+
+
+def test_an_id_finds_its_prediction(log, tmp_path):
+    [a, b] = log.append([(HEADER, batch(3)), (WIDE, wide(2))])
+    [c] = log.append([(HEADER, batch(1, first=9))])
+    found = find(tmp_path, f"{a}.2")
+    assert found.id == f"{a}.2"
+    assert found.at.timestamp() == 2
+    assert (found.model, found.version, found.arm, found.unit) == ("m", 3, "champion", "u2")
+    assert found.request == {"order": "o2", "amount": 2}
+    assert found.features == {"amount": 2.0, "day": "mon", "rate": 0.5}
+    assert found.output == 2.0
+    assert find(tmp_path, f"prediction:{b}.0").output == [0.2, 0.3, 0.5]
+    failed = find(tmp_path, f"{b}.1")
+    assert (failed.status, failed.output, failed.error) == (500, None, "ValueError: no")
+    assert find(tmp_path, f"{c}.0").unit == "u9"
+
+
+def test_what_is_no_id_is_not_found(log, tmp_path):
+    [address] = log.append([(HEADER, batch(1))])
+    writer = Address.parse(f"{address}.0").writer
+    for text in (
+        "", "x", "a.b.c", f"{address}.1", f"{writer}.0.8.0", f"{writer}.0.ffff.0",
+        f"{writer}.7.8.0", "../etc.0.0.0", f"{writer}.0.{len(MAGIC) + 3:x}.0",
+    ):  # fmt: skip
+        with pytest.raises(NotFoundError):
+            find(tmp_path, text)
+
+
+def test_reading_goes_on_where_it_stopped(log, tmp_path):
+    cursor = Cursor()
+    seen = []
+    for round_ in range(4):
+        log.append([(HEADER, batch(5, first=5 * round_)), (WIDE, wide(2))])
+        found, cursor = read(tmp_path, Cursor.loads(cursor.dumps()), limit=5)
+        seen += found
+        found, cursor = read(tmp_path, cursor, limit=100)
+        seen += found
+    assert [p.unit for p in seen if p.version == 3] == [f"u{i}" for i in range(20)]
+    assert len({p.id for p in seen}) == len(seen) == 28
+    assert read(tmp_path, cursor) == ([], cursor)
+    assert all(find(tmp_path, p.id) == p for p in seen)
+
+
+def test_segments_rotate_and_are_read_in_order(tmp_path):
+    log = PredictionLog(tmp_path, started_ns=1_000_000, segment_bytes=600)
+    for i in range(20):
+        log.append([(HEADER, batch(1, first=i))])
+    log.close()
+    later = PredictionLog(tmp_path, started_ns=2_000_000)
+    later.append([(HEADER, batch(1, first=20))])
+    later.close()
+    assert len(segments(tmp_path)) > 3
+    found, cursor = read(tmp_path, limit=7)
+    rest, _ = read(tmp_path, cursor)
+    assert [p.unit for p in found + rest] == [f"u{i}" for i in range(21)]
+    assert read(tmp_path / "nowhere") == ([], Cursor())
+
+
+@settings(max_examples=60, deadline=None)
+@given(cut=st.integers(0, 2_000), zeros=st.sampled_from([0, 3, 5_000]))
+def test_a_torn_tail_costs_only_what_was_torn(tmp_path_factory, cut, zeros):
+    """`kill -9` cuts the last frame short; a power cut may leave zeros after it as well."""
+    folder = tmp_path_factory.mktemp("torn")
+    log = PredictionLog(folder, started_ns=1, sync_s=0)
+    ends = []
+    for i in range(4):
+        log.append([(HEADER, batch(2, first=2 * i))])
+        ends.append(next(folder.iterdir()).stat().st_size)
+    log.close()
+    [path] = folder.iterdir()
+    size = max(len(MAGIC), min(cut, ends[-1]))
+    os.truncate(path, size)
+    os.truncate(path, size + zeros)
+    whole = sum(end <= size for end in ends)
+    found, cursor = read(folder)
+    assert [p.unit for p in found] == [f"u{i}" for i in range(2 * whole)]
+    assert read(folder, cursor) == ([], cursor)
+
+
+def test_damage_within_the_log_is_no_torn_tail(log, tmp_path):
+    [first] = log.append([(HEADER, batch(2))])
+    log.append([(HEADER, batch(2))])
+    [path] = tmp_path.iterdir()
+    data = bytearray(path.read_bytes())
+    at = Address.parse(f"{first}.0").offset + 20
+    data[at] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(CorruptError, match="damaged at byte"):
+        read(tmp_path)
+    with pytest.raises(CorruptError, match="damaged at byte"):
+        find(tmp_path, f"{first}.0")
+    path.write_bytes(b"something else" + bytes(data))
+    with pytest.raises(CorruptError, match="no segment"):
+        read(tmp_path)
+
+
+def test_a_failed_write_leaves_nothing_and_the_log_goes_on(log, tmp_path, monkeypatch):
+    log.append([(HEADER, batch(1, first=0))])
+    real, budget = os.write, [40]
+
+    def full(fd: int, data: bytes) -> int:
+        if budget[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = real(fd, bytes(data)[: budget[0]])
+        budget[0] -= written
+        return written
+
+    monkeypatch.setattr(os, "write", full)
+    for _ in range(5):
+        with pytest.raises(OSError, match="No space"):
+            log.append([(HEADER, batch(1, first=99))])
+    monkeypatch.undo()
+    assert len(segments(tmp_path)) == 1
+    log.append([(HEADER, batch(1, first=1))])
+    assert [p.unit for p in read(tmp_path)[0]] == ["u0", "u1"]
+
+
+def test_a_segment_whose_first_batch_fails_is_not_left_behind(log, tmp_path, monkeypatch):
+    real = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        if len(data) > len(MAGIC):
+            raise OSError(errno.EFBIG, "File too large")
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", full)
+    for _ in range(3):
+        with pytest.raises(OSError, match="too large"):
+            log.append([(HEADER, batch(1))])
+    assert segments(tmp_path) == []
+
+
+def test_a_failed_sync_is_told_to_the_next_caller(tmp_path, monkeypatch):
+    log = PredictionLog(tmp_path, started_ns=1, sync_s=0)
+    real, failed = os.fdatasync, []
+
+    def broken(fd: int) -> None:
+        failed.append(fd)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", broken)
+    log.append([(HEADER, batch(1))])
+    deadline = time.monotonic() + 10
+    while log._failure is None and time.monotonic() < deadline:
+        os.sched_yield()
+    monkeypatch.setattr(os, "fdatasync", real)
+    with pytest.raises(OSError, match="Input/output"):
+        log.append([(HEADER, batch(1))])
+    log.append([(HEADER, batch(1))])
+    log.close()
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_prediction_log import HEADER, batch
+from onward.stages.serve.log import PredictionLog
+log = PredictionLog(Path({folder!r}), started_ns=time.time_ns(), segment_bytes=20_000)
+i = 0
+while True:
+    [address] = log.append([(HEADER, batch(2, first=i))])
+    print(address, flush=True)
+    i += 2
+"""
+
+
+@pytest.mark.crash
+def test_what_was_appended_survives_kill_9(tmp_path):
+    """Every address that a killed writer told of is in the log; the next writer spoils nothing."""
+    told = []
+    for _ in range(3):
+        code = WRITER.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for _ in range(150):
+                told.append(process.stdout.readline().decode().strip())
+            os.kill(process.pid, signal.SIGKILL)
+            told += [line.decode().strip() for line in process.stdout if line.endswith(b"\n")]
+    found, _ = read(tmp_path)
+    ids = {p.id for p in found}
+    assert len(ids) == len(found)
+    assert {f"{address}.{row}" for address in told for row in (0, 1)} <= ids
