@@ -63,11 +63,11 @@ def test_an_empty_lake_has_nothing(lake: Lake) -> None:
     assert lake.head("raw.flights") is None
     assert lake.history("raw.flights") == []
     lake.drop_branch("raw.flights", "audit")
-    with pytest.raises(NotFoundError, match="raw.flights"):
+    with pytest.raises(NotFoundError, match=r"raw\.flights"):
         lake.dataset("raw.flights")
-    with pytest.raises(NotFoundError, match="raw.flights"):
+    with pytest.raises(NotFoundError, match=r"raw\.flights"):
         lake.read("raw.flights")
-    with pytest.raises(NotFoundError, match="raw.flights"):
+    with pytest.raises(NotFoundError, match=r"raw\.flights"):
         lake.publish("raw.flights", "audit", expect=None)
 
 
@@ -215,7 +215,7 @@ def test_an_unknown_branch_is_refused(lake: Lake) -> None:
 
 def test_a_key_that_was_not_staged_is_a_mistake_of_the_caller(lake: Lake) -> None:
     stage(lake)
-    with pytest.raises(ValueError, match="key"):
+    with pytest.raises(DataError, match="'k'"):
         lake.publish("raw.flights", "audit", expect=None, key="k")
     with pytest.raises(ValueError, match="main"):
         stage(lake, branch="main")
@@ -335,17 +335,17 @@ def test_one_connection_shows_snapshots_batches_and_tables(lake: Lake) -> None:
 
 
 def test_times_come_back_in_microseconds_and_utc(lake: Lake) -> None:
-    noon = datetime(2013, 1, 1, 12)
+    noon = datetime(2013, 1, 1, 12, tzinfo=UTC)
     table = pa.table(
         {
-            "naive": pa.array([noon], pa.timestamp("ns")),
-            "zoned": pa.array([noon.replace(tzinfo=UTC)], pa.timestamp("ms", "America/New_York")),
+            "naive": pa.array([noon.replace(tzinfo=None)], pa.timestamp("ns")),
+            "zoned": pa.array([noon], pa.timestamp("ms", "America/New_York")),
         }
     )
     lake.append("raw.times", table, key="1")
     for column in lake.read("raw.times").columns:
         assert column.type == pa.timestamp("us", "UTC")
-        assert column.to_pylist() == [noon.replace(tzinfo=UTC)]
+        assert column.to_pylist() == [noon]
     with lake.open({"t": lake.dataset("raw.times")}) as connection:
         assert connection.table("t").to_pyarrow() == lake.read("raw.times")
 

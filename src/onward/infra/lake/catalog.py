@@ -7,12 +7,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
-import pydantic
+from filelock import FileLock
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchTableError,
     TableAlreadyExistsError,
+    ValidationError,
 )
 from pyiceberg.table import Table
 from sqlalchemy.engine import URL
@@ -28,13 +29,24 @@ _PROPERTIES = {
     "write.metadata.previous-versions-max": "20",
 }
 
+# What parsing altered metadata, manifests and Parquet files was seen to raise.
+_UNREADABLE = (
+    DatabaseError,
+    EOFError,
+    FileNotFoundError,
+    SystemError,
+    ValidationError,
+    ValueError,
+)
+
 
 def open_catalog(folder: Path) -> SqlCatalog:
     """Open, or create, the catalog of the lake in `folder` (absolute)."""
     folder.mkdir(parents=True, exist_ok=True)
     # Plain paths: in a file:// URI a '#' or '%' in a folder's name would be read as syntax.
     database = URL.create("sqlite", database=str(folder / "catalog.db"), query={"timeout": "60"})
-    with corruption(folder, "the lake's catalog"):
+    # The lock: of two processes that open a new lake at once, PyIceberg lets one fail.
+    with corruption(folder, "the lake's catalog"), FileLock(folder / "catalog.lock"):
         return SqlCatalog(
             "onward",
             uri=database.render_as_string(),
@@ -81,7 +93,7 @@ def corruption(folder: Path, subject: str) -> Iterator[None]:
                 next_step="wait until it has finished, then run the same command again",
             ) from error
         raise _unreadable(folder, subject, error) from error
-    except (DatabaseError, FileNotFoundError, pydantic.ValidationError, pa.ArrowInvalid) as error:
+    except _UNREADABLE as error:
         raise _unreadable(folder, subject, error) from error
 
 

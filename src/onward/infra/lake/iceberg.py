@@ -15,7 +15,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
-from onward.core.errors import DivergedError, NotFoundError, unknown_name
+from onward.core.errors import DataError, DivergedError, NotFoundError, unknown_name
 from onward.core.ports import Snapshot
 from onward.core.records import Batch, DatasetRef
 from onward.infra.lake import catalog as catalogs
@@ -134,8 +134,8 @@ class IcebergLake:
             Main is no ancestor of the branch any more.
         NotFoundError
             There is no such branch, and main holds none that was published from it.
-        ValueError
-            `key` is not the key that was staged.
+        DataError
+            The branch was not staged under this `key`.
         """
 
         def attempt(now: Table) -> IcebergSnapshot:
@@ -149,7 +149,10 @@ class IcebergLake:
             if head is None:
                 raise _unknown_branch(table, branch, now)
             if key is not None and _summary(head).get("key") != key:
-                raise ValueError(f"{branch} of {table} was staged without summary['key'] = {key!r}")
+                raise DataError(
+                    f"branch {branch} of {table} was not staged under the key {key!r}",
+                    expected=f"summary['key'] of the staged rows: {_summary(head).get('key')!r}",
+                )
             if expect != (main and main.snapshot_id) or head.parent_snapshot_id != expect:
                 raise DivergedError(
                     f"{table} moved on while branch {branch} was being audited",

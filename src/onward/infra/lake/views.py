@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import SEEK_END
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,16 +92,21 @@ def require_files(tasks: Sequence[FileScanTask]) -> None:
     Raises
     ------
     CorruptError
-        A data file is missing or has another size than was committed.
+        A data file is missing, has another size than was committed, or no end.
     """
     for task in tasks:
-        path = Path(task.file.file_path)
-        size = path.stat().st_size if path.is_file() else None
-        if size != task.file.file_size_in_bytes:
-            state = "is missing" if size is None else f"has {size} bytes"
+        path, size = Path(task.file.file_path), task.file.file_size_in_bytes
+        try:
+            with path.open("rb") as file:
+                found = file.seek(0, SEEK_END)
+                file.seek(-min(4, found), SEEK_END)
+                whole = found == size and file.read() == b"PAR1"
+        except FileNotFoundError:
+            whole = False
+        if not whole:
             raise CorruptError(
-                f"the data file {path} {state}",
-                expected=f"a Parquet file of {task.file.file_size_in_bytes} bytes, as committed",
+                f"the data file {path} is missing or altered",
+                expected=f"a Parquet file of {size} bytes, as it was committed",
                 next_step="restore the lake's folder from a backup",
             )
 

@@ -1,0 +1,130 @@
+"""What the lake's tests run in processes of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pyarrow as pa
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["onward.infra.lake.iceberg", "sqlalchemy.dialects.sqlite"])
+
+
+def start(target: Callable[..., None], *args: object) -> BaseProcess:
+    process = PROCESSES.Process(target=target, args=args, daemon=True)
+    process.start()
+    return process
+
+
+def numbers(*values: int) -> pa.Table:
+    return pa.table({"id": pa.array(values, pa.int64())})
+
+
+def append_many(folder: Path, writer: int, count: int, barrier) -> None:
+    from onward.infra.lake.iceberg import open_lake
+
+    lake = open_lake(folder)
+    barrier.wait(60)
+    for turn in range(count):
+        lake.append("raw.n", numbers(writer * 1000 + turn), key=f"{writer}.{turn}")
+
+
+def append_same(folder: Path, key: str, barrier) -> None:
+    from onward.infra.lake.iceberg import open_lake
+
+    lake = open_lake(folder)
+    barrier.wait(60)
+    lake.append("raw.n", numbers(7), key=key)
+
+
+def append_column(folder: Path, name: str, barrier) -> None:
+    from onward.infra.lake.iceberg import open_lake
+
+    lake = open_lake(folder)
+    barrier.wait(60)
+    lake.append("raw.n", numbers(0).append_column(name, pa.array([name])), key=name)
+
+
+def publish(folder: Path, branch: str, expect: int | None, barrier, answers) -> None:
+    from onward.core.errors import DivergedError
+    from onward.infra.lake.iceberg import open_lake
+
+    lake = open_lake(folder)
+    barrier.wait(60)
+    try:
+        lake.publish("raw.n", branch, expect=expect)
+    except DivergedError:
+        answers.put((branch, "diverged"))
+    else:
+        answers.put((branch, "published"))
+
+
+def compact_often(folder: Path, count: int, barrier) -> None:
+    from onward.infra.lake.iceberg import open_lake
+
+    lake = open_lake(folder)
+    barrier.wait(60)
+    for _ in range(count):
+        lake.compact("raw.n", every=1)
+
+
+def killed_at(step: int, work: Callable[..., None], folder: Path) -> None:
+    """Do `work`, and end by SIGKILL at its step-th fsync or edge of a catalog commit."""
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    from onward.infra.lake.iceberg import open_lake
+
+    lake = open_lake(folder)
+    remaining = step
+
+    def count() -> None:
+        nonlocal remaining
+        remaining -= 1
+        if remaining == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def counted(function, after: bool):
+        def call(*args, **kwargs):
+            count()
+            result = function(*args, **kwargs)
+            if after:
+                count()
+            return result
+
+        return call
+
+    os.fsync = counted(os.fsync, after=False)
+    for verb in ("create_namespace", "create_table", "commit_table"):
+        setattr(SqlCatalog, verb, counted(getattr(SqlCatalog, verb), after=True))
+    work(lake)
+
+
+def stage_new(lake) -> None:
+    lake.stage("raw.new", numbers(1, 2), branch="b", mode="append", summary={"key": "new"})
+
+
+def stage_wider(lake) -> None:
+    wider = numbers(1, 2).append_column("extra", pa.array(["x", "y"]))
+    lake.stage("raw.n", wider, branch="b", mode="append", summary={"key": "wider"})
+
+
+def replace(lake) -> None:
+    other = pa.table({"other": [1.5]})
+    lake.stage("raw.n", other, branch="b", mode="replace", summary={"key": "replaced"})
+
+
+def publish_staged(lake) -> None:
+    lake.publish("raw.n", "staged", expect=lake.history("raw.n")[0].id, key="staged")
+
+
+def append(lake) -> None:
+    lake.append("raw.n", numbers(9), key="appended")
+
+
+def compact(lake) -> None:
+    lake.compact("raw.n", every=0)

@@ -1,0 +1,118 @@
+"""kill -9 at every fsync and at both edges of every catalog commit, then the same verb again."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import lake_workers as workers
+import pyarrow as pa
+import pytest
+
+from onward.infra.lake.iceberg import IcebergLake, open_lake
+
+BEFORE = [1, 2, 3]
+
+
+def prepared(folder: Path) -> IcebergLake:
+    lake = open_lake(folder)
+    lake.append("raw.n", workers.numbers(1, 2), key="first")
+    lake.append("raw.n", workers.numbers(3), key="second")
+    return lake
+
+
+def ids(lake: IcebergLake) -> list[int]:
+    return sorted(lake.read("raw.n")["id"].to_pylist())
+
+
+def kills(work, tmp_path: Path, prepare=prepared):
+    """Yield a lake for each step at which a process doing `work` was killed; all are tried."""
+    for step in range(1, 100):
+        folder = tmp_path / str(step)
+        prepare(folder)
+        process = workers.start(workers.killed_at, step, work, folder)
+        process.join(60)
+        if process.exitcode == 0:
+            assert step > 5
+            return
+        assert process.exitcode == -signal.SIGKILL
+        yield open_lake(folder)
+    raise AssertionError("the work never came to its end")
+
+
+@pytest.mark.crash
+def test_stage_of_a_new_table(tmp_path: Path) -> None:
+    for lake in kills(workers.stage_new, tmp_path):
+        assert lake.tables() == ["raw.n"]
+        assert lake.schema("raw.new") is None
+        workers.stage_new(lake)
+        lake.publish("raw.new", "b", expect=None, key="new")
+        assert lake.read("raw.new") == workers.numbers(1, 2)
+        assert len(lake.history("raw.new")) == 1
+
+
+@pytest.mark.crash
+def test_stage_with_a_new_column(tmp_path: Path) -> None:
+    for lake in kills(workers.stage_wider, tmp_path):
+        assert ids(lake) == BEFORE
+        assert lake.schema("raw.n").names == ["id"]
+        base = lake.head("raw.n").id
+        workers.stage_wider(lake)
+        lake.publish("raw.n", "b", expect=base, key="wider")
+        assert lake.schema("raw.n").names == ["id", "extra"]
+        assert ids(lake) == [1, 1, 2, 2, 3]
+
+
+@pytest.mark.crash
+def test_stage_of_a_replacement(tmp_path: Path) -> None:
+    for lake in kills(workers.replace, tmp_path):
+        assert ids(lake) == BEFORE
+        base = lake.head("raw.n").id
+        workers.replace(lake)
+        lake.publish("raw.n", "b", expect=base, key="replaced")
+        assert lake.read("raw.n") == pa.table({"other": [1.5]})
+        assert len(lake.history("raw.n")) == 3
+
+
+@pytest.mark.crash
+def test_publish(tmp_path: Path) -> None:
+    def staged(folder: Path) -> None:
+        lake = open_lake(folder)
+        lake.append("raw.n", workers.numbers(1, 2, 3), key="first")
+        lake.stage(
+            "raw.n", workers.numbers(4), branch="staged", mode="append", summary={"key": "staged"}
+        )
+
+    seen = set()
+    for lake in kills(workers.publish_staged, tmp_path, staged):
+        published = lake.dataset("raw.n").rows == 4
+        assert ids(lake) == ([*BEFORE, 4] if published else BEFORE)
+        assert (lake.head("raw.n", "staged") is None) == published
+        workers.publish_staged(lake)
+        assert ids(lake) == [*BEFORE, 4]
+        assert len(lake.history("raw.n")) == 2
+        seen.add(published)
+    assert seen == {True, False}
+
+
+@pytest.mark.crash
+def test_append(tmp_path: Path) -> None:
+    seen = set()
+    for lake in kills(workers.append, tmp_path):
+        landed = lake.dataset("raw.n").rows == 4
+        assert ids(lake) == ([*BEFORE, 9] if landed else BEFORE)
+        workers.append(lake)
+        assert ids(lake) == [*BEFORE, 9]
+        assert [s.summary["key"] for s in lake.history("raw.n")] == ["first", "second", "appended"]
+        seen.add(landed)
+    assert seen == {True, False}
+
+
+@pytest.mark.crash
+def test_compact(tmp_path: Path) -> None:
+    for lake in kills(workers.compact, tmp_path):
+        assert ids(lake) == BEFORE
+        workers.append(lake)
+        assert ids(lake) == [*BEFORE, 9]
+        lake.compact("raw.n", every=1)
+        assert ids(lake) == [*BEFORE, 9]
