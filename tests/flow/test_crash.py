@@ -1,4 +1,4 @@
-"""``kill -9`` at every boundary and inside the effects: each effect is there once, nothing is lost."""
+"""``kill -9`` at every boundary and inside the effects: each effect is there once."""
 
 from __future__ import annotations
 

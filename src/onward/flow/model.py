@@ -134,6 +134,7 @@ def _train(
         run=run,
         inputs=(training.ref, candidate.ref, *commit),
         outputs=(trained.ref,),
+        trained=trained,
         parameters=candidate.parameters,
         seconds=trained.seconds,
         digest=trained.digest,

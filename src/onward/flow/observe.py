@@ -27,10 +27,12 @@ def bring_in(site: Site) -> DatasetRef | None:
 
 
 def predictions(
-    site: Site, table: DatasetRef, model: str, window: tuple[datetime, datetime]
+    site: Site, table: DatasetRef | None, model: str, window: tuple[datetime, datetime]
 ) -> pa.Table:
     """Return a model's logged predictions with ``start <= at < end``."""
     start, end = window
+    if table is None:
+        return _no_predictions()
     with site.lake.open({"predictions": table}) as backend:
         logged = backend.table("predictions")
         chosen = logged.filter(logged.model == model, logged["at"] >= start, logged["at"] < end)
@@ -70,7 +72,7 @@ def observations(site: Site, definition: Definition, version: int, since: dateti
 
     table = bring_in(site)
     if table is None:
-        return pa.table({name: pa.array([], kind) for name, kind in _observation_types().items()})
+        return pa.schema(_observation_types()).empty_table()
     prefix = ref("release", definition.model, f"{version}.")
     known = known_labels(site, definition, since)
     task = definition.pipeline.model.task
@@ -79,6 +81,20 @@ def observations(site: Site, definition: Definition, version: int, since: dateti
             _OBSERVATIONS.format(unit=unit_of(definition), loss=_LOSS[task]),
             parameters=[definition.model, since, prefix],
         ).to_arrow_table()
+
+
+def newest_rows(site: Site, definition: Definition) -> Mapping[str, datetime | None]:
+    """Return the newest event time of each source's published rows."""
+    found: dict[str, datetime | None] = {}
+    for name, source in definition.sources.items():
+        with site.lake.open({name: site.lake.dataset(source.table)}) as backend:
+            rows = backend.table(name)
+            found[name] = (
+                rows.aggregate(newest=rows[source.event_time].max())
+                .to_pyarrow()["newest"][0]
+                .as_py()
+            )
+    return found
 
 
 def unit_of(definition: Definition) -> str:
@@ -104,6 +120,23 @@ SELECT p.arm,
 FROM predictions p LEFT JOIN k ON p.unit = k.unit
 WHERE p.model = $1 AND p.at >= $2 AND starts_with(p.release, $3)
 """
+
+
+def _no_predictions() -> pa.Table:
+    import pyarrow as pa
+
+    types = {
+        "id": pa.string(),
+        "at": pa.timestamp("us", "UTC"),
+        "version": pa.int64(),
+        "unit": pa.string(),
+        "status": pa.int32(),
+        "latency_us": pa.int64(),
+        "request": pa.string(),
+        "features": pa.list_(pa.float64()),
+        "output": pa.float64(),
+    }
+    return pa.schema(types).empty_table()
 
 
 def _observation_types() -> dict[str, pa.DataType]:

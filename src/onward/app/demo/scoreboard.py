@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from onward.app.project import Project
-from onward.core import digest
 from onward.core.errors import NotFoundError
-from onward.core.estimator import features_of, predictions_of
-from onward.core.records import Metric, ModelRef, TrainingSetRef
+from onward.core.records import Metric, TrainingSetRef
 from onward.flow.data import Refreshed
 from onward.flow.model import build_training_set
 from onward.flow.observe import bring_in, inputs_of, unit_of
+from onward.flow.reference import answers
 from onward.stages.evaluate.bootstrap import interval, resampled
 from onward.stages.evaluate.metrics import metrics_of
 from onward.stages.features.step import publish
@@ -70,30 +67,13 @@ def score(project: Project) -> Scoreboard:
         raise NotFoundError("nothing was predicted", next_step="replay at least one delivery")
     first = site.registry.get(definition.model, 1)
     every = _all_rows(project)
-    alone = site.compute.run(ask, first, every, name="the first champion, left alone")
+    alone = site.compute.run(answers, first, every, name="the first champion, left alone")
     with site.lake.open({"logged": table, "alone": alone}) as backend:
         rows = backend.raw_sql(
             _ROWS.format(unit=unit_of(definition)), parameters=[definition.model]
         ).to_arrow_table()
         last = backend.raw_sql(_LAST, parameters=[definition.model]).fetchone()
     return _board(rows, last[0] if last else "")
-
-
-def ask(model: ModelRef, training: TrainingSetRef) -> pa.Table:
-    """Ask a model about every row of a training set; this runs in a process of its own.
-
-    Columns: the plan's key, ``label``, ``output``.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    folder = Path(model.path)
-    digest.require(folder, model.digest, model.ref)
-    estimator = pickle.loads((folder / "model.pkl").read_bytes())
-    rows = pq.read_table(training.path)
-    output = predictions_of(estimator, features_of(rows, training.plan), "binary")
-    kept = rows.select([*training.plan.key, "event_time", "label"])
-    return kept.append_column("output", pa.array(output))
 
 
 def _all_rows(project: Project) -> TrainingSetRef:
