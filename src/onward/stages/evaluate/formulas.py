@@ -17,18 +17,19 @@ _EPSILON = np.finfo(np.float64).eps
 def roc_auc(y: np.ndarray, score: np.ndarray) -> Weighted:
     """The probability that a positive row scores above a negative one, ties counting half.
 
-    The Mann-Whitney form of the area (Hanley and McNeil 1982, Radiology 143, section III): with
-    the rows sorted once, one pass sums the weight of the negatives below each positive.
+    The Mann-Whitney form of the area (Hanley and McNeil 1982, Radiology 143, section III). Where
+    each positive stands among the sorted negatives is found once; a weighting then takes one
+    cumulative sum over the negatives.
     """
-    order, ties = _sorted(score)
-    positive = (y[order] == 1).astype(np.float64)
+    up, down = _by_score(y, score)
+    lower = np.searchsorted(score[down], score[up], side="left")
+    not_higher = np.searchsorted(score[down], score[up], side="right")
 
     def weighted(weights: np.ndarray) -> float:
-        of_rows = weights[order]
-        up = np.add.reduceat(of_rows * positive, ties)
-        down = np.add.reduceat(of_rows, ties) - up
-        below = np.cumsum(down) - down / 2
-        return _ratio(float(up @ below), float(up.sum() * down.sum()))
+        below = _cumulated(weights[down])
+        of_up = weights[up]
+        wins = _sum(of_up, below[lower] + below[not_higher]) / 2
+        return _ratio(wins, float(of_up.sum() * below[-1]))
 
     return weighted
 
@@ -36,17 +37,18 @@ def roc_auc(y: np.ndarray, score: np.ndarray) -> Weighted:
 def average_precision(y: np.ndarray, score: np.ndarray) -> Weighted:
     """The sum of precision over the steps of recall, AP = Σ (Rₙ - Rₙ₋₁) Pₙ, without interpolation.
 
-    Zhu 2004, "Recall, precision and average precision"; as scikit-learn has it.
+    Zhu 2004, "Recall, precision and average precision"; as scikit-learn has it. Each positive
+    row is one such step, at the precision of selecting every row that scores no lower.
     """
-    order, ties = _sorted(-score)
-    positive = (y[order] == 1).astype(np.float64)
+    up, down = _by_score(y, -score)
+    hits = np.searchsorted(-score[up], -score[up], side="right")
+    misses = np.searchsorted(-score[down], -score[up], side="right")
 
     def weighted(weights: np.ndarray) -> float:
-        of_rows = weights[order]
-        up = np.add.reduceat(of_rows * positive, ties)
-        selected = np.cumsum(np.add.reduceat(of_rows, ties))
-        precision = np.cumsum(up) / np.maximum(selected, _EPSILON)
-        return _ratio(float(up @ precision), float(up.sum()))
+        of_up = weights[up]
+        true, false = _cumulated(of_up)[hits], _cumulated(weights[down])[misses]
+        precision = true / np.maximum(true + false, _EPSILON)
+        return _ratio(_sum(of_up, precision), float(of_up.sum()))
 
     return weighted
 
@@ -72,14 +74,16 @@ def macro_f1(y: np.ndarray, probabilities: np.ndarray) -> Weighted:
     """
     chosen = _choices(probabilities)
     classes = np.unique(np.concatenate([y, chosen]))
-    true = (y[:, None] == classes).astype(np.float64)
-    said = (chosen[:, None] == classes).astype(np.float64)
-    both = true * said
+    true = (classes[:, None] == y).astype(np.float64)
+    said = (classes[:, None] == chosen).astype(np.float64)
+    twice_both, either = 2 * true * said, true + said
 
     def weighted(weights: np.ndarray) -> float:
-        either = weights @ true + weights @ said
-        occurs = either > 0
-        return _ratio(float((2 * (weights @ both)[occurs] / either[occurs]).sum()), occurs.sum())
+        f1 = [
+            _ratio(_sum(weights, b), _sum(weights, e))
+            for b, e in zip(twice_both, either, strict=True)
+        ]
+        return float(np.nanmean(f1))
 
     return weighted
 
@@ -101,22 +105,32 @@ def r2(y: np.ndarray, values: np.ndarray) -> Weighted:
     centred = y - y.mean()
 
     def weighted(weights: np.ndarray) -> float:
-        mean = _ratio(float(weights @ centred), float(weights.sum()))
-        spread = float(weights @ (centred - mean) ** 2)
-        return 1 - _ratio(float(weights @ errors), spread)
+        mean = _ratio(_sum(weights, centred), float(weights.sum()))
+        spread = _sum(weights, (centred - mean) ** 2)
+        return 1 - _ratio(_sum(weights, errors), spread)
 
     return weighted
 
 
-def _sorted(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ascending order of the scores, and where in it each group of ties begins."""
+def _by_score(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of the positive and of the other rows, each by ascending score."""
     order = np.argsort(score, kind="stable")
-    ascending = score[order]
-    return order, np.flatnonzero(np.append(True, ascending[1:] != ascending[:-1]))
+    positive = y[order] == 1
+    return order[positive], order[~positive]
+
+
+def _cumulated(weights: np.ndarray) -> np.ndarray:
+    """Return the sums of the first 0, 1, …, n weights, shape (n + 1,)."""
+    return np.concatenate([[0.0], np.cumsum(weights)])
+
+
+def _sum(weights: np.ndarray, values: np.ndarray) -> float:
+    """Return Σ wᵢ vᵢ, without BLAS: for so few numbers its threads wait longer than they work."""
+    return float(np.einsum("i,i->", weights, values))
 
 
 def _mean(values: np.ndarray) -> Weighted:
-    return lambda weights: _ratio(float(weights @ values), float(weights.sum()))
+    return lambda weights: _ratio(_sum(weights, values), float(weights.sum()))
 
 
 def _ratio(numerator: float, denominator: float) -> float:
