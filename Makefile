@@ -69,7 +69,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  echo "Python's venv module is missing: $$sudo apt-get install python3-venv" ; \
 	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq python3-venv >/dev/null; \
 	fi
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "installing into .venv (a minute or two the first time) …"
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev]'
 	@touch $@
