@@ -24,7 +24,7 @@ def of_function(function: Callable[..., Any]) -> str:
     """
     digest = hashlib.sha256()
     for part in _parts(function, function.__module__, set()):
-        digest.update(part.encode("utf-8", "backslashreplace") + b"\0")
+        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()[:12]
 
 
@@ -35,7 +35,9 @@ def of_rule(rule: Any) -> str:
 
 def of_text(*parts: object) -> str:
     """Return 12 hex digits over the parts' text."""
-    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:12]
+    return hashlib.sha256(
+        "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
+    ).hexdigest()[:12]
 
 
 @singledispatch
