@@ -48,8 +48,11 @@ def split(connection: Backend, table: ir.Table, rules: Sequence[Rule]) -> Split:
     if not rows:
         nothing = table.limit(0)
         return Split(offenders=nothing, total=0, counts={}, good=table.select(published))
+    # Flags first, then one filter on them: were a rule with a window filtered beside the others,
+    # its window would see only the rows that the others leave.
     judged = table.mutate(**holds)
-    broken = judged.filter(~reduce(and_, (judged[flag] for flag in holds)))
+    passes = reduce(and_, (judged[flag] for flag in holds))
+    broken = judged.filter(~passes)
     with _blamed(table, rows):
         offenders = connection.create_table(_OFFENDERS, broken, temp=True)
     counts = offenders.aggregate(
@@ -60,7 +63,7 @@ def split(connection: Backend, table: ir.Table, rules: Sequence[Rule]) -> Split:
         offenders=offenders,
         total=found["total"],
         counts={rule.name: found[_flag(i)] or 0 for i, rule in enumerate(rows)},
-        good=table.filter(*(rule.expression for rule in rows)).select(published),
+        good=judged.filter(passes).select(published),
     )
 
 
