@@ -24,6 +24,7 @@ help:
 	@echo "make clean   remove what these commands made"
 
 demo: $(INSTALLED)
+	rm -rf demo
 	$(BIN)/onward demo $(ARGS)
 
 test: $(INSTALLED)

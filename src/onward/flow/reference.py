@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onward.core import digest
-from onward.core.declarations import Task
 from onward.core.estimator import features_of, predictions_of
 from onward.core.records import ModelRef, RunRef, TrainingSetRef
 from onward.flow.site import Site
@@ -38,8 +37,7 @@ def answers(model: ModelRef, rows: TrainingSetRef, since: datetime | None = None
     estimator = pickle.loads((folder / "model.pkl").read_bytes())
     chosen = None if since is None else pc.field("event_time") >= pc.scalar(since)
     table = pq.read_table(rows.path, filters=chosen)
-    task: Task = rows.task  # type: ignore[assignment] # a record carries it as plain text
-    output = predictions_of(estimator, features_of(table, rows.plan), task)
+    output = predictions_of(estimator, features_of(table, rows.plan), rows.task)
     kept = table.select([*rows.plan.key, "event_time", "label"])
     return kept.append_column("output", pa.array(output if output.ndim == 1 else output.argmax(1)))
 

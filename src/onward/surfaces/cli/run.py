@@ -27,16 +27,16 @@ def run_once(folder: Path, *, force: bool, resume: bool, as_json: bool) -> int:
             if not _is_up(project.settings.state):
                 raise
             entry = project.request("asked for", wait_s=3600)
-            put(entry, as_json) or console.print(f"run {entry.id}: {entry.state}, {entry.reason}")
+            if not put(entry, as_json):
+                console.print(f"run {entry.id}: {entry.state}, {entry.reason}")
             return _EXIT.get(entry.state or "", 0)
     return _ended(outcome, resume=resume, as_json=as_json)
 
 
 def _ended(outcome: RunOutcome | None, *, resume: bool, as_json: bool) -> int:
     if outcome is None and resume:
-        put({"state": "nothing to resume"}, as_json) or console.print(
-            "nothing to resume: no run was cut short"
-        )
+        if not put({"state": "nothing to resume"}, as_json):
+            console.print("nothing to resume: no run was cut short")
         return 0
     show_outcome(outcome, as_json=as_json)
     return 0 if outcome is None else _EXIT.get(outcome.state, 0)
