@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -45,8 +46,10 @@ def golden(
 def _json_value(value: Any) -> Any:
     if isinstance(value, datetime):
         return utc(value).isoformat()
-    if isinstance(value, date):
+    if isinstance(value, (date, time)):
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
     if isinstance(value, float) and value != value:  # NaN: a missing number or string
         return None
     return value

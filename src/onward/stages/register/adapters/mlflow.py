@@ -58,7 +58,8 @@ class MlflowRegistry:
                     run_id=trained.tracker_run,
                     tags=_tags(trained, report, cards, run, at),
                 )
-            if int(known.version) == self._newest(client, trained.model) and not known.aliases:
+            newest = _newest_first(client, trained.model)[0]
+            if int(known.version) == int(newest.version) and not known.aliases:
                 client.set_registered_model_alias(trained.model, CHALLENGER, known.version)
         return _model(known)
 
@@ -100,8 +101,7 @@ class MlflowRegistry:
         if registered is None:
             return ()
         aliases = registered.aliases  # a search for versions leaves them out
-        found = [_registered_version(v, aliases) for v in _search(client, f"name = '{name}'")]
-        return sorted(found, key=lambda v: v.version, reverse=True)
+        return [_registered_version(v, aliases) for v in _newest_first(client, name)]
 
     def _registered(self, client: MlflowClient, name: str) -> RegisteredModel | None:
         return next(iter(client.search_registered_models(f"name = '{name}'")), None)
@@ -111,17 +111,9 @@ class MlflowRegistry:
         found = next(iter(client.search_model_versions(wanted)), None)
         return None if found is None else client.get_model_version(name, found.version)
 
-    def _newest(self, client: MlflowClient, name: str) -> int:
-        return max(int(v.version) for v in _search(client, f"name = '{name}'"))
 
-
-def _search(client: MlflowClient, wanted: str) -> list[ModelVersion]:
-    page = client.search_model_versions(wanted)
-    found = [*page]
-    while page.token:
-        page = client.search_model_versions(wanted, page_token=page.token)
-        found.extend(page)
-    return found
+def _newest_first(client: MlflowClient, name: str) -> list[ModelVersion]:
+    return list(client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"]))
 
 
 def _tags(
