@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -109,6 +110,7 @@ def test_evaluation_runs_in_another_process_and_says_the_same(fitted, judged):
         trained, *gates, champion=champion, slices=("origin",), compute=LocalCompute()
     )
     assert elsewhere == judged(trained, *gates, champion=champion, slices=("origin",))
+    json.dumps(dataclasses.asdict(elsewhere), allow_nan=False)  # plain values, as records hold
 
 
 def test_at_least_says_its_figures(fitted, judged):
