@@ -60,7 +60,9 @@ def _failure(error: BaseException) -> Failure:
         return Failure(error=error)
     lines = "".join(traceback.format_exception(error)).splitlines()
     text = f"{type(error).__name__}: {error}"
-    return Failure(text=text, traceback=tuple(lines[-_TRACEBACK_LINES:]), location=of_exception(error))
+    return Failure(
+        text=text, traceback=tuple(lines[-_TRACEBACK_LINES:]), location=of_exception(error)
+    )
 
 
 def _end_with_parent() -> None:
