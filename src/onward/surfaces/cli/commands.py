@@ -9,7 +9,7 @@ import typer
 
 cli = typer.Typer(
     name="onward",
-    help="Deliver machine-learning models continuously: one file, twelve stages, a closed loop.",
+    help="Deliver machine-learning models continuously.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -40,7 +40,7 @@ def onward(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Deliver machine-learning models continuously: one file, twelve stages, a closed loop."""
+    """Deliver machine-learning models continuously."""
 
 
 @cli.command(epilog="Example: onward init shop && cd shop && onward run")
@@ -51,7 +51,7 @@ def init(
     ] = "starter",
     as_json: Json = False,
 ) -> None:
-    """Write a working project: pipeline, settings, tests, CI, sample data."""
+    """Write a working project with sample data and tests."""
     from onward.app.init import create_project
     from onward.surfaces.cli.show import show_created
 
@@ -68,7 +68,7 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Take the pipeline once round: from new data to a released model."""
+    """Go once round: from new data to a released model."""
     from onward.surfaces.cli.run import run_once
 
     raise typer.Exit(run_once(project, force=force, resume=resume, as_json=as_json))
@@ -80,7 +80,7 @@ def up(
     host: Annotated[str | None, typer.Option(help="The gateway's address.")] = None,
     port: Annotated[int | None, typer.Option(help="The gateway's port; 0 for a free one.")] = None,
 ) -> None:
-    """Keep it going: gateway, triggers, monitors and releases, until Ctrl-C."""
+    """Keep it going: gateway, triggers, monitors, releases."""
     from onward.surfaces.cli.run import keep_up
 
     keep_up(project, host=host, port=port)
@@ -88,7 +88,7 @@ def up(
 
 @cli.command(epilog="Example: onward status --json")
 def status(project: Folder = HERE, as_json: Json = False) -> None:
-    """Show how the project stands: champion, release, data, monitors, gateway."""
+    """Show how the project stands."""
     from onward.app.project import open_project
     from onward.surfaces.cli.show import show_status
 
@@ -107,7 +107,7 @@ def predict(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Predict rows through the gateway, features and log included."""
+    """Predict rows through the gateway."""
     from onward.surfaces.cli.predict import predict_rows
 
     predict_rows(project, rows, sample=sample, as_json=as_json)
@@ -119,7 +119,7 @@ def lineage(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Trace anything back to its commit, data, training set, metrics and release."""
+    """Trace anything back to its code, data and release."""
     from onward.app.project import open_project
     from onward.surfaces.cli.show import show_lineage
 
@@ -133,7 +133,7 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Why; it goes into the ledger.")] = "asked for",
     as_json: Json = False,
 ) -> None:
-    """Take the candidate out of traffic, or return to the champion before; at once."""
+    """Take the candidate, or the champion, out of traffic."""
     from onward.app.project import open_project
     from onward.surfaces.cli.show import show_rollback
 
@@ -148,7 +148,7 @@ def runs(
     limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List runs, or show one with its audits, metrics and gates."""
+    """List runs, or show one with all that it did."""
     from onward.app.project import open_project
     from onward.surfaces.cli.show import show_run, show_runs
 
@@ -161,7 +161,7 @@ def runs(
 
 @cli.command(epilog="Example: onward models --json")
 def models(project: Folder = HERE, as_json: Json = False) -> None:
-    """List the registered versions with their aliases and metrics."""
+    """List the registered versions."""
     from onward.app.project import open_project
     from onward.surfaces.cli.show import show_models
 
@@ -178,7 +178,7 @@ def quarantine(
     limit: Annotated[int, typer.Option(help="How many rows to show.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """Show rows that failed their audit, with the rules they broke."""
+    """Show rows that failed their audit, and why."""
     from onward.app.project import open_project
     from onward.surfaces.cli.show import show_quarantine
 
@@ -192,7 +192,7 @@ def experiment(
     trials: Annotated[int, typer.Option(help="How many parameter sets to try.", min=1)] = 20,
     as_json: Json = False,
 ) -> None:
-    """Search hyperparameters on the training set; later runs train with the best."""
+    """Search hyperparameters for the runs to come."""
     from onward.surfaces.cli.run import run_experiment
 
     run_experiment(project, trials=trials, as_json=as_json)
@@ -216,7 +216,7 @@ def demo(
     ] = "2013-12-31",
     as_json: Json = False,
 ) -> None:
-    """Run the whole loop on a year of real flights, replayed through the gateway."""
+    """Run the whole loop on a year of real flights."""
     from onward.surfaces.cli.demo import run_demo
 
     run_demo(folder, until=until, as_json=as_json)

@@ -69,7 +69,7 @@ def show_created(folder: Path, files: Sequence[Path], *, as_json: bool) -> None:
         return
     console.print(f"[bold]{folder}[/] is ready:")
     for file in files:
-        console.print(f"  {file}")
+        console.print(f"  {file.relative_to(folder.resolve())}")
     console.print(f"\nnext: [bold]cd {folder} && onward run[/]")
 
 
