@@ -13,7 +13,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from sqlalchemy.exc import OperationalError
 
-from onward.core.errors import BusyError, CorruptError, NotFoundError
+from onward.core.errors import BusyError, CorruptError, DivergedError, NotFoundError
 from onward.core.records import Batch, DatasetRef
 from onward.infra.lake import catalog as catalogs
 from onward.infra.lake import commit
@@ -134,6 +134,49 @@ def test_a_commit_on_another_ref_in_between_is_a_lost_race(
     assert lake.head("raw.n", "b") == done[0]
 
 
+def test_a_publisher_overtaken_at_the_last_moment_diverges(
+    lake: IcebergLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = lake.append("raw.n", ROWS, key="1").id
+    lake.stage("raw.n", ROWS, branch="a", mode="append", summary={})
+    lake.stage("raw.n", ROWS, branch="b", mode="append", summary={})
+    other = open_lake(lake._folder)
+    inner = SqlCatalog.commit_table
+
+    def interrupted(self, *arguments):
+        if self is lake._catalog:
+            other.publish("raw.n", "b", expect=base)
+        return inner(self, *arguments)
+
+    monkeypatch.setattr(SqlCatalog, "commit_table", interrupted)
+    with pytest.raises(DivergedError):
+        lake.publish("raw.n", "a", expect=base)
+    assert [s.rows for s in lake.history("raw.n")] == [2, 4]
+
+
+def test_two_publishers_of_one_branch_publish_it_once(
+    lake: IcebergLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.stage("raw.n", ROWS, branch="a", mode="append", summary={"key": "k"})
+    other = open_lake(lake._folder)
+    inner = SqlCatalog.commit_table
+
+    def interrupted(self, *arguments):
+        if self is lake._catalog:
+            other.publish("raw.n", "a", expect=None, key="k")
+        return inner(self, *arguments)
+
+    monkeypatch.setattr(SqlCatalog, "commit_table", interrupted)
+    assert lake.publish("raw.n", "a", expect=None, key="k") == lake.head("raw.n")
+    assert len(lake.history("raw.n")) == 1
+
+
+def test_creating_a_table_that_another_created_returns_it(lake: IcebergLake) -> None:
+    lake.append("raw.n", ROWS, key="1")
+    found = catalogs.create(lake._catalog, "raw.n", ROWS.schema)
+    assert found.metadata == catalogs.load(lake._catalog, "raw.n").metadata
+
+
 def test_a_value_error_that_is_no_lost_race_is_raised(lake: IcebergLake) -> None:
     lake.append("raw.n", ROWS, key="1")
 
@@ -246,6 +289,12 @@ def test_a_catalog_that_is_no_database(tmp_path: Path) -> None:
     assert "backup" in caught.value.next_step
     with pytest.raises(CorruptError):
         lake.tables()
+
+
+def test_a_catalog_that_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "lake" / "catalog.db").mkdir(parents=True)
+    with pytest.raises(CorruptError, match="unable to open"):
+        open_lake(tmp_path / "lake")
 
 
 @pytest.mark.parametrize("damage", ["missing", "garbage", "cut"])

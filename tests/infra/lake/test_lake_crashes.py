@@ -33,7 +33,7 @@ def kills(work, tmp_path: Path, prepare=prepared):
         process = workers.start(workers.killed_at, step, work, folder)
         process.join(60)
         if process.exitcode == 0:
-            assert step > 5
+            assert step > 4
             return
         assert process.exitcode == -signal.SIGKILL
         yield open_lake(folder)

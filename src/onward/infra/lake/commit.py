@@ -26,7 +26,6 @@ from pyiceberg.table.update import (
     SetSnapshotRefUpdate,
     TableUpdate,
 )
-from typing_extensions import override
 
 from onward.core.errors import BusyError
 from onward.infra.lake.columns import evolve
@@ -41,7 +40,6 @@ BRANCH = "onward-branch"
 """The summary key under which a snapshot keeps the branch that it was staged on."""
 
 _FILE_BYTES = 256 << 20  # of Arrow in memory per data file: bounds what a streamed write holds
-_ATTEMPTS = 200
 
 T = TypeVar("T")
 
@@ -70,7 +68,6 @@ class _Transaction(Transaction):
     _applied: tuple[tuple[TableUpdate, ...], TableMetadata] | None = None
 
     @property
-    @override
     def table_metadata(self) -> TableMetadata:
         if not self._updates:
             return self._table.metadata
@@ -131,10 +128,8 @@ def add(
 ) -> Snapshot:
     """Commit one snapshot on main's head, with the files, as the head of `branch`.
 
-    The files `without`, all of main's head, are no longer in it.
-
-    On another branch than main the table's current schema stays what it is: readers see new
-    columns when the branch is published.
+    The files `without`, all of main's head, are no longer in it. On another branch than main the
+    table's current schema stays what it is: readers see new columns when the branch is published.
     """
     before = table.metadata
     transaction = _Transaction(table)

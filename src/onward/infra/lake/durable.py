@@ -7,13 +7,11 @@ import os
 from pathlib import Path
 
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
-from typing_extensions import override
 
 
 class _SyncedFile(io.FileIO):
     """A file whose content and name are on disk when it has been closed."""
 
-    @override
     def close(self) -> None:
         if not self.closed:
             os.fsync(self.fileno())
@@ -22,7 +20,6 @@ class _SyncedFile(io.FileIO):
 
 
 class _DurableFile(PyArrowFile):
-    @override
     def create(self, overwrite: bool = False) -> io.BufferedWriter:
         path = Path(self.location)
         _make_folder(path.parent)
@@ -36,7 +33,6 @@ class DurableFileIO(PyArrowFileIO):
     commits, so that a power cut can leave a committed snapshot without its files.
     """
 
-    @override
     def new_output(self, location: str) -> PyArrowFile:
         file = super().new_output(location)
         return _DurableFile(location=location, path=location, fs=file._filesystem)  # noqa: SLF001 (the resolved file system has no public name)

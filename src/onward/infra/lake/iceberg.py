@@ -98,7 +98,7 @@ class IcebergLake:
     ) -> Snapshot:
         """Cut `branch` from main (afresh if it exists) and commit `rows` on it, once.
 
-        What `publish` and `history` find again by key must stand in the summary as ``key``.
+        A key that `publish` is to know the rows by stands in the summary as ``key``.
 
         Raises
         ------
@@ -306,9 +306,12 @@ def _published(
 ) -> IcebergSnapshot | None:
     """Return main's snapshot with this key, or else one that was staged on this branch."""
     for snapshot in commit.ancestry(now, main):
-        if key is not None and _summary(snapshot).get("key") == key:
+        own = snapshot.summary
+        if own is None:
+            continue
+        if key is not None and own[f"{commit.PREFIX}key"] == key:
             return snapshot
-        if branch is not None and snapshot.summary and snapshot.summary[commit.BRANCH] == branch:
+        if branch is not None and own[commit.BRANCH] == branch:
             return snapshot
     return None
 
