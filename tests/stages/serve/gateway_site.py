@@ -69,7 +69,10 @@ class Site:
         """Write routes and wait until the gateway serves them."""
         routes = routes_of(*arms, salt=salt)
         version = write_routes(self.folder / "routes", routes)
-        self.until(lambda: self.routes()["models"][routes.model]["version"] == version)
+        self.until(lambda: self._version(routes.model) == version)
+
+    def _version(self, model: str) -> str | None:
+        return self.routes()["models"].get(model, {}).get("version")
 
     def routes(self) -> Any:
         return self.client.get("/routes").json()

@@ -127,8 +127,9 @@ def _requests(staged: Staged, planned: Mapping[str, Any], golden: Mapping[str, A
     status, found = staged.ask(f"{staged.path}/predict", _rows(rows))
     entries = found.get("predictions", [])
     failed = [entry for entry in entries if "output" not in entry]
-    if status != http.client.OK or failed:
-        reason = f"status {status}: {found.get('error') or failed[0].get('error')}"
+    if status != http.client.OK or failed or len(entries) != len(rows):
+        why = found.get("error") or (failed[0].get("error") if failed else "rows are missing")
+        reason = f"status {status}: {why}"
         return GateResult(gate=name, passed=False, reason=reason)
     last = {
         _entity(view, row): at for at, row in enumerate(rows) for view in planned["plan"]["views"]

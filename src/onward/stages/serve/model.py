@@ -62,7 +62,7 @@ def load(folder: Path) -> ServedModel:
     """Load a version from an unpacked image's ``opt/onward``, and try it on its golden rows.
 
     An estimator whose features are all numbers is called with a float64 matrix where that gives
-    exactly what a DataFrame gives on the golden rows, without a warning; else with a DataFrame.
+    what a DataFrame gives on the golden rows, without a warning; else with a DataFrame.
 
     Raises
     ------
@@ -147,12 +147,27 @@ def _by_frame(
 
 
 def _by_matrix(estimator: Any, task: Task) -> Callable[[np.ndarray, Texts], np.ndarray]:
-    """Call without names: on a shallow copy that was never told them, so none are missed."""
-    if "feature_names_in_" in getattr(estimator, "__dict__", {}):
-        estimator = copy.copy(estimator)
-        del estimator.feature_names_in_
-    predict = _method(estimator, task)
+    """Call without names: on a copy that was never told any, so that none are missed."""
+    nameless = copy.deepcopy(estimator)
+    _forget_names(nameless, set())
+    predict = _method(nameless, task)
     return lambda numbers, _: predict(numbers)
+
+
+def _forget_names(value: Any, seen: set[int]) -> None:
+    """Take scikit-learn's ``feature_names_in_`` from an estimator and from those within it."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, (list, tuple)):
+        inner: Any = value
+    elif hasattr(value, "get_params"):
+        value.__dict__.pop("feature_names_in_", None)
+        inner = value.__dict__.values()
+    else:
+        return
+    for each in inner:
+        _forget_names(each, seen)
 
 
 def _method(estimator: Any, task: Task) -> Callable[[Any], np.ndarray]:
@@ -174,15 +189,19 @@ def _agrees(
     numbers: np.ndarray,
     texts: Texts,
 ) -> bool:
-    import numpy as np
-
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             found = matrix(numbers, texts)
         except Exception:  # an estimator may need names, and may say so in its own way
             return False
-    return bool(np.array_equal(found, frame(numbers, texts), equal_nan=True))
+    return _close(found, frame(numbers, texts))
+
+
+def _close(found: np.ndarray, expected: np.ndarray) -> bool:
+    import numpy as np
+
+    return bool(np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
 
 
 def _require_golden(
@@ -194,7 +213,7 @@ def _require_golden(
         return
     found = model.call(numbers, texts)
     expected = np.asarray(golden["predictions"], dtype=np.float64).reshape(found.shape)
-    if not np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+    if not _close(found, expected):
         worst = float(np.nanmax(np.abs(found - expected)))
         raise CorruptError(
             f"model:{model.name}@{model.version} predicts otherwise here than in training",
