@@ -1,0 +1,266 @@
+"""The gateway's request path: everything on, nothing on, and a bare FastAPI app, interleaved.
+
+One row of 20 floats as Open Inference Protocol JSON to a scikit-learn logistic regression, 64
+connections. "Everything on" is what production runs: routes with a canary, the durable prediction
+log, metrics. "Nothing on" serves one image and logs nothing. CPU comes from /proc, per server
+process; the load generator is a process of its own (`wrk` if installed).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import msgspec
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+
+from bench.report import Row
+from onward.core import digest
+from onward.core.records import Column, FeaturePlan, ImageRef, ModelRef, Route, Routes
+from onward.stages.deploy.step import package
+from onward.stages.serve.process import start_gateway
+from onward.stages.serve.routes import write_routes
+from onward.stages.serve.settings import GatewayConfig
+
+FEATURES = 20
+CONNECTIONS = 64
+PLAN = FeaturePlan(
+    columns=tuple(Column(name=f"f{i}", dtype="double") for i in range(FEATURES)),
+    views=(),
+    on_demand=(),
+    request=(Column(name="id", dtype="string"),),
+    key=("id",),
+)
+WRK = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local file = io.open("{body}", "rb")
+wrk.body = file:read("*all")
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  local bad = errors.status + errors.connect + errors.read + errors.write + errors.timeout
+  io.write(string.format('{{"requests": %d, "failed": %d, "per_second": %f, "p50_ms": %f, '
+    .. '"p99_ms": %f}}\\n', summary.requests, bad, summary.requests / summary.duration * 1e6,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+end
+"""
+
+Figures = dict[str, float]
+
+
+class NoFeatures:
+    """On-demand features of a model that has none."""
+
+    plan = PLAN
+
+    def columns(self, request: Any) -> dict[str, Any]:  # noqa: ARG002 (the port's)
+        return {}
+
+
+def run(quick: bool) -> Sequence[Row]:
+    """Measure every server in turn, several rounds, and compare medians."""
+    rounds, seconds = (1, 1.0) if quick else (5, 4.0)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        place = Path(folder)
+        body = place / "body.json"
+        body.write_bytes(request_body())
+        servers = [
+            stack.enter_context(server(place)) for server in (everything_on, nothing_on, fastapi)
+        ]
+        found: dict[str, list[Figures]] = {name: [] for name, _, _ in servers}
+        for _, url, pid in servers:
+            measure(url, pid, body, 0.5)
+        for _ in range(rounds):
+            for name, url, pid in servers:
+                found[name].append(measure(url, pid, body, seconds))
+    medians = {
+        name: {key: statistics.median(f[key] for f in figures) for key in figures[0]}
+        for name, figures in found.items()
+    }
+    return [*rows(medians, rounds)]
+
+
+def rows(medians: dict[str, Figures], rounds: int) -> Iterator[Row]:
+    on, off, bare = (medians[name] for name in ("everything on", "nothing on", "fastapi"))
+    work = f"gateway, 1 row x {FEATURES}, {CONNECTIONS} connections"
+
+    def note(name: str) -> str:
+        f = medians[name]
+        return f"{name}: p50 {f['p50_ms']:.1f}, p99 {f['p99_ms']:.1f} ms, {f['failed']:.0f} failed"
+
+    for limit, name, target_rate, target_cpu in (
+        (off, "nothing on", ">= 0.7", ""),
+        (bare, "fastapi", ">= 10", ">= 10"),
+    ):
+        yield Row(
+            work=f"{work} vs {name}",
+            ours=on["per_second"],
+            limit=limit["per_second"],
+            ratio=on["per_second"] / limit["per_second"],
+            target=target_rate,
+            unit="requests/s",
+            note=f"median of {rounds}; {note('everything on')}; {note(name)}",
+        )
+        yield Row(
+            work=f"{work} vs {name}",
+            ours=on["cpu_us"],
+            limit=limit["cpu_us"],
+            ratio=limit["cpu_us"] / on["cpu_us"],
+            target=target_cpu or ">= 0.7",
+            unit="us CPU/request",
+            note="ratio: theirs over ours",
+        )
+
+
+def measure(url: str, pid: int, body: Path, seconds: float) -> Figures:
+    """Load one server and return requests/s, latencies, and its CPU per request."""
+    before = cpu_seconds(pid)
+    figures = load(url, body, seconds)
+    figures["cpu_us"] = 1e6 * (cpu_seconds(pid) - before) / figures["requests"]
+    return figures
+
+
+def load(url: str, body: Path, seconds: float) -> Figures:
+    if shutil.which("wrk"):
+        script = body.with_suffix(".lua")
+        script.write_text(WRK.format(body=body))
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s"]
+        command += [str(script), url]
+    else:
+        command = [
+            sys.executable, "-m", "bench._load", url, str(seconds), str(CONNECTIONS), str(body),
+        ]  # fmt: skip
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found: Figures = json.loads(output.strip().splitlines()[-1])
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def request_body() -> bytes:
+    chance = np.random.default_rng(0)
+    data = chance.normal(size=FEATURES).round(4).tolist()
+    tensor = {"name": "input", "shape": [1, FEATURES], "datatype": "FP64", "data": data}
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+# ---------------------------------------------------------------- servers
+
+
+@contextmanager
+def everything_on(place: Path) -> Iterator[tuple[str, str, int]]:
+    images = [made(place, version) for version in (1, 2)]
+    arms = zip(("champion", "candidate"), images, (75.0, 25.0), strict=True)
+    routes = tuple(
+        Route(arm=arm, image=image, percent=percent, release=f"release:m@{i}")  # type: ignore[arg-type]  # literals
+        for i, (arm, image, percent) in enumerate(arms)
+    )
+    write_routes(place / "routes", Routes(model="m", salt="bench", routes=routes))
+    config = GatewayConfig(
+        state=str(place / "on"), routes=str(place / "routes"), parent=os.getpid(),
+        predictions=str(place / "predictions"),
+    )  # fmt: skip
+    yield from gateway("everything on", config)
+
+
+@contextmanager
+def nothing_on(place: Path) -> Iterator[tuple[str, str, int]]:
+    config = GatewayConfig(state=str(place / "off"), image=made(place, 1), parent=os.getpid())
+    yield from gateway("nothing on", config)
+
+
+def gateway(name: str, config: GatewayConfig) -> Iterator[tuple[str, str, int]]:
+    server = start_gateway(config)
+    try:
+        yield name, f"{server.url}/v2/models/m/infer", server.pid
+    finally:
+        server.stop()
+
+
+@contextmanager
+def fastapi(place: Path) -> Iterator[tuple[str, str, int]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    model = place / "bare.pkl"
+    model.write_bytes(cloudpickle.dumps(fitted(pd.DataFrame(sample()).to_numpy())))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench._fastapi_app", str(model), str(port)],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/docs"))
+        yield "fastapi", f"http://127.0.0.1:{port}/infer", process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def wait_until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the server did not start")
+        time.sleep(0.05)
+
+
+# ---------------------------------------------------------------- the model
+
+
+def sample() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(2_000, FEATURES))
+
+
+def fitted(rows: Any) -> LogisticRegression:
+    return LogisticRegression().fit(rows, sample()[:, 0] > 0)
+
+
+def made(place: Path, version: int) -> ImageRef:
+    folder = place / "trained"
+    if not folder.is_dir():
+        folder.mkdir()
+        frame = pd.DataFrame(sample(), columns=[c.name for c in PLAN.columns])
+        estimator = fitted(frame)
+        golden = {
+            "rows": [{"id": f"g{i}"} for i in range(32)],
+            "features": frame[:32].to_numpy().tolist(),
+            "predictions": estimator.predict_proba(frame[:32])[:, 1].tolist(),
+        }
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        (folder / "model.pkl").write_bytes(cloudpickle.dumps(estimator))
+        (folder / "request_features.pkl").write_bytes(cloudpickle.dumps(NoFeatures()))
+        planned = {"plan": PLAN, "task": "binary", "model": "m", "label": "y"}
+        (folder / "plan.json").write_bytes(msgspec.json.encode(planned))
+        (folder / "golden.json").write_text(json.dumps(golden))
+    model = ModelRef(
+        name="m", version=1, path=str(folder), digest=digest.of_folder(folder),
+        trained="trained:bench", card="",
+    )  # fmt: skip
+    return package(replace(model, version=version), folder=place / "images")
