@@ -49,7 +49,9 @@ def read_query(transform: Transform, folder: Path) -> Query:
         ) from None
     try:
         tokens = sqlglot.tokenize(text, read="duckdb")
-        statements = [s for s in sqlglot.parse(text, read="duckdb") if s is not None]
+        parsed = sqlglot.parse(text, read="duckdb")
+        # A comment after the last semicolon is an empty statement of its own.
+        statements = [s for s in parsed if s is not None and not isinstance(s, exp.Semicolon)]
     except sqlglot.errors.SqlglotError as error:
         detail = (getattr(error, "errors", None) or [{}])[0]
         raise DeclarationError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,8 @@ def table_of(table: str) -> str:
     return "quarantine." + table.replace(".", "_")
 
 
-def keep(batch: Batch, split: Split, rules: Sequence[Rule], *, lake: Lake, at: datetime) -> None:
-    """Append the offenders to the batch's quarantine, once.
+def stage(batch: Batch, split: Split, rules: Sequence[Rule], *, lake: Lake, at: datetime) -> None:
+    """Write the offenders on a branch of the batch's quarantine, for `settle` to publish.
 
     Their columns are those of the batch, then `_unreadable` (the text of values that could not be
     read), `_reasons` and `_rules` (the names and versions of the rules broken), `_run` and
@@ -46,7 +46,49 @@ def keep(batch: Batch, split: Split, rules: Sequence[Rule], *, lake: Lake, at: d
         _run=ibis.literal(batch.run, "string"),
         _quarantined_at=ibis.literal(at, ibis.dtype("timestamp('UTC', 6)")),
     )
-    lake.append(name, rows.to_pyarrow_batches(), key=f"{batch.ref}/{batch.base}")
+    lake.stage(
+        name,
+        rows.to_pyarrow_batches(),
+        branch=batch.branch,
+        mode="append",
+        summary={"batch": batch.summary["key"], "run": batch.run},
+    )
+
+
+def entry(batch: Batch) -> Mapping[str, str]:
+    """Return what a published snapshot says of the offenders that belong to it."""
+    return {"quarantine": batch.branch}
+
+
+def settle(table: str, *, lake: Lake) -> None:
+    """Publish the offenders of the newest published batch, unless that was done.
+
+    Offenders become visible after the rows they came with, never without them: a run that dies
+    before it publishes leaves nothing in the quarantine, and one that dies between the two is
+    settled when it resumes, or by the next audit of the table.
+    """
+    newest_first = reversed(lake.history(table))
+    last = next((s.summary for s in newest_first if "quarantine" in s.summary), None)
+    if last is None:
+        return
+    name, branch = table_of(table), last["quarantine"]
+    staged = lake.head(name, branch)
+    if staged is None or staged.summary.get("batch") != last["key"]:
+        return
+    offenders = Batch(
+        dataset=name,
+        table=name,
+        branch=branch,
+        run=staged.summary["run"],
+        mode="append",
+        rows=0,
+        base=staged.parent,
+        snapshot=staged.id,
+    )
+    with lake.open({"offenders": offenders}) as connection:
+        rows = connection.table("offenders").to_pyarrow_batches()
+        lake.append(name, rows, key=last["key"])
+    lake.drop_branch(name, branch)
 
 
 def _fitted(columns: dict[str, ir.Value], published: pa.Schema | None) -> dict[str, ir.Value]:

@@ -18,11 +18,14 @@ from onward.core.records import (
 )
 from onward.stages.validate import quarantine
 from onward.stages.validate.profile import profile
+from onward.stages.validate.quarantine import settle
 from onward.stages.validate.rules import Rule, bind
 from onward.stages.validate.split import Split, split, verdicts
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+__all__ = ["audit", "settle"]
 
 _ROWS_AT_A_TIME = 122_880  # DuckDB's row group
 
@@ -53,6 +56,7 @@ def audit(
     DivergedError
         Main moved on since the branch was cut: ingest again.
     """
+    settle(batch.table, lake=lake)
     published = _published(batch, lake)
     if published is None:
         _require_main(batch, lake)
@@ -66,10 +70,11 @@ def audit(
         if published is None and not held:
             if parted.total:
                 _stage_again(batch, parted, lake)
-                quarantine.keep(batch, parted, rules, lake=lake, at=clock.now())
+                quarantine.stage(batch, parted, rules, lake=lake, at=clock.now())
             published = lake.publish(
-                batch.table, batch.branch, expect=batch.base, key=batch.summary.get("key")
+                batch.table, batch.branch, expect=batch.base, key=batch.summary["key"]
             )
+            settle(batch.table, lake=lake)
     if published is None:
         lake.drop_branch(batch.table, batch.branch)
     return ValidationReport(
@@ -90,8 +95,6 @@ def audit(
 
 def _published(batch: Batch, lake: Lake) -> Snapshot | None:
     """Return the snapshot that an earlier attempt published, known by the batch's summary."""
-    if not batch.summary:
-        return None
     entries = batch.summary.items()
     newest_first = reversed(lake.history(batch.table))
     return next((s for s in newest_first if entries <= s.summary.items()), None)
@@ -131,7 +134,7 @@ def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
         pa.RecordBatchReader.from_batches(rows.schema, counted()),
         branch=batch.branch,
         mode=batch.mode,
-        summary=batch.summary,
+        summary={**batch.summary, **quarantine.entry(batch)},
     )
     if passed != batch.rows - parted.total:
         raise DataError(
