@@ -103,7 +103,8 @@ class SqliteOnlineStore:
 
     def mark(self, view: ViewPlan) -> str | None:
         found = self._db.execute("SELECT mark FROM views WHERE ref = ?", (view.ref,)).fetchone()
-        return found and found[0]
+        mark: str | None = found[0] if found else None
+        return mark
 
     # ------------------------------------------------------------ reading
 

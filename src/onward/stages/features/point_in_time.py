@@ -1,0 +1,130 @@
+"""The point-in-time join: each spine row with the features that were known at its event time.
+
+A view's row becomes known at ``known_at = greatest(event_time, available_at)``. At a spine row's
+time t it is usable if ``known_at <= t`` and its age ``t - event_time`` is at most the view's time
+to live, that age included. Of the usable rows of the same entity the newest by
+``(event_time, available_at)`` is joined; without one the features are NULL. The newest known row
+is usable whenever any is, so age is judged once, after the choice.
+
+Why one ``ASOF JOIN`` is exact
+    Order an entity's rows by ``known_at`` and call a row *in order* if it is the newest of all
+    rows known no later than itself. What is known at t is a prefix of that order. The prefix's
+    newest row is in order; every row in order that comes after it in the prefix would be newer
+    still, so it is the last one. Hence joining the last row in order with ``known_at <= t``,
+    which is what ``ASOF`` does, joins the newest known row. No two rows in order share a
+    ``known_at``, so the join is never ambiguous.
+
+Why the mark may be written with the row
+    Whether a row is in order depends only on rows known no later than itself, and rows are never
+    taken away. A row that is out of order stays so. One that is in order can lose that only to a
+    row written later that was known before it: a backfill. Publishing looks for that (see
+    `publication`); where it happened the marks are computed anew by one window pass in the query.
+"""
+
+# ruff: noqa: S608 (identifiers are quoted)
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from onward.core.records import ViewPlan
+from onward.stages.features.sql import comma, name, same
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+IN_ORDER: Final = "_in_order"
+_MICROSECONDS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """A view to join: its rows are in `relation`; `marked` says that their marks still hold."""
+
+    view: ViewPlan
+    relation: str
+    marked: bool
+
+    def column(self, feature: str) -> str:
+        """Return the name under which one of the view's features is joined."""
+        return column(self.view, feature)
+
+
+def column(view: ViewPlan, feature: str) -> str:
+    """Return a view's feature as a model's vector names it."""
+    return f"{view.name}__{feature}"
+
+
+def join(connection: Any, spine: pa.Table, views: Sequence[Joined]) -> pa.Table:
+    """Join `views` to a spine of shape (n_rows, entity columns and ``event_time``).
+
+    Returns a table of shape (n_rows, features), its rows in the spine's order, one for each.
+    `connection` is DuckDB's, on which the views' relations stand.
+    """
+    import numpy as np
+
+    keys = dict.fromkeys(key for joined in views for key in joined.view.entity)
+    narrow = spine.select([*keys, "event_time"])
+    narrow = narrow.append_column("_row", [np.arange(spine.num_rows)])
+    # As a table its size is known: taking Arrow rows for a handful, DuckDB joins in a nested loop.
+    connection.register("_narrow", narrow)
+    connection.execute("CREATE OR REPLACE TEMP TABLE _spine AS FROM _narrow")
+    connection.unregister("_narrow")
+    return connection.execute(query("_spine", views)).to_arrow_table()
+
+
+def query(spine: str, views: Sequence[Joined]) -> str:
+    """Return the join as one DuckDB query; rows come in the order of the spine's ``_row``."""
+    features = [
+        f"{_if_young(joined, f'v{i}')} AS {name(joined.column(feature))}".format(
+            f"v{i}.{name(feature)}"
+        )
+        for i, joined in enumerate(views)
+        for feature in joined.view.columns
+    ]
+    joins = [
+        f"ASOF LEFT JOIN ({_rows(joined)}) AS v{i}"
+        f" ON {same('s', f'v{i}', joined.view.entity)} AND s.event_time >= v{i}.known_at"
+        for i, joined in enumerate(views)
+    ]
+    return f"SELECT {', '.join(features)} FROM {spine} AS s {' '.join(joins)} ORDER BY s._row"
+
+
+def marks(relation: str, entity: Sequence[str]) -> str:
+    """Return a query for `relation` with each row's ``known_at`` and whether it is in order.
+
+    The last of the rows with one ``known_at`` is their newest, and it is in order if no row known
+    before has a later event time. One that has the same event time was available earlier.
+    """
+    return f"""
+        SELECT *, event_time >= max(event_time) OVER known
+            AND lead(known_at) OVER known IS DISTINCT FROM known_at AS {IN_ORDER}
+        FROM (SELECT *, greatest(event_time, available_at) AS known_at FROM {relation})
+        WINDOW known AS (
+            PARTITION BY {comma(entity)} ORDER BY known_at, event_time, available_at
+            ROWS UNBOUNDED PRECEDING
+        )"""
+
+
+def _rows(joined: Joined) -> str:
+    """Return the query for a view's rows in order."""
+    view = joined.view
+    columns = comma((*view.entity, "event_time", *view.columns))
+    if joined.marked:
+        return (
+            f"SELECT {columns}, greatest(event_time, available_at) AS known_at"
+            f" FROM {joined.relation} WHERE {IN_ORDER}"
+        )
+    # What was out of order stays so, and hides nothing that what hides it does not hide as well.
+    unmarked = f"(SELECT * EXCLUDE ({IN_ORDER}) FROM {joined.relation} WHERE {IN_ORDER})"
+    return f"SELECT {columns}, known_at FROM ({marks(unmarked, view.entity)}) WHERE {IN_ORDER}"
+
+
+def _if_young(joined: Joined, row: str) -> str:
+    """Return the expression for a feature of the joined row, NULL past the time to live."""
+    if joined.view.ttl_s is None:
+        return "{}"
+    ttl = round(joined.view.ttl_s * _MICROSECONDS)
+    age = f"epoch_us(s.event_time) - epoch_us({row}.event_time)"
+    return f"CASE WHEN {age} <= {ttl} THEN {{}} END"

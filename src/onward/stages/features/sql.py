@@ -1,0 +1,20 @@
+"""SQL text from names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def name(text: str) -> str:
+    """Return an identifier, quoted."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+def comma(names: Iterable[str]) -> str:
+    """Return identifiers, quoted, with commas between."""
+    return ", ".join(map(name, names))
+
+
+def same(left: str, right: str, columns: Iterable[str]) -> str:
+    """Return the condition that two relations agree in `columns`; NULL agrees with nothing."""
+    return " AND ".join(f"{left}.{name(column)} = {right}.{name(column)}" for column in columns)
