@@ -90,13 +90,13 @@ def quarantine(project: Project, dataset: str | None, *, limit: int) -> Sequence
 def _quarantined(project: Project, name: str, table: str, limit: int) -> Quarantined:
     with project.site.lake.open({"bad": project.site.lake.dataset(table)}) as backend:
         bad = backend.table("bad")
-        rules = bad.select(rule=bad["_reasons"].unnest()).rule.value_counts(name="n").execute()
-        newest = bad.order_by(bad["_quarantined_at"].desc()).limit(limit).to_pyarrow()
+        rules = bad.select(rule=bad["_reasons"].unnest()).rule.value_counts(name="rows")
+        newest = bad.order_by(bad["_quarantined_at"].desc()).limit(limit)
         return Quarantined(
             dataset=name,
-            rows=int(bad.count().execute()),
-            rules={str(r): int(n) for r, n in zip(rules["rule"], rules["n"], strict=True)},
-            newest=newest.to_pylist(),
+            rows=bad.count().to_pyarrow().as_py(),
+            rules={row["rule"]: row["rows"] for row in rules.to_pyarrow().to_pylist()},
+            newest=newest.to_pyarrow().to_pylist(),
         )
 
 

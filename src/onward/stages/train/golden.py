@@ -32,15 +32,26 @@ def golden(
     numbers = x.select_dtypes("float64").to_numpy()
     usable = np.flatnonzero(~np.isinf(numbers).any(axis=1))
     picked = usable[np.unique(np.linspace(0, len(usable) - 1, _ROWS).astype(int))]
-    requests = holdout.take(picked).select([column.name for column in plan.request]).to_pylist()
+    types = {column.name: column.dtype for column in plan.request}
+    requests = holdout.take(picked).select(list(types)).to_pylist()
     chosen = x.iloc[picked]
     return {
-        "rows": [{name: _json_value(value) for name, value in row.items()} for row in requests],
+        "rows": [
+            {name: _as_sent(_json_value(value), types[name]) for name, value in row.items()}
+            for row in requests
+        ],
         "features": [
             [_json_value(value) for value in row] for row in chosen.itertuples(index=False)
         ],
         "predictions": np.asarray(predictions_of(estimator, chosen, task)).tolist(),
     }
+
+
+def _as_sent(value: Any, dtype: str) -> Any:
+    """Return a request value in its declared type: one passed on as a feature became a double."""
+    if value is not None and dtype.startswith(("int", "uint")):
+        return int(value)
+    return bool(value) if value is not None and dtype == "bool" else value
 
 
 def _json_value(value: Any) -> Any:
