@@ -1,0 +1,99 @@
+"""The feature plan: a model's vector, and what a caller must send for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from onward.core.declarations import Model
+from onward.core.errors import DataError
+from onward.core.records import Column, FeaturePlan, OnDemandPlan, ViewPlan
+from onward.stages.features.config import OnDemand
+from onward.stages.features.point_in_time import column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_RESERVED: Final = ("event_time", "available_at", "label")
+
+
+def carried(model: Model, views: Sequence[ViewPlan]) -> dict[str, str]:
+    """Return the columns that the label's rows must carry for the model, with what needs each."""
+    return {
+        **dict.fromkeys(model.slices, "a slice of the model"),
+        **{
+            name: f"which on-demand function {function.name!r} reads"
+            for function in on_demand(model)
+            for name in function.inputs
+        },
+        **{name: f"the entity of view {view.name!r}" for view in views for name in view.entity},
+    }
+
+
+def on_demand(model: Model) -> tuple[OnDemand, ...]:
+    """Return the model's on-demand functions, in its order."""
+    return tuple(feature for feature in model.features if isinstance(feature, OnDemand))
+
+
+def plan(
+    model: Model, views: Sequence[ViewPlan], rows: pa.Table, features: pa.Table
+) -> FeaturePlan:
+    """Make the plan of a model whose label gave `rows` and whose views gave `features`.
+
+    The vector is in the order of the model's features. On-demand functions are called once to
+    see what they give.
+
+    Raises
+    ------
+    DataError
+        Two features have one name, or one has a name of the training set's own.
+    """
+    from onward.stages.features.request import outputs, typed
+
+    names = dict.fromkeys((*model.label.key, *_request_names(model, views)))
+    request = tuple(Column(name=n, dtype=str(rows.schema.field(n).type)) for n in names)
+    functions = on_demand(model)
+    read = {name for function in functions for name in function.inputs}
+    series, count = typed(request, read, {name: rows[name] for name in names})
+    given = {function.name: outputs(function, series, count) for function in functions}
+    by_name = {view.name: view for view in views}
+    columns: list[Column] = []
+    for feature in model.features:
+        if feature.name in by_name:
+            joined = [column(by_name[feature.name], c) for c in by_name[feature.name].columns]
+            columns += [Column(name=n, dtype=str(features.schema.field(n).type)) for n in joined]
+        else:
+            columns += given[feature.name]
+    _require_distinct(model, columns)
+    return FeaturePlan(
+        columns=tuple(columns),
+        views=tuple(views),
+        on_demand=tuple(
+            OnDemandPlan(name=f.name, inputs=f.inputs, outputs=tuple(c.name for c in given[f.name]))
+            for f in functions
+        ),
+        request=request,
+        key=model.label.key,
+    )
+
+
+def _request_names(model: Model, views: Sequence[ViewPlan]) -> tuple[str, ...]:
+    """Return the entities, then what on-demand functions read, then the slices."""
+    return (
+        *(name for view in views for name in view.entity),
+        *(name for function in on_demand(model) for name in function.inputs),
+        *model.slices,
+    )
+
+
+def _require_distinct(model: Model, columns: Sequence[Column]) -> None:
+    seen: set[str] = set(_RESERVED)
+    for found in columns:
+        if found.name in seen:
+            taken = "the training set's own" if found.name in _RESERVED else "another feature's"
+            raise DataError(
+                f"model {model.name!r} has a feature {found.name!r}, a name that is {taken}",
+                expected="features with names of their own",
+                location=model.location,
+            )
+        seen.add(found.name)
