@@ -32,7 +32,7 @@ def matured(observed: Observed, at: datetime) -> tuple[np.ndarray, np.ndarray]:
     unit = ", ".join(f'CAST("{name}" AS VARCHAR)' for name in observed.training.plan.key)
     query = f"""
         WITH answers AS (
-            SELECT unit, arg_max(output, at) AS output FROM predictions
+            SELECT unit, arg_max(output, "at") AS output FROM predictions
             WHERE version = $version AND status = 200 GROUP BY unit
         ), truth AS (
             SELECT concat_ws('|', {unit}) AS unit, arg_max(label, available_at) AS label
