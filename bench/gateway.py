@@ -81,7 +81,8 @@ def run(quick: bool) -> Sequence[Row]:
         body = place / "body.json"
         body.write_bytes(request_body())
         servers = [
-            stack.enter_context(server(place)) for server in (everything_on, nothing_on, fastapi)
+            stack.enter_context(server(place))
+            for server in (everything_on, nothing_on, fastapi, fastapi_async)
         ]
         found: dict[str, list[Figures]] = {name: [] for name, _, _ in servers}
         for _, url, pid in servers:
@@ -97,35 +98,24 @@ def run(quick: bool) -> Sequence[Row]:
 
 
 def rows(medians: dict[str, Figures], rounds: int) -> Iterator[Row]:
-    on, off, bare = (medians[name] for name in ("everything on", "nothing on", "fastapi"))
-    work = f"gateway, 1 row x {FEATURES}, {CONNECTIONS} connections"
-
-    def note(name: str) -> str:
-        f = medians[name]
-        return f"{name}: p50 {f['p50_ms']:.1f}, p99 {f['p99_ms']:.1f} ms, {f['failed']:.0f} failed"
-
-    for limit, name, target_rate, target_cpu in (
-        (off, "nothing on", ">= 0.7", ""),
-        (bare, "fastapi", ">= 10", ">= 10"),
-    ):
-        yield Row(
-            work=f"{work} vs {name}",
-            ours=on["per_second"],
-            limit=limit["per_second"],
-            ratio=on["per_second"] / limit["per_second"],
-            target=target_rate,
-            unit="requests/s",
-            note=f"median of {rounds}; {note('everything on')}; {note(name)}",
+    """Yield requests/s and CPU per request beside each other server's; ratios: higher is better."""
+    targets = {"nothing on": ">= 0.7", "fastapi": ">= 10", "fastapi, async def": ""}
+    on = medians["everything on"]
+    for name, target in targets.items():
+        other = medians[name]
+        note = "; ".join(
+            f"{who}: p50 {f['p50_ms']:.1f}, p99 {f['p99_ms']:.1f} ms, {f['failed']:.0f} failed"
+            for who, f in (("on", on), (name, other))
         )
-        yield Row(
-            work=f"{work} vs {name}",
-            ours=on["cpu_us"],
-            limit=limit["cpu_us"],
-            ratio=limit["cpu_us"] / on["cpu_us"],
-            target=target_cpu or ">= 0.7",
-            unit="us CPU/request",
-            note="ratio: theirs over ours",
-        )
+        work = f"gateway, {CONNECTIONS} connections, vs {name}"
+        for key, unit, ratio in (
+            ("per_second", "requests/s", on["per_second"] / other["per_second"]),
+            ("cpu_us", "us CPU/request", other["cpu_us"] / on["cpu_us"]),
+        ):
+            yield Row(
+                work=work, ours=on[key], limit=other[key], ratio=ratio, target=target, unit=unit,
+                note=f"medians of {rounds}; {note}",
+            )  # fmt: skip
 
 
 def measure(url: str, pid: int, body: Path, seconds: float) -> Figures:
@@ -198,18 +188,27 @@ def gateway(name: str, config: GatewayConfig) -> Iterator[tuple[str, str, int]]:
 
 @contextmanager
 def fastapi(place: Path) -> Iterator[tuple[str, str, int]]:
+    yield from bare("fastapi", "def", place)
+
+
+@contextmanager
+def fastapi_async(place: Path) -> Iterator[tuple[str, str, int]]:
+    yield from bare("fastapi, async def", "async", place)
+
+
+def bare(name: str, mode: str, place: Path) -> Iterator[tuple[str, str, int]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     model = place / "bare.pkl"
     model.write_bytes(cloudpickle.dumps(fitted(pd.DataFrame(sample()).to_numpy())))
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench._fastapi_app", str(model), str(port)],
+        [sys.executable, "-m", "bench._fastapi_app", str(model), str(port), mode],
         stderr=subprocess.DEVNULL,
     )
     try:
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/docs"))
-        yield "fastapi", f"http://127.0.0.1:{port}/infer", process.pid
+        yield name, f"http://127.0.0.1:{port}/infer", process.pid
     finally:
         process.terminate()
         process.wait()

@@ -85,7 +85,9 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         if self.receiving and not self._in_body:
-            self._count_header(len(data))
+            self._header_bytes += len(data)
+            if self._header_bytes > MAX_HEADER_BYTES:
+                self._refuse_header()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -117,7 +119,9 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         size = len(name)
-        self._count_header(size + len(value))
+        self._header_bytes += size + len(value)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self._refuse_header()
         if size == 17 and name.lower() == b"onward-event-time":
             self._at = value
         elif size == 14 and name.lower() == b"content-length":
@@ -183,10 +187,8 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def _count_header(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES:
-            self._refuse(431, f"the headers are larger than {MAX_HEADER_BYTES} bytes")
+    def _refuse_header(self) -> None:
+        self._refuse(431, f"the headers are larger than {MAX_HEADER_BYTES} bytes")
 
     def _refuse_size(self) -> None:
         limit = self._endpoint.max_body_bytes

@@ -202,22 +202,18 @@ def _output(name: str, model: ServedModel, found: np.ndarray) -> dict[str, Any]:
     n = len(found)
     if name == "label":
         likeliest = found.argmax(axis=1) if model.width > 1 else found[:, 0] >= 0.5
-        labels = [model.classes[int(i)] for i in likeliest]
-        whole = all(isinstance(c, int) for c in model.classes)
-        values = [int(v) for v in labels] if whole else [str(v) for v in labels]
-        return _tensor(name, "INT64" if whole else "BYTES", [n], values)
+        labels = [model.labels[i] for i in likeliest.tolist()]
+        return {"name": name, "datatype": _label_type(model), "shape": [n], "data": labels}
     shape = [n, model.width] if name == "probabilities" else [n]
-    return _tensor(name, "FP64", shape, found.ravel().tolist())
+    return {"name": name, "datatype": "FP64", "shape": shape, "data": found.ravel().tolist()}
 
 
-def _tensor(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": shape, "data": data}
+def _label_type(model: ServedModel) -> str:
+    return "INT64" if model.labels and isinstance(model.labels[0], int) else "BYTES"
 
 
 def metadata(model: ServedModel, versions: Sequence[int]) -> dict[str, Any]:
     """Return the protocol's model metadata: inputs are the plan's features, in order."""
-    kinds = {"probability": "FP64", "probabilities": "FP64", "prediction": "FP64"}
-    whole = all(isinstance(c, int) for c in model.classes)
     return {
         "name": model.name,
         "versions": [str(v) for v in versions],
@@ -229,7 +225,7 @@ def metadata(model: ServedModel, versions: Sequence[int]) -> dict[str, Any]:
         "outputs": [
             {
                 "name": name,
-                "datatype": kinds.get(name, "INT64" if whole else "BYTES"),
+                "datatype": _label_type(model) if name == "label" else "FP64",
                 "shape": [-1, model.width] if name == "probabilities" else [-1],
             }
             for name in OUTPUTS[model.task]

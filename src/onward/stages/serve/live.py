@@ -21,7 +21,11 @@ DIRECT = "direct"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """A model's version in one role. `positions` picks its columns from a decoded row."""
+    """A model's version in one role.
+
+    `positions` picks its columns from a decoded row; `champion_features` says whether its
+    features are the champion's.
+    """
 
     model: ServedModel
     arm: str
@@ -29,6 +33,7 @@ class Target:
     header: Header
     positions: tuple[int, ...]
     whole_row: bool
+    champion_features: bool
 
     def pick(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the row's values in the order of this version's request columns.
@@ -60,6 +65,7 @@ class Live:
         served = [models[route.image.digest] for route in routes.routes]
         self.decoder = RowDecoder([m.plan for m in served])
         ordered = thresholds(routes.routes)
+        self._columns = models[ordered[0][1].image.digest].plan.columns
         self._salt = routes.salt
         self._ends = [end for end, _ in ordered]
         self._targets = [self._target(route, route.arm) for _, route in ordered]
@@ -89,10 +95,9 @@ class Live:
         what their features are.
         """
         target = self.assign(unit)
-        champion = self.champion
-        if target is champion or target.model.plan.columns == champion.model.plan.columns:
+        if target.champion_features:
             return target
-        return self.direct[champion.model.version]
+        return self.direct[self.champion.model.version]
 
     def shown(self) -> dict[str, Any]:
         """Return the routes as ``GET /routes`` shows them."""
@@ -130,6 +135,7 @@ class Live:
                 width=model.width,
             ),
             positions=positions,
+            champion_features=model.plan.columns == self._columns,
             whole_row=not self.decoder.optional
             and positions == tuple(range(len(self.decoder.columns))),
         )

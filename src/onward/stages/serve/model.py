@@ -43,7 +43,7 @@ class ServedModel:
 
     `call` takes the numbers (n, n_features; NaN in text columns) and the rows of text features,
     and returns (n, width): P(class 1), the value, or each class's probability.
-    `classes` are a classifier's labels, in the order of their probabilities.
+    `labels` are a classifier's, in the order of their probabilities: all int, or all str.
     """
 
     name: str
@@ -52,7 +52,7 @@ class ServedModel:
     plan: FeaturePlan
     strings: tuple[int, ...]
     width: int
-    classes: tuple[Any, ...]
+    labels: tuple[int, ...] | tuple[str, ...]
     by_matrix: bool
     request_features: RequestFeatures
     call: Callable[[np.ndarray, Texts], np.ndarray]
@@ -86,7 +86,7 @@ def load(folder: Path) -> ServedModel:
             f"the model in {folder} cannot be loaded: {type(error).__name__}: {error}",
             next_step="see that the gateway's environment is the one in environment.json",
         ) from error
-    classes = () if about.task == "regression" else tuple(_plain(estimator.classes_))
+    labels = () if about.task == "regression" else _labels(estimator.classes_)
     strings = tuple(i for i, c in enumerate(plan.columns) if c.dtype == "string")
     numbers, texts = _golden_features(golden["features"], plan, strings)
     names = [c.name for c in plan.columns]
@@ -101,8 +101,8 @@ def load(folder: Path) -> ServedModel:
         task=about.task,
         plan=plan,
         strings=strings,
-        width=len(classes) if about.task == "multiclass" else 1,
-        classes=classes,
+        width=len(labels) if about.task == "multiclass" else 1,
+        labels=labels,
         by_matrix=call is matrix,
         request_features=request_features,
         call=call,
@@ -222,6 +222,8 @@ def _require_golden(
         )
 
 
-def _plain(values: Any) -> list[Any]:
-    found: list[Any] = values.tolist() if hasattr(values, "tolist") else list(values)
-    return found
+def _labels(classes: Any) -> tuple[int, ...] | tuple[str, ...]:
+    values = list(classes.tolist() if hasattr(classes, "tolist") else classes)
+    if all(isinstance(value, int) for value in values):
+        return tuple(int(value) for value in values)
+    return tuple(str(value) for value in values)
