@@ -27,8 +27,8 @@ def watching(*, quiet: bool = False) -> Iterator[Listener]:
             return
         mark = "[green]✓[/]" if progress.state == "finished" else "[red]✗[/]"
         console.print(
-            f"{mark} {progress.stage:10} {progress.subject:18} "
-            f"{progress.detail:44} [dim]{progress.seconds:6.1f} s[/]"
+            f"{mark} {progress.stage:9} {progress.subject:16} "
+            f"{progress.detail:42} [dim]{progress.seconds:5.1f} s[/]"
         )
 
     try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from onward.app.project import open_project
+from onward.app.project import Project, open_project
 from onward.core.errors import BusyError
-from onward.flow.outcome import RunOutcome
 from onward.surfaces.cli.live import watching
-from onward.surfaces.cli.show import console, put, show_candidate, show_outcome
+from onward.surfaces.cli.show import console, put, show_candidate, show_nothing_new, show_outcome
 
 _EXIT = {"held": 3, "rejected": 4, "refused": 4, "failed": 1}
+_PATIENCE_S = 3600.0
 
 
 def run_once(folder: Path, *, force: bool, resume: bool, as_json: bool) -> int:
@@ -24,22 +24,26 @@ def run_once(folder: Path, *, force: bool, resume: bool, as_json: bool) -> int:
             else:
                 outcome = project.run(force=force)
         except BusyError:
-            if not _is_up(project.settings.state):
+            if resume or not _is_up(project.settings.state):
                 raise
-            entry = project.request("asked for", wait_s=3600)
-            if not put(entry, as_json):
-                console.print(f"run {entry.id}: {entry.state}, {entry.reason}")
-            return _EXIT.get(entry.state or "", 0)
-    return _ended(outcome, resume=resume, as_json=as_json)
+            return _asked(project, as_json=as_json)
+        last = next(iter(project.runs(limit=1)), None)
+    if outcome is not None:
+        show_outcome(outcome, as_json=as_json)
+        return _EXIT.get(outcome.state, 0)
+    if not resume:
+        show_nothing_new(last, as_json=as_json)
+    elif not put({"state": "nothing to resume"}, as_json):
+        console.print("nothing to resume: no run was cut short")
+    return 0
 
 
-def _ended(outcome: RunOutcome | None, *, resume: bool, as_json: bool) -> int:
-    if outcome is None and resume:
-        if not put({"state": "nothing to resume"}, as_json):
-            console.print("nothing to resume: no run was cut short")
-        return 0
-    show_outcome(outcome, as_json=as_json)
-    return 0 if outcome is None else _EXIT.get(outcome.state, 0)
+def _asked(project: Project, *, as_json: bool) -> int:
+    """Let `onward up`, which holds the project, do the run, and wait for its end."""
+    entry = project.request("asked for", wait_s=_PATIENCE_S)
+    if not put(entry, as_json):
+        console.print(f"`onward up` ran {entry.id}: {entry.state}; {entry.reason}")
+    return _EXIT.get(entry.state or "", 0)
 
 
 def _is_up(state: Path) -> bool:

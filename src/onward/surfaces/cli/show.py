@@ -73,12 +73,20 @@ def show_created(folder: Path, files: Sequence[Path], *, as_json: bool) -> None:
     console.print(f"\nnext: [bold]cd {folder} && onward run[/]")
 
 
-def show_outcome(outcome: RunOutcome | None, *, as_json: bool) -> None:
-    """Show how a run ended, gate by gate."""
-    if put(outcome or {"state": "nothing new"}, as_json):
+def show_nothing_new(last: RunEntry | None, *, as_json: bool) -> None:
+    """Say that a run would do nothing, and how the last one ended."""
+    if put({"state": "nothing new", "last": last}, as_json):
         return
-    if outcome is None:
-        console.print("nothing new: neither data nor pipeline changed since the last run")
+    console.print("nothing new: neither data nor pipeline changed since the last run")
+    if last is not None and last.state is not None:
+        colour = _MARKS.get(last.state, "white")
+        console.print(f"run {last.id} ended [{colour}]{last.state}[/]: {_plain(last.reason)}")
+    console.print("[dim]next: `onward status`; `onward run --force` trains all the same[/]")
+
+
+def show_outcome(outcome: RunOutcome, *, as_json: bool) -> None:
+    """Show how a run ended, gate by gate."""
+    if put(outcome, as_json):
         return
     if outcome.evaluation is not None:
         _gates(outcome.evaluation)
