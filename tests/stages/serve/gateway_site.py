@@ -72,7 +72,7 @@ class Site:
         self.until(lambda: self._version(routes.model) == version)
 
     def _version(self, model: str) -> str | None:
-        return self.routes()["models"].get(model, {}).get("version")
+        return self.routes().get(model, {}).get("version")
 
     def routes(self) -> Any:
         return self.client.get("/routes").json()

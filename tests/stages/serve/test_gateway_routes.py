@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import trained_models as small
 from gateway_site import Site, routes_of, serving
 
-from onward.core.records import ImageRef
+from onward.core.records import Column, ImageRef
 from onward.stages.deploy.step import package
 from onward.stages.serve.log_reader import find, read
 from onward.stages.serve.routes import bucket, write_routes
@@ -127,9 +130,6 @@ def test_a_candidate_that_raises_fails_its_own_requests_only(tmp_path, image):
 
 def test_one_bad_caller_in_the_tick_does_not_spoil_another(tmp_path, image):
     """Both rows reach the brittle champion in one tick: they come in one TCP segment."""
-    import socket
-    from urllib.parse import urlsplit
-
     rows = small.rows(2, seed=3)
     rows[0]["amount"] = 9_999.0
     bodies = [json.dumps({"rows": [row]}).encode() for row in rows]
@@ -173,13 +173,15 @@ def test_what_cannot_be_served_is_refused_and_the_old_keeps_serving(tmp_path, im
         else:
             wrong = replace(better, model=replace(better.model, version=9))
             write_routes(tmp_path / "routes", routes_of((wrong, 100.0)))
-        site.until(lambda: "returns" in site.routes()["refused"])
+        before = site.routes()["returns"]["version"]
+        site.until(lambda: bool(site.routes()["returns"]["refused"]))
+        assert site.routes()["returns"]["version"] == before
         load.until(more=20)
         metrics = site.client.get("/metrics").text
         assert 'onward_routes_refused{model="returns"} 1' in metrics
         assert "serving as before" in (tmp_path / "state/gateway.log").read_text()
         site.route((better, 100.0))
-        assert site.routes()["refused"] == {}
+        assert site.routes()["returns"]["refused"] is None
         load.until(more=20)
     assert load.failures == []
     assert {status for status, _ in load.answers} == {200}
@@ -193,12 +195,14 @@ def test_models_come_and_go(tmp_path, image):
         site.route((image("plain"), 100.0))
         assert site.predict(small.rows(1)).status_code == 200
         (tmp_path / "routes" / "returns.json").unlink()
-        site.until(lambda: not site.routes()["models"])
+        site.until(lambda: not site.routes())
         assert site.predict(small.rows(1)).status_code == 404
         misnamed = tmp_path / "routes" / "other.json"
         write_routes(tmp_path / "routes", routes_of((image("plain"), 100.0)))
         (tmp_path / "routes" / "returns.json").rename(misnamed)
-        site.until(lambda: "other" in site.routes()["refused"])
+        site.until(lambda: "other" in site.routes())
+        assert site.routes()["other"]["version"] is None
+        assert "holds the routes of 'returns'" in site.routes()["other"]["refused"]
 
 
 def test_a_candidate_with_other_features_gets_rows_but_not_tensors(tmp_path, image):
@@ -237,3 +241,56 @@ def test_a_replay_takes_its_time_from_the_request(tmp_path, image):
     assert stale.at.isoformat() == "2999-03-01T12:00:00+00:00"
     assert stale.features["stores__rate"] is None
     assert before.at.isoformat() == "2000-01-01T00:00:00+00:00"
+
+
+def test_a_column_that_only_the_candidate_reads_is_asked_of_its_units(tmp_path, image):
+    coupon = Column(name="coupon", dtype="string")
+    plan = replace(small.PLAN, request=(*small.PLAN.request, coupon))
+    trained = small.train(tmp_path / "trained", small.Linear(1.0), version=2, plan=plan)
+    wider = package(trained, folder=tmp_path / "images")
+    rows = small.rows(40, seed=31)
+    with serving(tmp_path, routes_of((image("plain"), 50.0), (wider, 50.0))) as site:
+        without = [site.predict([row]) for row in rows]
+        given = [site.predict([row | {"coupon": None}]) for row in rows]
+    assert {a.status_code for a in given} == {200}
+    for row, answer in zip(rows, without, strict=True):
+        candidate = bucket("salt", row["order_id"]) >= 5_000
+        assert answer.status_code == (400 if candidate else 200)
+        if candidate:
+            assert "'coupon' is missing, which version 2 reads" in answer.json()["error"]
+
+
+def test_a_model_that_gives_no_number_has_failed(tmp_path, image):
+    """NaN is no prediction: the row gets 500 and is logged so."""
+    nan = {"name": "x", "shape": [1, 5], "datatype": "FP64", "data": [0, 0, 7, 0, 0]}
+    trained = small.train(tmp_path / "trained", small.Absent(), task="regression")
+    absent = package(trained, folder=tmp_path / "images")
+    with serving(tmp_path, routes_of((absent, 100.0))) as site:
+        answer = site.client.post(f"{MODEL}/infer", json={"inputs": [nan]})
+    assert answer.status_code == 500
+    assert "NaN" in answer.json()["error"]
+
+
+def test_a_client_that_does_not_read_stops_being_read(tmp_path, image):
+    """Its answers wait in bounded buffers, others are served meanwhile, and none is lost."""
+    request = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    data = memoryview(request * 600_000)
+    with serving(tmp_path, routes_of((image("plain"), 100.0))) as site:
+        parts = urlsplit(site.server.url)
+        with socket.create_connection((parts.hostname, parts.port), timeout=1) as sock:
+            sent = send_what_fits(sock, data)
+            assert sent < len(data)
+            assert site.predict(small.rows(1)).status_code == 200
+            sock.settimeout(60)
+            sock.shutdown(socket.SHUT_WR)
+            received = b"".join(iter(lambda: sock.recv(1 << 20), b""))
+    assert received.count(b"HTTP/1.1 200 OK") == sent // len(request)
+
+
+def send_what_fits(sock: socket.socket, data: memoryview) -> int:
+    """Send until the other side has not read for as long as the socket's timeout."""
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        while sent < len(data):
+            sent += sock.send(data[sent : sent + 65_536])
+    return sent

@@ -112,6 +112,7 @@ def test_everything_that_is_missing_is_said():
 def test_no_data_holds_and_the_deadline_returns_to_the_champion():
     nothing = traffic(0)
     assert judged(nothing).action == "hold"
+    assert judged(nothing.schema.empty_table()).action == "hold"
     assert set(states(judged(nothing)).values()) == {"no data"}
     late = judged(nothing, hours=7 * 24)
     assert late.action == "rollback"

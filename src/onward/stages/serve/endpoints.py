@@ -202,9 +202,10 @@ class Endpoints:
         job.ready(200, text, _METRICS_KIND)
 
     def _show_routes(self, job: Job, _body: bytes, _at: bytes | None) -> None:
-        models = {name: live.shown() for name, live in sorted(self.live.items())}
-        changes, refused = self._metrics.route_changes, self._metrics.refused_routes
-        job.ready(200, encode({"changes": changes, "models": models, "refused": refused}))
+        shown = {name: live.shown() for name, live in sorted(self.live.items())}
+        for name, reason in self._metrics.refused_routes.items():
+            shown[name] = {"version": None, **shown.get(name, {}), "refused": reason}
+        job.ready(200, encode(shown))
 
 
 def error_body(text: str) -> bytes:

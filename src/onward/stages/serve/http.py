@@ -8,8 +8,8 @@ from typing import Final, Protocol, cast
 
 import httptools
 
-MAX_HEADER_BYTES: Final = 32 << 10
-"""More than this before the body gets 431."""
+MAX_HEADER_BYTES: Final = 64 << 10
+"""More than this before the body gets 431; what comes in pieces may count twice."""
 
 LINGER_S: Final = 1.0
 """How long to go on reading, and forgetting, what a refused client sends: a connection closed on
@@ -50,8 +50,8 @@ class Connection(asyncio.Protocol):
     """One client. Requests may be pipelined: answers leave in the order the requests came."""
 
     __slots__ = (
-        "_at", "_body", "_ended", "_endpoint", "_header_bytes", "_in_body", "_parser", "_pending",
-        "_refused", "_size", "_transport", "_url", "receiving",
+        "_at", "_body", "_ended", "_endpoint", "_header_bytes", "_headers_ended", "_in_body",
+        "_parser", "_pending", "_refused", "_size", "_transport", "_url", "receiving",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._refused = self._ended = False
-        self._in_body = False
+        self._in_body = self._headers_ended = False
         self._header_bytes = 0
         self._pending = 0
         self.receiving = False
@@ -84,16 +84,15 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self.receiving and not self._in_body:
-            self._header_bytes += len(data)
-            if self._header_bytes > MAX_HEADER_BYTES:
-                self._refuse_header()
+        self._headers_ended = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refused = True  # what follows is another protocol's; the request was answered
         except httptools.HttpParserError as error:
             self._refuse(400, f"this is not HTTP/1.1: {error}")
+        if self.receiving and not (self._in_body or self._headers_ended):
+            self._count_header(len(data))  # a header that goes on and on is not told of until whole
 
     def eof_received(self) -> bool:
         """Keep the connection of a client that only listens until it has its answers."""
@@ -119,9 +118,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         size = len(name)
-        self._header_bytes += size + len(value)
-        if self._header_bytes > MAX_HEADER_BYTES:
-            self._refuse_header()
+        self._count_header(size + len(value))
         if size == 17 and name.lower() == b"onward-event-time":
             self._at = value
         elif size == 14 and name.lower() == b"content-length":
@@ -131,7 +128,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_headers_complete(self) -> None:
-        self._in_body = True
+        self._in_body = self._headers_ended = True
         self._header_bytes = 0
 
     def on_body(self, body: bytes) -> None:
@@ -187,8 +184,10 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def _refuse_header(self) -> None:
-        self._refuse(431, f"the headers are larger than {MAX_HEADER_BYTES} bytes")
+    def _count_header(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self._refuse(431, f"the headers are larger than {MAX_HEADER_BYTES} bytes")
 
     def _refuse_size(self) -> None:
         limit = self._endpoint.max_body_bytes

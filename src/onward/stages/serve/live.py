@@ -103,6 +103,7 @@ class Live:
         """Return the routes as ``GET /routes`` shows them."""
         return {
             "version": self.version,
+            "refused": None,
             "salt": self.routes.salt,
             "routes": [
                 {
