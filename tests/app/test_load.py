@@ -94,9 +94,7 @@ def test_an_input_that_nothing_declares_names_the_closest(shop: Path) -> None:
         ('ow.at_least("roc_auc", 0.6)', 'ow.at_least("roc_auk", 0.6)', "did you mean 'roc_auc'"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(
-    shop: Path, old: str, new: str, words: str
-) -> None:
+def test_what_does_not_fit_together_is_refused(shop: Path, old: str, new: str, words: str) -> None:
     from onward.app.project import open_project
 
     replaced(shop, old, new)

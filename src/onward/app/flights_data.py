@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-START: Final = datetime(2013, 1, 1, tzinfo=UTC)
+START: Final = datetime(2012, 12, 31, tzinfo=UTC)
+"""A Monday, before the first departure: deliveries are counted from here."""
 DAILY: Final = timedelta(days=1)
 
 # `time_hour` is the scheduled hour in UTC. Clock times are local at either end, and time zones
@@ -94,7 +95,7 @@ def deliver(
 ) -> list[Path]:
     """Write the rows delivered after `start`, up to and including `end`, as CSV files.
 
-    Deliveries come at the beginning of the year and each `every` after it. The files,
+    Deliveries come each `every` from a Monday before the year on. The files,
     ``data/flights/<end>.csv`` and ``data/weather/<end>.csv``, appear whole or not at all; where
     nothing was delivered there is none. Times are in UTC.
 

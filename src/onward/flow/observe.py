@@ -115,10 +115,10 @@ _OBSERVATIONS = """
 WITH k AS (SELECT {unit} AS unit, CAST(label AS DOUBLE) AS label FROM known)
 SELECT p.arm,
        CAST(split_part(p.release, '.', -1) AS INTEGER) AS step,
-       p.unit, p.at, p.status, p.latency_us,
+       p.unit, p."at", p.status, p.latency_us,
        CAST(CASE WHEN p.status = 200 THEN {loss} END AS DOUBLE) AS loss
 FROM predictions p LEFT JOIN k ON p.unit = k.unit
-WHERE p.model = $1 AND p.at >= $2 AND starts_with(p.release, $3)
+WHERE p.model = $1 AND p."at" >= $2 AND starts_with(p.release, $3)
 """
 
 

@@ -21,7 +21,7 @@ from onward.flow.progress import Listener
 
 FIRST: Final = datetime(2013, 4, 1, tzinfo=UTC)
 LAST: Final = datetime(2014, 1, 1, tzinfo=UTC)
-DELIVERY: Final = timedelta(days=2)
+DELIVERY: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,11 +101,11 @@ SELECT strftime(a.event_time, '%m %b') AS month, l.version, a.label,
        l.output AS delivered, a.output AS alone
 FROM logged l JOIN a ON l.unit = a.unit
 WHERE l.model = $1 AND l.status = 200
-ORDER BY l.at, l.id
+ORDER BY l."at", l.id
 """
 
 _LAST = """
-SELECT id FROM logged WHERE model = $1 AND status = 200 ORDER BY at DESC, id DESC LIMIT 1
+SELECT id FROM logged WHERE model = $1 AND status = 200 ORDER BY "at" DESC, id DESC LIMIT 1
 """
 
 

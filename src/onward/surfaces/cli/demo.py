@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 
 from onward.core.errors import DeclarationError
 from onward.core.records import Metric, RunRequest, Suppressed
+from onward.flow.progress import Listener, silent
 from onward.surfaces.cli.live import watching
 from onward.surfaces.cli.show import console, put, show_lineage
 
@@ -26,42 +30,57 @@ def run_demo(folder: Path, *, until: str, as_json: bool) -> None:
     from onward.app.demo.plots import draw
     from onward.app.demo.scoreboard import score
 
-    end = _day(until)
-    began = time.perf_counter()
-    told: list[Replayed] = []
+    end, began = _day(until), time.perf_counter()
+    heading = console.rule if not as_json else lambda *_, **__: None
     with watching(quiet=as_json) as tell:
-        if not as_json:
-            console.rule("[bold]January to March: the first champion", align="left")
-        project, clock = story.prepare(folder, tell=tell)
+        heard: list[Listener] = [tell]
+        heading("[bold]January to March: the first champion", align="left")
+        project, clock = story.prepare(folder, tell=lambda told: heard[-1](told)  # noqa: PLW0108 (it changes))
         with project:
             story.first_round(project)
-            if not as_json:
-                console.rule("[bold]From April on: replayed through the gateway", align="left")
-            for step in story.replay(project, clock, until=end):
-                told.append(step)
-                if not as_json:
-                    _show_step(step)
+            heard.append(silent)
+            heading("[bold]From April on: replayed through the gateway", align="left")
+            turns = _replayed(story.replay(project, clock, until=end), story.FIRST, end, as_json)
             board = score(project)
-            found = marks(project.ledger, project.definition.model)
-            pictures = draw(folder, board, told, found)
+            pictures = draw(folder, board, turns, marks(project.ledger, project.definition.model))
             lineage = project.lineage(board.last_prediction)
     seconds = time.perf_counter() - began
-    if put(
-        {"scoreboard": board, "lineage": lineage, "pictures": pictures, "seconds": seconds}, as_json
-    ):
+    answer = {"scoreboard": board, "lineage": lineage, "pictures": pictures, "seconds": seconds}
+    if put(answer, as_json):
         return
-    console.rule("[bold]One prediction, traced", align="left")
-    show_lineage(lineage, as_json=False, depth=2)
-    console.rule("[bold]The year's scoreboard", align="left")
+    heading("[bold]One prediction, traced", align="left")
+    show_lineage(lineage, as_json=False, depth=3)
+    heading("[bold]The year's scoreboard", align="left")
     show_scoreboard(board)
     for picture in pictures:
         console.print(f"[dim]picture[/] {picture}")
     console.print(
-        f"[dim]{sum(t.sent.rows for t in told):,} predictions in "
-        f"{sum(t.sent.requests for t in told):,} requests, "
-        f"{sum(t.sent.failed for t in told)} failed; {seconds:.0f} s in all[/]"
+        f"[dim]{sum(t.sent.rows for t in turns):,} predictions in "
+        f"{sum(t.sent.requests for t in turns):,} requests, "
+        f"{sum(t.sent.failed for t in turns)} failed; {seconds:.0f} s in all[/]"
     )
     console.print(f"[dim]next: cd {folder} && onward status; onward models; onward runs[/]")
+
+
+def _replayed(
+    steps: Iterable[Replayed], first: datetime, end: datetime, as_json: bool
+) -> list[Replayed]:
+    """Go through the replay with a bar that moves in event time; what happens stays above it."""
+    columns = (TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn())
+    told: list[Replayed] = []
+    with Bar(*columns, console=console, transient=True, disable=as_json) as bar:
+        task = bar.add_task("", total=(end - first).total_seconds())
+        for step in steps:
+            told.append(step)
+            rows = sum(one.sent.rows for one in told)
+            bar.update(
+                task,
+                completed=(step.at - first).total_seconds(),
+                description=f"{step.at:%b %d}  {rows:,} predicted",
+            )
+            if not as_json:
+                _show_step(step)
+    return told
 
 
 def _show_step(step: Replayed) -> None:

@@ -18,13 +18,14 @@ def watching(*, quiet: bool = False) -> Iterator[Listener]:
     from rich.status import Status
 
     status = Status("opening the project", console=console, spinner="dots")
-    if console.is_terminal:
-        status.start()
+    status.start()
 
     def tell(progress: Progress) -> None:
         if progress.state == "started":
+            status.start()
             status.update(f"{progress.stage} [dim]{progress.subject}[/]")
             return
+        status.stop()
         mark = "[green]✓[/]" if progress.state == "finished" else "[red]✗[/]"
         console.print(
             f"{mark} {progress.stage:9} {progress.subject:16} "

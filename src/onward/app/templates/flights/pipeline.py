@@ -86,7 +86,6 @@ def calendar(scheduled_at):
     return {
         "minute_of_day": minutes,
         "weekday": scheduled_at.dt.day_of_week,
-        "day_of_year": scheduled_at.dt.day_of_year,
     }
 
 
@@ -118,7 +117,7 @@ def late(departures):
     features=[carrier_delays, route_delays, calendar, conditions],
     label=late,
     task="binary",
-    holdout=0.2,
+    holdout=0.12,
     slices=["origin", "carrier"],
     search={
         "max_leaf_nodes": ow.integer(7, 63, log=True),

@@ -14,7 +14,6 @@ def test_the_calendar_is_read_from_the_scheduled_time():
     features = pipeline.calendar.function(times("2013-01-01T10:15:00Z", "2013-12-29T00:00:00Z"))
     assert list(features["minute_of_day"]) == [615, 0]
     assert list(features["weekday"]) == [1, 6]
-    assert list(features["day_of_year"]) == [1, 363]
 
 
 def test_it_freezes_only_with_precipitation():
