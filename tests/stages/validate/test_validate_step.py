@@ -15,7 +15,7 @@ from onward.core.errors import DataError, DeclarationError, DivergedError
 from onward.core.records import Batch
 from onward.infra.lake.iceberg import IcebergLake, open_lake
 from onward.stages.validate.split import Split, split
-from onward.stages.validate.step import audit
+from onward.stages.validate.step import audit, settle
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 CLOCK = ReplayClock(NOW)
@@ -124,6 +124,27 @@ def test_repeating_an_audit_changes_nothing(lake: IcebergLake) -> None:
     tables = {name: lake.head(name) for name in lake.tables()}
     assert audit(batch, (POSITIVE,), lake=lake, clock=CLOCK) == first
     assert {name: lake.head(name) for name in lake.tables()} == tables
+
+
+def test_offenders_are_settled_after_a_crash_and_a_compaction(
+    lake: IcebergLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit(stage(lake, run="r1"), (POSITIVE,), lake=lake, clock=CLOCK)
+    batch = stage(lake, run="r2")
+    with monkeypatch.context() as patched:
+        patched.setattr(IcebergLake, "append", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            audit(batch, (POSITIVE,), lake=lake, clock=CLOCK)
+    assert lake.dataset("raw.orders").rows == 4
+    assert lake.dataset("quarantine.raw_orders").rows == 2
+    assert lake.compact("raw.orders", every=1) is not None
+    settle("raw.orders", lake=lake)
+    settle("raw.orders", lake=lake)
+    kept = lake.read("quarantine.raw_orders")
+    assert sorted(kept["_run"].to_pylist()) == ["r1", "r1", "r2", "r2"]
+    report = audit(stage(lake, run="r3"), (POSITIVE,), lake=lake, clock=CLOCK)
+    assert report.rows_quarantined == 2
+    assert lake.dataset("quarantine.raw_orders").rows == 6
 
 
 def test_a_batch_cut_from_an_older_main_is_refused(lake: IcebergLake) -> None:

@@ -67,8 +67,8 @@ def settle(table: str, *, lake: Lake) -> None:
     before it publishes leaves nothing in the quarantine, and one that dies between the two is
     settled when it resumes, or by the next audit of the table.
     """
-    newest_first = reversed(lake.history(table))
-    last = next((s.summary for s in newest_first if "quarantine" in s.summary), None)
+    summaries = [snapshot.summary for snapshot in reversed(lake.history(table))]
+    last = next((s for s in summaries if {"quarantine", "key"} <= s.keys()), None)
     if last is None:
         return
     name, branch = table_of(table), last["quarantine"]
