@@ -14,7 +14,7 @@ from rich.table import Table
 
 from onward.core.errors import DeclarationError
 from onward.core.records import Metric, RunRequest, Suppressed
-from onward.flow.progress import Listener, silent
+from onward.flow.progress import Listener, Progress, silent
 from onward.surfaces.cli.live import watching
 from onward.surfaces.cli.show import console, put, show_lineage
 
@@ -35,7 +35,11 @@ def run_demo(folder: Path, *, until: str, as_json: bool) -> None:
     with watching(quiet=as_json) as tell:
         heard: list[Listener] = [tell]
         heading("[bold]January to March: the first champion", align="left")
-        project, clock = story.prepare(folder, tell=lambda told: heard[-1](told)  # noqa: PLW0108 (it changes))
+
+        def hear(progress: Progress) -> None:
+            heard[-1](progress)
+
+        project, clock = story.prepare(folder, tell=hear)
         with project:
             story.first_round(project)
             heard.append(silent)
