@@ -119,13 +119,14 @@ def _differs(feature: Column) -> str:
 
 def _require_times(view: FeatureView, backend: Backend) -> None:
     for column in TIMES:
-        found: Any = backend.raw_sql(
-            f"SELECT count(*), min({name(view.entity[0])}) FROM _given WHERE {column} IS NULL"
-        ).fetchone()
-        if found[0]:
+        missing, example = _first(
+            backend,
+            f"SELECT count(*), min({name(view.entity[0])}) FROM _given WHERE {column} IS NULL",
+        )
+        if missing:
             raise DataError(
-                f"{found[0]:,} rows of {kind(view)} have no {column}"
-                f" ({view.entity[0]} {found[1]!r} is one)",
+                f"{missing:,} rows of {kind(view)} have no {column}"
+                f" ({view.entity[0]} {example!r} is one)",
                 expected=f"a time in every row's {column}",
                 next_step=f"filter them out, or fill {column}",
                 location=view.location,
@@ -134,9 +135,10 @@ def _require_times(view: FeatureView, backend: Backend) -> None:
 
 def _require_once(view: FeatureView, backend: Backend) -> None:
     columns = (*view.entity, *TIMES)
-    twice: Any = backend.raw_sql(
-        f"SELECT {comma(columns)}, count(*) FROM _given GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
-    ).fetchone()
+    twice = _first(
+        backend,
+        f"SELECT {comma(columns)}, count(*) FROM _given GROUP BY ALL HAVING count(*) > 1 LIMIT 1",
+    )
     if twice:
         *values, count = twice
         example = ", ".join(f"{c}={v}" for c, v in zip(columns, values, strict=True))
@@ -146,3 +148,8 @@ def _require_once(view: FeatureView, backend: Backend) -> None:
             next_step=f"aggregate by {', '.join(view.entity)} and available_at",
             location=view.location,
         )
+
+
+def _first(backend: Backend, query: str) -> tuple[Any, ...]:
+    """Return a query's first row, or nothing; by Arrow, whose times need no other library."""
+    return tuple(column[0].as_py() for column in backend.raw_sql(query).to_arrow_table() if column)

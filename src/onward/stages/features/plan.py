@@ -48,7 +48,8 @@ def plan(
     DataError
         Two features have one name, or one has a name of the training set's own.
     """
-    from onward.stages.features.request import outputs, typed
+    from onward.stages.features.request import outputs
+    from onward.stages.features.request_columns import typed
 
     names = dict.fromkeys((*model.label.key, *_request_names(model, views)))
     request = tuple(Column(name=n, dtype=str(rows.schema.field(n).type)) for n in names)

@@ -192,8 +192,8 @@ def _write_online(
     known, entity = "greatest(event_time, available_at)", comma(plan.entity)
     touched, parameters = "", [now]
     if written is not None and (follows or snapshot == str(head.snapshot.id)):
-        touched = f"SELECT {entity} FROM _rows WHERE {known} > ?"
-        parameters = [written, now]
+        touched = f"SELECT {entity} FROM _rows WHERE {known} > ? AND {known} <= ?"
+        parameters = [written, now, now]
         if added is not None and added.num_rows:
             datasets["_added"] = added
             touched += f" UNION SELECT {entity} FROM _added"

@@ -5,32 +5,18 @@ It stands on the gateway's hot path, once per tick of the event loop for all req
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
-from onward.core.errors import DataError, nearest
+from onward.core.errors import DataError
 from onward.core.records import Column, FeaturePlan
-from onward.stages.features.columns import TIME
 from onward.stages.features.config import OnDemand
 from onward.stages.features.evaluation import failed
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_NO_TIME: Final = np.iinfo(np.int64).min
-_UTC_TIME: Final = pd.DatetimeTZDtype("us", "UTC")
-_DATE: Final = len("2013-01-31")
-
-_SAYS: Final = {
-    "int64": "a whole number or null",
-    "double": "a number or null",
-    "bool": "true, false or null",
-    "string": "text or null",
-    TIME: "a time with its offset, such as '2013-01-31T12:00:00Z', or null",
-}
+from onward.stages.features.request_columns import typed
 
 
 class OnDemandFeatures:
@@ -54,7 +40,8 @@ class OnDemandFeatures:
         self._read = {name for part in plan.on_demand for name in part.inputs}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (OnDemandFeatures, (self._plan, self._functions))
+        # As JSON the plan's bytes do not depend on which of its strings are one object.
+        return (_restored, (msgspec.json.encode(self._plan), self._functions))
 
     @property
     def plan(self) -> FeaturePlan:
@@ -89,6 +76,10 @@ class OnDemandFeatures:
             for name, dtype in outputs:
                 found[name] = feature(function, name, given[name], count, dtype)
         return found
+
+
+def _restored(plan: bytes, functions: Sequence[OnDemand]) -> OnDemandFeatures:
+    return OnDemandFeatures(msgspec.json.decode(plan, type=FeaturePlan), functions)
 
 
 def outputs(function: OnDemand, series: Mapping[str, pd.Series], count: int) -> tuple[Column, ...]:
@@ -139,7 +130,7 @@ def feature(function: OnDemand, name: str, values: Any, count: int, dtype: str) 
     if isinstance(values, pd.Series):
         if not (isinstance(values.index, pd.RangeIndex) and values.index.start == 0):
             raise _refused(function, name, "has its rows in another order", "the request's order")
-        values = values.array
+        values = values.to_numpy() if isinstance(values.dtype, np.dtype) else values.array
     shape = getattr(values, "shape", None)
     if shape != (count,):
         found = type(values).__name__ if shape is None else f"of shape {shape}"
@@ -197,151 +188,3 @@ def _refused(function: OnDemand, name: str, found: str, expected: str) -> DataEr
         expected=expected,
         location=function.location,
     )
-
-
-# ---------------------------------------------------------------- the request's columns
-
-
-def typed(
-    columns: Iterable[Column], read: set[str], request: Mapping[str, Sequence[Any]]
-) -> tuple[dict[str, pd.Series], int]:
-    """Check a request's columns; return those in `read` as Series, and the number of rows.
-
-    Raises
-    ------
-    DataError
-        A column is missing, shorter than another, or holds a value that is not of its type.
-    """
-    arrays, count, first = {}, -1, ""
-    for column in columns:
-        name = column.name
-        if name not in request:
-            raise _missing(name, request)
-        array = _ARRAYS[column.dtype](column, request[name])
-        if count < 0:
-            count, first = len(array), name
-        elif len(array) != count:
-            raise DataError(
-                f"request column {name!r} has {len(array)} values and {first!r} has {count}",
-                expected="as many values in every column",
-            )
-        if name in read:
-            arrays[name] = array
-    index = pd.RangeIndex(max(count, 0))
-    return {name: pd.Series(a, index=index, copy=False) for name, a in arrays.items()}, max(
-        count, 0
-    )
-
-
-def _missing(name: str, request: Iterable[str]) -> DataError:
-    sent = sorted(request)
-    close = nearest(name, sent)
-    return DataError(
-        f"the request has no column {name!r}",
-        expected=f"{f'did you mean it by {close!r}? ' if close else ''}it has {', '.join(sent)}",
-    )
-
-
-def _numpy(values: Any) -> Any:
-    """Return typed values (Arrow's, pandas', NumPy's) as NumPy has them, others as a list."""
-    if isinstance(values, (list, tuple)):
-        return values
-    array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
-    return array.tolist() if array.dtype == object else array
-
-
-def _wrong(column: Column, values: Iterable[Any], fits: Callable[[Any], bool]) -> DataError:
-    value = next(v for v in values if not fits(v))
-    return DataError(
-        f"request column {column.name!r} holds {value!r}",
-        expected=f"{column.dtype}: {_SAYS[column.dtype]}",
-    )
-
-
-def _double(column: Column, values: Any) -> np.ndarray:
-    values = _numpy(values)
-    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
-        return values.astype(np.float64)
-    if not set(map(type, values)) <= {float, int, type(None)}:
-        raise _wrong(column, values, lambda v: type(v) in (float, int, type(None)))
-    try:
-        return np.array(values, dtype=np.float64)
-    except OverflowError:
-        raise _wrong(column, values, lambda v: v is None or abs(v) < 1e308) from None
-
-
-def _int64(column: Column, values: Any) -> np.ndarray:
-    array = _double(column, values)
-    if not ((array == np.trunc(array)) & (np.abs(array) < 2.0**63) | np.isnan(array)).all():
-        raise _wrong(
-            column, values, lambda v: v is None or v != v or (abs(v) < 2**63 and v == int(v))
-        )
-    return array
-
-
-def _bool(column: Column, values: Any) -> Any:
-    values = _numpy(values)
-    if isinstance(values, np.ndarray) and values.dtype.kind == "b":
-        return pd.array(values, dtype="boolean")
-    if not all(map(_is_bool, values)):
-        raise _wrong(column, values, _is_bool)
-    return pd.array([None if v is None else bool(v) for v in values], dtype="boolean")
-
-
-def _is_bool(value: Any) -> bool:
-    return value is None or (type(value) in (bool, int, float) and value in (0, 1))
-
-
-def _string(column: Column, values: Any) -> Any:
-    values = _numpy(values)
-    if not set(map(type, values)) <= {str, type(None)}:
-        raise _wrong(column, values, lambda v: type(v) in (str, type(None)))
-    return pd.array(values, dtype="str")
-
-
-def _time(column: Column, values: Any) -> Any:
-    values = _numpy(values)
-    if isinstance(values, np.ndarray) and values.dtype.kind == "M":
-        moments = values.astype("datetime64[us]")
-    else:
-        try:
-            moments = np.array([_microseconds(v) for v in values], dtype=np.int64)
-        except (TypeError, ValueError):
-            raise _wrong(column, values, _is_time) from None
-        moments = moments.view("datetime64[us]")
-    return pd.array(moments, dtype=_UTC_TIME)
-
-
-def _microseconds(value: Any) -> int:
-    """Return a time's microseconds since 1970; a date is its midnight in UTC.
-
-    Raises
-    ------
-    TypeError, ValueError
-        It is no time, or one without an offset.
-    """
-    if value is None:
-        return int(_NO_TIME)
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    if moment.tzinfo is None and not (type(value) is str and len(value) == _DATE):
-        raise ValueError(value)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def _is_time(value: Any) -> bool:
-    try:
-        _microseconds(value)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-_ARRAYS: Final[Mapping[str, Callable[[Column, Any], Any]]] = {
-    "int64": _int64,
-    "double": _double,
-    "bool": _bool,
-    "string": _string,
-    TIME: _time,
-}

@@ -1,0 +1,384 @@
+"""Publishing: versions by content, append-only rows, the newest online, whatever crashes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from ibis import _
+
+import onward as ow
+from onward.core.clock import ReplayClock
+from onward.core.errors import DataError, NotFoundError
+from onward.core.records import DatasetRef, FeatureSetRef
+from onward.infra.lake.iceberg import IcebergLake
+from onward.infra.online.sqlite import SqliteOnlineStore
+from onward.stages.features.config import FeatureView
+from onward.stages.features.step import publish
+
+DAY = timedelta(days=1)
+START = datetime(2013, 1, 1, tzinfo=UTC)
+TIME = pa.timestamp("us", "UTC")
+
+
+@ow.feature_view(entity="carrier", ttl="30d")
+def delays(flights):
+    return flights.select("carrier", event_time=_.at, available_at=_.known, delay=_.delay)
+
+
+def flights(*rows: tuple[str | None, int, int, float | None]) -> pa.Table:
+    """Rows of (carrier, day of the event, day it was known, delay)."""
+    return pa.table(
+        {
+            "carrier": pa.array([r[0] for r in rows], pa.string()),
+            "at": pa.array([START + r[1] * DAY for r in rows], TIME),
+            "known": pa.array([START + r[2] * DAY for r in rows], TIME),
+            "delay": pa.array([r[3] for r in rows], pa.float64()),
+        }
+    )
+
+
+class Shop:
+    """A lake with one raw table, replaced at will, and a clock in days."""
+
+    def __init__(self, lake: IcebergLake, online: SqliteOnlineStore) -> None:
+        self.lake, self.online, self.clock = lake, online, ReplayClock(START)
+        self.runs = 0
+
+    def holds(self, rows: pa.Table) -> Mapping[str, DatasetRef]:
+        self.runs += 1
+        head = self.lake.head("raw.flights")
+        self.lake.stage("raw.flights", rows, branch="b", mode="replace", summary={})
+        self.lake.publish("raw.flights", "b", expect=head.id if head else None)
+        return {"flights": self.lake.dataset("raw.flights")}
+
+    def publish(self, view: FeatureView, rows: pa.Table, *, day: int) -> FeatureSetRef:
+        self.clock.advance(START + day * DAY)
+        return self.again(view, self.holds(rows))
+
+    def again(self, view: FeatureView, inputs: Mapping[str, DatasetRef]) -> FeatureSetRef:
+        return publish(
+            view, lake=self.lake, online=self.online, inputs=inputs, run=f"run-{self.runs}",
+            clock=self.clock,
+        )  # fmt: skip
+
+    def stored(self, table: str = "features.delays_v1") -> list[tuple[Any, ...]]:
+        """Rows of (carrier, event day, available day, delay)."""
+        return sorted(
+            (r["carrier"], (r["event_time"] - START) / DAY, (r["available_at"] - START) / DAY,
+             r["delay"])
+            for r in self.lake.read(table).to_pylist()
+        )  # fmt: skip
+
+    def served(self, found: FeatureSetRef, carrier: str, day: int) -> tuple[Any, ...] | None:
+        return self.online.read(found.view, [(carrier,)], START + day * DAY)[0]
+
+
+@pytest.fixture
+def shop(lake: IcebergLake, online: SqliteOnlineStore) -> Shop:
+    return Shop(lake, online)
+
+
+def test_rows_are_stored_once_and_the_newest_known_is_served(shop: Shop) -> None:
+    rows = flights(("UA", 0, 1, 1.0), ("UA", 1, 2, 2.0), ("AA", 0, 1, 3.0), ("UA", 5, 9, 9.0))
+    found = shop.publish(delays, rows, day=3)
+    assert (found.ref, found.rows_added, found.online_written) == ("features:delays@1", 4, 2)
+    assert found.view.columns == ("delay",)
+    assert found.view.ttl_s == 30 * 86_400
+    assert shop.served(found, "UA", 3) == (2.0,), "what is known on day 9 is not known on day 3"
+    assert shop.served(found, "AA", 40) is None
+    more = flights(("UA", 0, 1, 1.0), ("UA", 1, 2, 2.0),
+                   ("AA", 0, 1, 3.0), ("UA", 5, 9, 9.0), ("AA", 3, 4, 4.0))  # fmt: skip
+    again = shop.publish(delays, more, day=4)
+    assert (again.rows_added, again.online_written) == (1, 1)
+    assert shop.served(found, "AA", 4) == (4.0,)
+    assert len(shop.stored()) == 5
+
+
+def test_nothing_is_evaluated_while_inputs_and_code_are_as_they_were(shop: Shop) -> None:
+    calls = []
+
+    @ow.feature_view(entity="carrier")
+    def counted(flights):
+        calls.append(1)
+        return flights.select("carrier", event_time=_.at, available_at=_.known, delay=_.delay)
+
+    inputs = shop.holds(flights(("UA", 0, 1, 1.0)))
+    shop.clock.advance(START + 2 * DAY)
+    first = shop.again(counted, inputs)
+    shop.runs += 1
+    again = shop.again(counted, inputs)
+    assert len(calls) == 1
+    assert (again.snapshot, again.rows_added, again.online_written) == (first.snapshot, 0, 0)
+    assert again.view == first.view
+    assert again.inputs == first.inputs == (inputs["flights"].ref,)
+
+
+def test_inputs_that_change_nothing_are_remembered(shop: Shop) -> None:
+    first = shop.publish(delays, flights(("UA", 0, 1, 1.0)), day=2)
+    again = shop.publish(delays, flights(("UA", 0, 1, 1.0)), day=3)
+    assert (again.rows_added, again.online_written) == (0, 0)
+    assert again.snapshot != first.snapshot
+    assert shop.stored() == [("UA", 0, 1, 1.0)]
+
+
+def test_a_row_that_becomes_known_later_is_served_from_then_on(shop: Shop) -> None:
+    inputs = shop.holds(flights(("UA", 0, 1, 1.0), ("UA", 5, 9, 9.0)))
+    shop.clock.advance(START + 2 * DAY)
+    found = shop.again(delays, inputs)
+    assert shop.served(found, "UA", 9) == (1.0,)
+    shop.clock.advance(START + 9 * DAY)
+    shop.runs += 1
+    assert shop.again(delays, inputs).online_written == 1
+    assert shop.served(found, "UA", 9) == (9.0,)
+
+
+def test_a_corrected_value_is_known_from_its_publication_on(shop: Shop) -> None:
+    shop.publish(delays, flights(("UA", 0, 1, 1.0), ("UA", 2, 3, 2.0)), day=4)
+    found = shop.publish(delays, flights(("UA", 0, 1, 7.0), ("UA", 2, 3, None)), day=5)
+    assert found.rows_added == 2
+    assert shop.stored() == [
+        ("UA", 0, 1, 1.0), ("UA", 0, 5, 7.0), ("UA", 2, 3, 2.0), ("UA", 2, 5, None),
+    ]  # fmt: skip
+    assert shop.served(found, "UA", 5) == (None,)
+    same = shop.publish(delays, flights(("UA", 0, 1, 7.0), ("UA", 2, 3, None)), day=6)
+    assert same.rows_added == 0, "a correction is made once"
+    back = shop.publish(delays, flights(("UA", 0, 1, 1.0), ("UA", 2, 3, None)), day=7)
+    assert back.rows_added == 1
+    assert ("UA", 0, 7, 1.0) in shop.stored()
+
+
+def test_two_corrections_at_one_moment_are_two_rows(shop: Shop) -> None:
+    for delay in (1.0, 2.0, 3.0):
+        found = shop.publish(delays, flights(("UA", 0, 1, delay)), day=1)
+    assert len(shop.stored()) == 3
+    shop.clock.advance(START + 2 * DAY)
+    shop.publish(delays, flights(("UA", 0, 1, 3.0)), day=2)
+    assert shop.served(found, "UA", 2) == (3.0,)
+
+
+def test_a_superseded_row_that_changes_is_no_news(shop: Shop) -> None:
+    shop.publish(delays, flights(("UA", 0, 1, 1.0), ("UA", 0, 2, 2.0)), day=3)
+    found = shop.publish(delays, flights(("UA", 0, 1, 8.0), ("UA", 0, 2, 2.0)), day=4)
+    assert found.rows_added == 0
+    assert shop.served(found, "UA", 4) == (2.0,)
+
+
+def test_a_sum_in_another_order_is_no_correction(shop: Shop) -> None:
+    shop.publish(delays, flights(("UA", 0, 1, 0.1 + 0.2)), day=2)
+    assert shop.publish(delays, flights(("UA", 0, 1, 0.3)), day=3).rows_added == 0
+
+
+def test_another_definition_is_the_next_version_and_the_old_one_comes_back(shop: Shop) -> None:
+    rows = flights(("UA", 0, 1, 1.0))
+
+    @ow.feature_view(entity="carrier", ttl="30d")
+    def doubled(flights):
+        return flights.select("carrier", event_time=_.at, available_at=_.known, delay=_.delay * 2)
+
+    changed = replace(doubled, name="delays")
+    assert shop.publish(delays, rows, day=2).ref == "features:delays@1"
+    second = shop.publish(changed, rows, day=3)
+    assert second.ref == "features:delays@2"
+    assert shop.served(second, "UA", 3) == (2.0,)
+    again = shop.publish(delays, flights(("UA", 0, 1, 1.0), ("UA", 1, 2, 5.0)), day=4)
+    assert (again.ref, again.rows_added) == ("features:delays@1", 1)
+    assert shop.served(second, "UA", 4) == (2.0,)
+
+
+def test_the_same_code_over_other_columns_is_another_version(shop: Shop) -> None:
+    @ow.feature_view(entity="carrier")
+    def wide(flights):
+        return flights.rename(event_time="at", available_at="known")
+
+    assert shop.publish(wide, flights(("UA", 0, 1, 1.0)), day=2).ref == "features:wide@1"
+    more = flights(("UA", 0, 1, 1.0)).append_column("hub", [["EWR"]])
+    found = shop.publish(wide, more, day=3)
+    assert found.ref == "features:wide@2"
+    assert found.view.columns == ("delay", "hub")
+    assert shop.served(found, "UA", 3) == (1.0, "EWR")
+
+
+def test_types_are_stored_as_features_have_them(shop: Shop) -> None:
+    @ow.feature_view(entity=["carrier", "day"])
+    def typed(flights):
+        return flights.select(
+            "carrier", day=_.at.day(), event_time=_.at.cast("timestamp"), available_at=_.known,
+            late=_.delay > 1, whole=_.delay.cast("int32"), nothing=_.delay / 0, name=_.carrier,
+        )  # fmt: skip
+
+    rows = flights(("UA", 0, 1, 2.0), (None, 0, 1, 3.0))
+    found = shop.publish(typed, rows, day=2)
+    schema = shop.lake.schema("features.typed_v1")
+    assert schema is not None
+    types = {field.name: str(field.type) for field in schema}
+    assert types == {
+        "carrier": "string", "day": "int64", "event_time": "timestamp[us, tz=UTC]",
+        "available_at": "timestamp[us, tz=UTC]", "late": "double", "whole": "double",
+        "nothing": "double", "name": "string", "_in_order": "bool",
+    }  # fmt: skip
+    assert found.rows_added == 1, "a row without an entity can never be asked for"
+    served = shop.online.read(found.view, [("UA", 1)], START + 2 * DAY)
+    assert list(served) == [(1.0, 2.0, None, "UA")]
+
+
+def test_a_view_without_rows_has_no_table_yet(shop: Shop) -> None:
+    found = shop.publish(delays, flights(), day=1)
+    assert (found.snapshot, found.rows_added, found.view.version) == (None, 0, 1)
+    assert found.view.columns == ("delay",)
+    assert shop.publish(delays, flights(("UA", 0, 1, 1.0)), day=2).ref == "features:delays@1"
+
+
+def view_of(body: Any) -> FeatureView:
+    return ow.feature_view(entity="carrier")(body)
+
+
+def test_a_missing_availability_says_what_it_is_for(shop: Shop) -> None:
+    def leaky(flights):
+        return flights.select("carrier", event_time=_.at, availble_at=_.known, delay=_.delay)
+
+    with pytest.raises(DataError) as refused:
+        shop.publish(view_of(leaky), flights(("UA", 0, 1, 1.0)), day=2)
+    text = str(refused.value)
+    assert __file__ in text
+    assert "did you mean 'availble_at'?" in text
+    assert "available_at=_.recorded_at.max()" in text
+    assert "nobody knew yet" in text
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (lambda flights: flights.select(event_time=_.at, available_at=_.known, d=_.delay),
+         "no column 'carrier'"),
+        (lambda flights: flights.select("carrier", available_at=_.known, d=_.delay),
+         "no column 'event_time'"),
+        (lambda flights: flights.select("carrier", event_time=_.at, available_at=_.known),
+         "has no features"),
+        (lambda flights: flights.select("carrier", event_time="x", available_at=_.known, d=1),
+         "fails: "),
+        (lambda flights: flights.select("carrier", event_time=_.delay, available_at=_.known, d=_.delay),
+         "column 'event_time' of feature view 'view' is float64"),
+        (lambda flights: flights.select("carrier", event_time=_.at, available_at=_.known, d=_.at),
+         "feature 'd' of feature view 'view' is timestamp"),
+        (lambda flights: flights.select(carrier=_.delay, event_time=_.at, available_at=_.known,
+                                        d=_.delay),
+         "column 'carrier' of feature view 'view' is float64"),
+        (lambda flights: flights.select("carrier", event_time=_.at, d=_.delay,
+                                        available_at=_.known.nullif(_.known)),
+         "1 rows of feature view 'view' have no available_at"),
+        (lambda flights: flights.union(flights).select(
+            "carrier", event_time=_.at, available_at=_.known, d=_.delay),
+         "gives 2 rows for carrier=UA, event_time=2013-01-01"),
+        (lambda flights: flights.select("carrier", event_time=_.at, available_at=_.known,
+                                        d=_.carrier.cast("int64")),
+         "fails: ConversionException"),
+        (lambda flights: flights.nonsense(), "fails: AttributeError"),
+        (lambda flights: 3, "returns int"),
+    ],
+)  # fmt: skip
+def test_a_view_that_cannot_be_is_refused_where_it_stands(shop: Shop, body: Any, says: str) -> None:
+    def view(flights):
+        return body(flights)
+
+    with pytest.raises(DataError) as refused:
+        shop.publish(view_of(view), flights(("UA", 0, 1, 1.0)), day=2)
+    assert says in str(refused.value)
+    assert refused.value.location is not None
+    assert refused.value.location.file == __file__
+    assert not [table for table in shop.lake.tables() if table.startswith("features.")]
+
+
+def test_an_error_of_ours_passes_through_a_view(shop: Shop) -> None:
+    def view(flights):
+        raise NotFoundError("this one")
+
+    with pytest.raises(NotFoundError, match="this one"):
+        shop.publish(view_of(view), flights(("UA", 0, 1, 1.0)), day=2)
+
+
+def test_a_parameter_that_names_nothing_is_refused(shop: Shop) -> None:
+    def view(flight):
+        return flight
+
+    with pytest.raises(NotFoundError, match="did you mean 'flights'"):
+        shop.publish(view_of(view), flights(("UA", 0, 1, 1.0)), day=2)
+
+
+def test_a_backfill_undoes_the_marks_and_the_newest_is_served(shop: Shop) -> None:
+    first = flights(("UA", 0, 5, 1.0))
+    found = shop.publish(delays, first, day=6)
+    assert shop.lake.history("features.delays_v1")[-1].summary["view_marked"] == "true"
+    shop.publish(delays, flights(("UA", 0, 5, 1.0), ("UA", 3, 4, 2.0)), day=7)
+    assert shop.lake.history("features.delays_v1")[-1].summary["view_marked"] == "false"
+    assert shop.served(found, "UA", 7) == (2.0,)
+
+
+def test_a_lost_store_is_filled_again(shop: Shop, tmp_path: Path) -> None:
+    from onward.infra.online.sqlite import open_store
+
+    inputs = shop.holds(flights(("UA", 0, 1, 1.0), ("AA", 0, 1, 2.0)))
+    shop.clock.advance(START + 2 * DAY)
+    shop.again(delays, inputs)
+    shop.online = open_store(str(tmp_path / "another.db"))
+    assert shop.again(delays, inputs).online_written == 2
+    shop.online.close()
+
+
+CRASHING = """
+import os, signal, sys
+from pathlib import Path
+import test_publication as t
+from onward.core.clock import ReplayClock
+from onward.infra.lake.iceberg import open_lake
+from onward.infra.online.sqlite import open_store
+from onward.stages.features.step import publish
+
+folder, where = Path(sys.argv[1]), sys.argv[2]
+lake, online = open_lake(folder / "lake"), open_store(str(folder / "online.db"))
+end = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+append, write = lake.append, online.write
+if where == "before append":
+    lake.append = end
+if where == "after append":
+    lake.append = lambda *a, **k: (append(*a, **k), end())
+if where == "after write":
+    online.write = lambda *a, **k: (write(*a, **k), end())
+inputs = {"flights": lake.dataset("raw.flights")}
+publish(t.delays, lake=lake, online=online, inputs=inputs, run="run-2",
+        clock=ReplayClock(t.START + 5 * t.DAY))
+"""
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("where", ["before append", "after append", "after write"])
+def test_killed_anywhere_and_run_again_the_rows_are_there_once(
+    shop: Shop, tmp_path: Path, where: str
+) -> None:
+    shop.publish(delays, flights(("UA", 0, 1, 1.0), ("AA", 0, 1, 2.0)), day=2)
+    inputs = shop.holds(
+        flights(("UA", 0, 1, 1.0), ("AA", 0, 1, 2.5), ("UA", 2, 3, 3.0), ("B6", 2, 3, 4.0))
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", CRASHING, str(tmp_path), where],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    shop.clock.advance(START + 5 * DAY)
+    found = shop.again(delays, inputs)
+    assert shop.stored() == [
+        ("AA", 0, 1, 2.0), ("AA", 0, 5, 2.5), ("B6", 2, 3, 4.0), ("UA", 0, 1, 1.0),
+        ("UA", 2, 3, 3.0),
+    ]  # fmt: skip
+    assert [shop.served(found, c, 5) for c in ("UA", "AA", "B6")] == [(3.0,), (2.5,), (4.0,)]
+    assert shop.again(delays, inputs).online_written == 0
