@@ -83,11 +83,18 @@ def test_an_input_that_nothing_declares_names_the_closest(shop: Path) -> None:
     assert Path(error.location.file) == file
 
 
+_BOTH = "both a source and a transform"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
         ("pipeline = ow.Pipeline(", "other = lambda **k: k\nother(", "declares no pipeline"),
-        ("def sold(orders):", "def orders(orders):", "both a source and a transform"),
+        (
+            "@ow.transform\n",
+            "again = ow.sql_transform('orders', 'x.sql')\n\n\n@ow.transform\n",
+            _BOTH,
+        ),
         ("label=returned,", "label=print,", "@ow.label"),
         ("features=[habits, basket]", "features=[]", "has no features"),
         ("features=[habits, basket]", "features=[habits, orders]", "is no feature of model"),
