@@ -266,7 +266,7 @@ def test_a_missing_availability_says_what_it_is_for(shop: Shop) -> None:
          "has no features"),
         (lambda flights: flights.select("carrier", event_time="x", available_at=_.known, d=1),
          "fails: "),
-        (lambda flights: flights.select("carrier", event_time=_.delay, available_at=_.known, d=_.delay),
+        (lambda f: f.select("carrier", event_time=_.delay, available_at=_.known, d=_.delay),
          "column 'event_time' of feature view 'view' is float64"),
         (lambda flights: flights.select("carrier", event_time=_.at, available_at=_.known, d=_.at),
          "feature 'd' of feature view 'view' is timestamp"),

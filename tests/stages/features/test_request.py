@@ -88,7 +88,7 @@ def test_json_becomes_features(features: OnDemandFeatures) -> None:
         "place": ["EWR!", "JFK!", None],
     }
     types = {name: array.dtype for name, array in features.columns(request()).items()}
-    assert types.pop("place") == object
+    assert types.pop("place") == np.dtype(object)
     assert set(types.values()) == {np.dtype(np.float64)}
 
 

@@ -219,7 +219,10 @@ def _verdict(
 
 def _or_late(late: bool, canary: Canary, reason: str) -> tuple[Action, str]:
     if late:
-        return "rollback", f"inconclusive after {canary.deadline}: {reason}"
+        return (
+            "rollback",
+            f"inconclusive after {canary.deadline.total_seconds() / 86_400:g} days: {reason}",
+        )
     return "hold", reason
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["audit", "settle"]
 
 _ROWS_AT_A_TIME = 122_880  # DuckDB's row group
+_AHEAD = "256MB"  # what DuckDB computes while the rows before are being written
 
 
 def audit(
@@ -61,6 +62,7 @@ def audit(
     if published is None:
         _require_main(batch, lake)
     with lake.open({"batch": batch}) as connection:
+        connection.con.execute(f"SET streaming_buffer_size = '{_AHEAD}'")
         table = connection.table("batch")
         rules = bind(checks, table, required)
         whole = verdicts(table, rules)
