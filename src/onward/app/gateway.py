@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from onward.app.settings import Settings
 from onward.core.errors import DataError, NotFoundError, OnwardError
-from onward.flow.site import Folders
+from onward.flow.release import end
+from onward.flow.releases import current
+from onward.flow.site import Folders, Site
 
 if TYPE_CHECKING:
     from onward.core.ports import Server
@@ -32,13 +34,15 @@ class Gateway:
     def url(self) -> str:
         return self.server.url
 
-    def settle(self, model: str) -> None:
-        """Wait until the gateway serves what the model's routes file says.
+    def settle(self, model: str) -> str | None:
+        """Wait until the gateway has looked at the model's routes file.
+
+        Returns None once it serves what the file says, or why it refused to and serves as before.
 
         Raises
         ------
         OnwardError
-            It does not, within half a minute: it refused the new image, say.
+            It did neither within half a minute.
         """
         import httpx
 
@@ -47,14 +51,27 @@ class Gateway:
         wanted = version_of((self.routes / f"{model}.json").read_bytes())
         deadline = time.monotonic() + SETTLE_S
         while time.monotonic() < deadline:
-            live = httpx.get(f"{self.url}/routes").json()
-            if live.get(model, {}).get("version") == wanted:
-                return
+            shown = httpx.get(f"{self.url}/routes").json().get(model, {})
+            if shown.get("version") == wanted:
+                return None
+            if shown.get("refused"):
+                return str(shown["refused"])
             time.sleep(0.02)
         raise OnwardError(
             f"the gateway does not serve {model!r}'s new routes after {SETTLE_S:g} s",
-            next_step=f"see its log beside {self.routes.parent / 'gateway'}",
+            next_step=f"see {self.routes.parent / 'gateway' / 'gateway.log'}",
         )
+
+
+def settle(site: Site, gateway: Gateway, model: str) -> str | None:
+    """Wait for the gateway; a release whose image it refuses ends. Returns why it refused, if so."""
+    refused = gateway.settle(model)
+    active = current(site.ledger, model)
+    if refused is None or active is None or active.ended is not None:
+        return None
+    end(site, active, "rolledback", f"the gateway refused version {active.version}: {refused}")
+    gateway.settle(model)
+    return refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
 
-from onward.app.gateway import serving
+from onward.app.gateway import serving, settle
 from onward.app.load import commit_of
+from onward.app.log import logging_to
 from onward.app.project import Project
 from onward.core.errors import OnwardError
 from onward.core.records import RunRequest, Suppressed
@@ -44,6 +45,7 @@ class Up:
     def __enter__(self) -> Self:
         with ExitStack() as held:
             held.enter_context(self._project.alone())
+            held.enter_context(logging_to(self._project.settings.state / "onward.log"))
             self._first_run()
             enact(self._project.site, self._project.definition.model)
             self._gateway = held.enter_context(serving(self._project.settings))
@@ -95,6 +97,9 @@ class Up:
                     on_data=self._project.settings.triggers.on_data,
                 )
             )
+            refused = settle(self._project.site, self._gateway, self._project.definition.model)
+            if refused is not None:
+                self._say(f"[red]rolled back[/]: the gateway refused the candidate: {refused}")
         except OnwardError as error:
             self._say(f"[red]error[/]: {error}")
             self._paused_until = time.monotonic() + PAUSE_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,10 @@ INK, QUIET, LIVE, ALONE = "#1f2933", "#9aa5b1", "#0b7285", "#d9480f"
 
 
 def draw(
-    folder: Path, board: Scoreboard, turns: Sequence[Replayed], marks: Sequence[tuple[Any, str]]
+    folder: Path,
+    board: Scoreboard,
+    turns: Sequence[Replayed],
+    marks: Sequence[tuple[datetime, str]],
 ) -> list[Path]:
     """Write ``scoreboard.png`` and ``loop.png`` into `folder`; return their paths."""
     import matplotlib as mpl
@@ -46,7 +50,7 @@ def _scoreboard(folder: Path, board: Scoreboard) -> Path:
     return _save(figure, axes, folder / "scoreboard.png")
 
 
-def _loop(folder: Path, turns: Sequence[Replayed], marks: Sequence[tuple[Any, str]]) -> Path:
+def _loop(folder: Path, turns: Sequence[Replayed], marks: Sequence[tuple[datetime, str]]) -> Path:
     from matplotlib import pyplot as plt
 
     figure, (traffic, watched) = plt.subplots(
@@ -62,33 +66,37 @@ def _loop(folder: Path, turns: Sequence[Replayed], marks: Sequence[tuple[Any, st
     traffic.set_ylabel("share of traffic, %")
     traffic.set_title("Who answered, and why it changed", loc="left")
     _lines(watched, turns)
-    for at, text in marks:
+    for at, text in _together(marks):
         watched.axvline(at, color=QUIET, lw=0.8, ls=":")
         watched.annotate(
             text, (at, 1.0), xycoords=("data", "axes fraction"), rotation=90, va="top",
             ha="right", fontsize=7, color=INK,
         )  # fmt: skip
-    traffic.legend(loc="upper left", fontsize=7, ncols=max(1, len(versions)), frameon=False)
+    traffic.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7, frameon=False)
+    for side in ("top", "right"):
+        traffic.spines[side].set_visible(False)
     return _save(figure, watched, folder / "loop.png")
 
 
+def _together(marks: Sequence[tuple[datetime, str]]) -> list[tuple[datetime, str]]:
+    """Join what happened at one moment into one mark."""
+    found: dict[datetime, str] = {}
+    for at, text in marks:
+        found[at] = f"{found[at]}: {text}" if at in found else text
+    return list(found.items())
+
+
 def _lines(axes: Any, turns: Sequence[Replayed]) -> None:
-    """Draw each monitor's reading as a share of its limit: above 1 is a breach."""
-    readings: dict[str, list[tuple[Any, float]]] = {}
+    """Draw what the performance monitors read, window by window."""
+    readings: dict[str, list[tuple[datetime, float]]] = {}
     for told in turns:
         for result in told.turn.report.results if told.turn.report else ():
-            if result.value is None or not result.limit or result.monitor not in _DRAWN:
-                continue
-            name = f"{_DRAWN[result.monitor]} {result.subject}".strip()
-            readings.setdefault(name, []).append((told.at, result.value))
+            if result.monitor == "performance" and result.value is not None:
+                readings.setdefault(result.subject, []).append((told.at, result.value))
     for name, points in sorted(readings.items()):
-        axes.plot([at for at, _ in points], [v for _, v in points], marker=".", lw=1, label=name)
-    axes.set_ylabel("monitors' readings")
-    if readings:
-        axes.legend(loc="lower left", fontsize=7, frameon=False)
-
-
-_DRAWN = {"performance": "performance", "prediction_drift": "prediction drift"}
+        at, values = zip(*points, strict=True)
+        axes.plot(at, values, marker="o", ms=3, lw=1.2, color=LIVE, label=f"{name}, by window")
+    axes.set_ylabel("performance on arrived labels")
 
 
 def _save(figure: Any, axes: Any, path: Path) -> Path:

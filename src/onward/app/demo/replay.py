@@ -10,8 +10,9 @@ from typing import Final
 
 from onward.app import flights_data
 from onward.app.demo.traffic import Sent, Traffic
-from onward.app.gateway import serving
+from onward.app.gateway import serving, settle
 from onward.app.init import create_project
+from onward.app.log import logging_to
 from onward.app.project import Project, open_project
 from onward.core.clock import ReplayClock
 from onward.core.errors import OnwardError
@@ -71,8 +72,9 @@ def replay(project: Project, clock: ReplayClock, *, until: datetime) -> Iterator
     """
     with (
         project.alone(),
-        serving(project.settings, clock="request", port=0) as server,
-        Traffic(server.url, project.definition.model) as traffic,
+        logging_to(project.settings.state / "onward.log"),
+        serving(project.settings, clock="request", port=0) as gateway,
+        Traffic(gateway.url, project.definition.model) as traffic,
     ):
         while clock.now() < until:
             start, end = clock.now(), min(clock.now() + DELIVERY, until)
@@ -80,5 +82,5 @@ def replay(project: Project, clock: ReplayClock, *, until: datetime) -> Iterator
             clock.advance(end)
             flights_data.deliver(project.settings.folder, start, end, every=DELIVERY)
             happened = turn(project.site, project.definition, project.deliver)
-            server.settle(project.definition.model)
+            settle(project.site, gateway, project.definition.model)
             yield Replayed(at=end, sent=sent, turn=happened)

@@ -88,48 +88,55 @@ def _replayed(
 
 
 def _show_step(step: Replayed) -> None:
-    """Print what a turn did, if anything worth a line happened."""
+    """Print a line for each thing that a turn did; the whole of it is in the ledger."""
     turn = step.turn
-    day = f"[dim]{step.at:%b %d}[/]"
-    if turn.decision is not None and turn.decision.action != "hold":
-        d = turn.decision
-        console.print(f"{day} release of version {d.version}: [bold]{d.action}[/]; {d.reason}")
+    decision = turn.decision
+    if decision is not None and decision.action != "hold":
+        _line(step, f"[bold]{decision.action}[/] version {decision.version}: {decision.reason}")
     if turn.report is not None and turn.report.breaches:
-        told = "; ".join(b.detail for b in turn.report.breaches)
-        console.print(f"{day} [yellow]breach[/]: {told}")
-    match turn.verdict:
-        case RunRequest(reason=reason):
-            console.print(f"{day} [bold]retraining[/]: {reason}")
-        case Suppressed(reason=reason):
-            console.print(f"{day} [dim]no retraining: {reason}[/]")
+        found = ", ".join(f"{b.monitor} ({b.subject})" for b in turn.report.breaches)
+        said = ""
+        if isinstance(turn.verdict, Suppressed):
+            said = f"; no retraining: {turn.verdict.reason.removeprefix(f'{found} ').strip(': ')}"
+        _line(step, f"[yellow]breach[/] {found}[dim]{said}[/]")
+    if isinstance(turn.verdict, RunRequest):
+        _line(step, f"[bold]retraining[/]: {turn.verdict.reason}")
     for outcome in turn.outcomes:
-        console.print(f"{day} run ended: [bold]{outcome.state}[/]; {outcome.reason}")
+        _line(step, f"[bold]{outcome.state}[/]: {outcome.reason}")
+
+
+def _line(step: Replayed, text: str) -> None:
+    console.print(f"[dim]{step.at:%b %d}[/] {text}", no_wrap=True, overflow="ellipsis", crop=True)
 
 
 def show_scoreboard(board: Scoreboard) -> None:
     """Show the model that was delivered continuously against the first one, month by month."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("month")
-    for column in ("flights", "delivered", "left alone", "difference"):
-        table.add_column(column, justify="right")
-    table.add_column("answered by")
+    for column in ("flights", "delivered", "left alone", "difference, 95 %"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("answered by", overflow="fold")
     for month in (*board.months, board.year):
-        d = month.difference
-        sure = "[green]" if d.low > 0 else "[red]" if d.high < 0 else "[dim]"
+        versions = sorted(month.versions)
         table.add_row(
             month.name,
             f"{month.delivered.rows:,}",
-            _figure(month.delivered),
-            _figure(month.alone),
-            f"{sure}{d.value:+.4f}[/] [dim]\\[{d.low:+.4f}, {d.high:+.4f}][/]",
-            ", ".join(f"v{v} {share:.0%}" for v, share in month.versions.items()),
+            f"{month.delivered.value:.4f}",
+            f"{month.alone.value:.4f}",
+            _difference(month.difference),
+            f"v{versions[0]}" if len(versions) == 1 else f"v{versions[0]} to v{versions[-1]}",
         )
     console.print(table)
     console.print(board.verdict)
+    console.print(
+        f"Of the first version's answers, {board.same:.2%} are what the lake gives again: training "
+        "and serving saw the same features."
+    )
 
 
-def _figure(metric: Metric) -> str:
-    return f"{metric.value:.4f} [dim]±{(metric.high - metric.low) / 2:.4f}[/]"
+def _difference(found: Metric) -> str:
+    sure = "green" if found.low > 0 else "red" if found.high < 0 else "dim"
+    return f"[{sure}]{found.value:+.4f}[/] [dim]\\[{found.low:+.4f}, {found.high:+.4f}][/]"
 
 
 def _day(text: str) -> datetime:
