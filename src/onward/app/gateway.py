@@ -64,7 +64,7 @@ class Gateway:
 
 
 def settle(site: Site, gateway: Gateway, model: str) -> str | None:
-    """Wait for the gateway; a release whose image it refuses ends. Returns why it refused, if so."""
+    """Wait for the gateway; end a release whose image it refuses, and return why it did."""
     refused = gateway.settle(model)
     active = current(site.ledger, model)
     if refused is None or active is None or active.ended is not None:

@@ -19,7 +19,7 @@ def draw(
     folder: Path,
     board: Scoreboard,
     turns: Sequence[Replayed],
-    marks: Sequence[tuple[datetime, str]],
+    marks: Sequence[Mark],
 ) -> list[Path]:
     """Write ``scoreboard.png`` and ``loop.png`` into `folder`; return their paths."""
     import matplotlib as mpl
@@ -50,7 +50,7 @@ def _scoreboard(folder: Path, board: Scoreboard) -> Path:
     return _save(figure, axes, folder / "scoreboard.png")
 
 
-def _loop(folder: Path, turns: Sequence[Replayed], marks: Sequence[tuple[datetime, str]]) -> Path:
+def _loop(folder: Path, turns: Sequence[Replayed], marks: Sequence[Mark]) -> Path:
     from matplotlib import pyplot as plt
 
     figure, (traffic, watched) = plt.subplots(
@@ -78,7 +78,7 @@ def _loop(folder: Path, turns: Sequence[Replayed], marks: Sequence[tuple[datetim
     return _save(figure, watched, folder / "loop.png")
 
 
-def _together(marks: Sequence[tuple[datetime, str]]) -> list[tuple[datetime, str]]:
+def _together(marks: Sequence[Mark]) -> list[Mark]:
     """Join what happened at one moment into one mark."""
     found: dict[datetime, str] = {}
     for at, text in marks:
