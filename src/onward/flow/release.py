@@ -63,7 +63,8 @@ def begin(site: Site, definition: Definition, image: ImageRef, run: str) -> Rele
     if active is not None and active.ended is None and active.version != image.model.version:
         end(site, active, "rolledback", f"superseded by version {image.model.version}")
     serving = champion(site.ledger, model)
-    percent = 100.0 if serving is None else definition.pipeline.release.steps[0]
+    steps = definition.pipeline.release.steps
+    percent = 100.0 if serving is None or not steps else steps[0]
     release = ref("release", model, f"{image.model.version}.1")
     happened(
         site,
@@ -80,8 +81,11 @@ def begin(site: Site, definition: Definition, image: ImageRef, run: str) -> Rele
     started = current(site.ledger, model)
     if started is None:  # pragma: no cover - the event was recorded just above
         raise NotFoundError(f"no release of {model} is in the ledger")
-    if serving is None and started.ended is None:
-        return end(site, started, "promoted", "there was no champion to compare with")
+    if percent == 100.0 and started.ended is None:
+        first = "there was no champion to compare with"
+        return end(
+            site, started, "promoted", "the canary has no step below 100 %" if serving else first
+        )
     enact(site, model)
     return started
 

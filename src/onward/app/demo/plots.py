@@ -12,6 +12,8 @@ from onward.app.demo.replay import Replayed
 if TYPE_CHECKING:
     from onward.app.demo.scoreboard import Scoreboard
 
+Mark = tuple[datetime, str]
+
 INK, QUIET, LIVE, ALONE = "#1f2933", "#9aa5b1", "#0b7285", "#d9480f"
 
 
