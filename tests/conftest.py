@@ -124,15 +124,25 @@ def write_orders(
     return target
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
-    """A project folder with the small pipeline and its first 400 orders, ten of them bad."""
-    folder = tmp_path / "shop"
-    folder.mkdir()
+def new_shop(folder: Path) -> Path:
+    """Write the small project into `folder`, with its first 400 orders, ten of them bad."""
+    folder.mkdir(parents=True)
     (folder / "pipeline.py").write_text(PIPELINE)
     (folder / "onward.toml").write_text('[project]\nname = "shop"\n[gateway]\nport = 0\n')
     write_orders(folder, "first", bad=10)
     return folder
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """The small project in a folder of its own."""
+    return new_shop(tmp_path / "shop")
+
+
+@pytest.fixture(scope="session")
+def shops() -> Callable[[Path], Path]:
+    """`new_shop`, for fixtures that outlive one test."""
+    return new_shop
 
 
 @pytest.fixture

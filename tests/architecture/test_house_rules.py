@@ -86,7 +86,7 @@ def test_no_file_is_too_long_to_read(path):
 def test_every_room_says_what_it_is_for(room):
     words = ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
     assert words
-    assert words.splitlines()[0].endswith((".", ":"))
+    assert words.splitlines()[0].endswith((".", ":", "?"))
 
 
 # Settings come from `app`; `infra` hands the environment on to child processes and vendors.

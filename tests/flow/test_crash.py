@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +71,11 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def unharmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def unharmed(
+    tmp_path_factory: pytest.TempPathFactory, shops: Callable[[Path], Path]
+) -> tuple[Path, dict[str, Any]]:
     """A project before its first run, and what an undisturbed run of its twin leaves."""
-    from conftest import PIPELINE, write_orders
-
-    folder = tmp_path_factory.mktemp("crash") / "shop"
-    folder.mkdir()
-    (folder / "pipeline.py").write_text(PIPELINE)
-    (folder / "onward.toml").write_text('[project]\nname = "shop"\n[gateway]\nport = 0\n')
-    write_orders(folder, "first", bad=10)
+    folder = shops(tmp_path_factory.mktemp("crash") / "shop")
     twin = folder.parent / "twin" / "shop"
     shutil.copytree(folder, twin)
     ended = drive(twin)

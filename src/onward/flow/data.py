@@ -18,7 +18,7 @@ from onward.stages.ingest.config import Source
 from onward.stages.ingest.step import ingest
 from onward.stages.transform.config import Transform
 from onward.stages.transform.step import build
-from onward.stages.validate.step import audit
+from onward.stages.validate.step import audit, settle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +72,7 @@ def _take_in(steps: Steps, site: Site, source: Source, run: str) -> ValidationRe
 
 
 def _ingest(site: Site, source: Source, run: str) -> Batch | None:
+    settle(source.table, lake=site.lake)
     batch = ingest(source, lake=site.lake, folder=site.project, run=run)
     if batch is not None:
         happened(
@@ -112,6 +113,7 @@ def _derive(
 def _build(
     site: Site, transform: Transform, datasets: Mapping[str, DatasetRef], run: str
 ) -> Batch | None:
+    settle(transform.table, lake=site.lake)
     read = {name: datasets[name] for name in transform.inputs}
     batch = build(transform, lake=site.lake, inputs=read, folder=site.project, run=run)
     if batch is not None:

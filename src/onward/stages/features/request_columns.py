@@ -145,7 +145,7 @@ def _microseconds(value: Any) -> int:
     TypeError, ValueError
         It is no time, or one without an offset.
     """
-    if value is None:
+    if value is None or value != value:  # pandas' missing time differs from itself
         return _NO_TIME
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     if moment.tzinfo is None and not (type(value) is str and len(value) == _DATE):
