@@ -76,7 +76,9 @@ def _numpy(values: Any) -> Any:
     if isinstance(values, (list, tuple)):
         return values
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
-    return array.tolist() if array.dtype == object else array
+    if array.dtype != object:
+        return array
+    return [None if value is pd.NA or value is pd.NaT else value for value in array.tolist()]
 
 
 def _wrong(column: Column, values: Iterable[Any], fits: Callable[[Any], bool]) -> DataError:
@@ -145,7 +147,7 @@ def _microseconds(value: Any) -> int:
     TypeError, ValueError
         It is no time, or one without an offset.
     """
-    if value is None or value != value:  # pandas' missing time differs from itself
+    if value is None:
         return _NO_TIME
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     if moment.tzinfo is None and not (type(value) is str and len(value) == _DATE):
