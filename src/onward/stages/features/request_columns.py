@@ -78,7 +78,8 @@ def _numpy(values: Any) -> Any:
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
     if array.dtype != object:
         return array
-    return [None if value is pd.NA or value is pd.NaT else value for value in array.tolist()]
+    found: list[Any] = np.where(pd.isna(array), None, array).tolist()
+    return found
 
 
 def _wrong(column: Column, values: Iterable[Any], fits: Callable[[Any], bool]) -> DataError:
