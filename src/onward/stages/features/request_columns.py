@@ -78,8 +78,8 @@ def _numpy(values: Any) -> Any:
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
     if array.dtype != object:
         return array
-    found: list[Any] = np.where(pd.isna(array), None, array).tolist()
-    return found
+    missing = pd.isna(array)
+    return [None if gone else value for value, gone in zip(array.tolist(), missing, strict=True)]
 
 
 def _wrong(column: Column, values: Iterable[Any], fits: Callable[[Any], bool]) -> DataError:
