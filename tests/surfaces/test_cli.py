@@ -1,0 +1,188 @@
+"""The command line on the small shop: what a person types, sees, and gets for a mistake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from onward.core.errors import OnwardError
+from onward.surfaces import cli as surface
+from onward.surfaces.cli.commands import cli
+
+COMMANDS = (
+    "init", "run", "up", "status", "predict", "lineage", "rollback", "runs", "models",
+    "quarantine", "experiment", "demo",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onward.surfaces.cli.show.console.width", 160)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, shops: Callable[[Path], Path]) -> Path:
+    """A shop after its first run."""
+    folder = shops(tmp_path_factory.mktemp("cli") / "shop")
+    ran = invoke("run", "--project", str(folder))
+    assert ran.exit_code == 0, ran.output
+    assert "promoted" in ran.output
+    return folder
+
+
+def invoke(*words: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(cli, list(words), input=stdin)
+
+
+def asked(folder: Path, *words: str) -> str:
+    done = invoke(*words, "--project", str(folder))
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def told(folder: Path, *words: str) -> Any:
+    return json.loads(asked(folder, *words, "--json"))
+
+
+def refused(folder: Path, *words: str) -> OnwardError:
+    done = invoke(*words, "--project", str(folder))
+    assert isinstance(done.exception, OnwardError), done.output
+    return done.exception
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    shown = invoke(command, "--help")
+    assert shown.exit_code == 0
+    assert f"Example: onward {command}" in shown.output
+
+
+def test_the_version_is_printed() -> None:
+    from onward import __version__
+
+    assert invoke("--version").output.strip() == __version__
+
+
+def test_a_second_run_says_that_nothing_is_new(project: Path) -> None:
+    assert "nothing new" in asked(project, "run")
+    assert told(project, "run")["state"] == "nothing new"
+    assert "nothing to resume" in asked(project, "run", "--resume")
+
+
+def test_status_and_runs_and_models(project: Path) -> None:
+    status = told(project, "status")
+    assert status["champion"] == 1
+    assert status["gateway"] is None
+    assert {d["name"]: d["quarantined"] for d in status["datasets"]}["raw.orders"] == 10
+    assert "version 1" in asked(project, "status")
+    [run] = told(project, "runs")
+    assert run["state"] == "promoted"
+    shown = asked(project, "runs", run["id"])
+    assert "amount is positive" in shown
+    assert "roc_auc" in shown
+    assert told(project, "runs", run["id"])["evaluation"]["passed"]
+    [version] = told(project, "models")
+    assert version["aliases"] == ["champion"]
+    assert "champion" in asked(project, "models")
+    assert run["id"] in asked(project, "runs")
+
+
+def test_quarantine_shows_rows_and_rules(project: Path) -> None:
+    [entry] = told(project, "quarantine", "orders")
+    assert entry["rows"] == 10
+    assert entry["rules"] == {"amount is positive": 10}
+    assert "amount is positive" in asked(project, "quarantine")
+    assert "nothing is in quarantine" in asked(project, "quarantine", "sold")
+    error = refused(project, "quarantine", "order")
+    assert "did you mean 'orders'" in str(error)
+
+
+def test_predict_and_trace(project: Path) -> None:
+    answer = told(project, "predict", "--sample", "2")
+    assert len(answer["predictions"]) == 2
+    first = answer["predictions"][0]
+    assert 0 <= first["output"] <= 1
+    row = {"order_id": "x1", "customer": "c1", "amount": 30.0, "items": 2}
+    shown = asked(project, "predict", json.dumps(row))
+    assert "version 1" in shown
+    traced = told(project, "lineage", first["id"])
+    assert traced["prediction"]["model"] == "model:order_return@1"
+    assert any(r.startswith("snapshot:raw.orders@") for r in traced["prediction"]["sources"])
+    assert "training set" in asked(project, "lineage", first["id"])
+    assert "made by" in asked(project, "lineage", "model:order_return@1")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("predict", "{"), 3, "not JSON"),
+        (("predict", "3"), 3, "not JSON objects"),
+        (("predict", '{"order_id": "x", "customer": "c1", "amout": 3, "items": 1}'), 3, "'amout'"),
+        (("runs", "nope"), 2, "there is no run 'nope'"),
+        (("lineage", "modle:order_return@1"), 2, "did you mean 'model'"),
+        (("lineage", "model:order_return@9"), 2, "model:order_return@1"),
+        (("rollback",), 2, "no predecessor"),
+    ],
+)
+def test_a_mistake_ends_in_its_message(
+    project: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    error = refused(project, *words)
+    assert error.exit_code == code
+    assert said in str(error)
+
+
+def test_the_ledger_is_verified(project: Path) -> None:
+    assert told(project, "audit", "verify")["intact"]
+    assert "intact" in asked(project, "audit", "verify")
+
+
+def test_experiment_chooses_what_the_next_run_trains(project: Path) -> None:
+    chosen = told(project, "experiment", "--trials", "2")
+    assert chosen["trials"] == 2
+    assert "c" in chosen["parameters"]
+
+
+def test_init_writes_a_project_once(tmp_path: Path) -> None:
+    target = tmp_path / "mine"
+    done = invoke("init", str(target), "--json")
+    assert done.exit_code == 0
+    assert (target / "pipeline.py").exists()
+    again = invoke("init", str(target))
+    assert isinstance(again.exception, OnwardError)
+    wrong = invoke("init", str(tmp_path / "other"), "--template", "startr")
+    assert "did you mean 'starter'" in str(wrong.exception)
+    shown = invoke("init", str(tmp_path / "third"), "--template", "flights")
+    assert "onward run" in shown.output
+
+
+def test_main_prints_errors_to_stderr_and_exits_with_their_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["onward", "status", "--project", str(tmp_path)])
+    with pytest.raises(SystemExit) as left:
+        surface.main()
+    assert left.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "is no Onward project" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_corrupt_ledger_or_lake_is_named_not_a_traceback(
+    tmp_path: Path, shops: Callable[[Path], Path]
+) -> None:
+    folder = shops(tmp_path / "shop")
+    state = folder / ".onward"
+    (state / "lake").mkdir(parents=True)
+    (state / "onward.db").write_bytes(b"no database at all" * 100)
+    assert refused(folder, "runs").exit_code == 6
+    (state / "onward.db").unlink()
+    for name in ("catalog.db", "catalog.sqlite"):
+        (state / "lake" / name).write_bytes(b"no catalog at all" * 400)
+    assert refused(folder, "run").exit_code == 6
