@@ -1,0 +1,94 @@
+"""`onward up`: one process tree that serves, takes in data, and stops cleanly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from onward.app.project import open_project
+from onward.stages.serve.process import read_address
+
+PATIENCE_S = 120.0
+
+
+def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not what():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    code = "from onward.surfaces.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "up", "--project", str(folder), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def up(shop: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+    """A shop that is up, from nothing; it is ended afterwards whatever happens."""
+    with (shop / "onward.toml").open("a") as settings:
+        settings.write('[triggers]\npoll = "200ms"\n')
+    process = start(shop)
+    try:
+        wait_for(lambda: read_address(shop / ".onward" / "gateway"), process)
+        yield shop, process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def test_it_trains_serves_takes_in_data_runs_on_request_and_stops(
+    up: tuple[Path, subprocess.Popen[str]], orders: Callable[..., Path]
+) -> None:
+    folder, process = up
+    address = read_address(folder / ".onward" / "gateway")
+    assert address is not None
+    with open_project(folder) as project:
+        answer = project.predict(project.sample(1))
+        assert answer["predictions"][0]["version"] == 1
+        assert "onward" in httpx.get(f"{address.url}/metrics").text
+
+        begin = datetime(2026, 2, 12, tzinfo=UTC)
+        orders(folder, "second", start=begin, days=5, seed=4)
+        wait_for(lambda: any(r.state == "refreshed" for r in project.runs()) or None, process)
+        assert sum(r.request.trigger == "data" for r in project.runs()) == 1
+
+        entry = project.request("asked from elsewhere", wait_s=PATIENCE_S)
+        assert entry.state in ("released", "rejected", "promoted")
+        assert entry.started_at > begin - timedelta(days=1)
+
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "stopped" in said
+    with pytest.raises(ProcessLookupError):
+        os.kill(address.pid, 0)
+
+
+def test_a_busy_port_is_named(shop: Path) -> None:
+    with open_project(shop) as project:
+        project.run()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = start(shop, "--port", str(port))
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 5
+    assert str(port) in said
+    assert "Traceback" not in said
