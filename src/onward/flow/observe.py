@@ -17,13 +17,17 @@ from onward.stages.serve.step import fold
 if TYPE_CHECKING:
     import pyarrow as pa
 
+COMPACT = 50  # data files: a fold adds one, and a reader opens each
 EARLY = timedelta(days=1)  # a label's event time may precede its prediction by clock skew
 
 
 def bring_in(site: Site) -> DatasetRef | None:
     """Fold the prediction log into the lake; return the table, None before the first prediction."""
     fold(site.folders.predictions, lake=site.lake, run=f"fold-{site.clock.now():%Y%m%d%H%M%S}")
-    return None if site.lake.head(PREDICTIONS) is None else site.lake.dataset(PREDICTIONS)
+    if site.lake.head(PREDICTIONS) is None:
+        return None
+    site.lake.compact(PREDICTIONS, every=COMPACT)
+    return site.lake.dataset(PREDICTIONS)
 
 
 def predictions(

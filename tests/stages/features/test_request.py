@@ -159,6 +159,7 @@ def test_it_travels_with_its_functions_by_value(features: OnDemandFeatures) -> N
         ({"at": ["noon", None, None]}, "'at' holds 'noon'"),
         ({"at": ["2013-01-01T12:30:00", None, None]}, "a time with its offset, such as"),
         ({"at": [17, None, None]}, "'at' holds 17"),
+        ({"at": ["2013-01-01T12:30:00Z", None, "noon"]}, "'at' holds 'noon'"),
         ({"temp": [1, 2]}, "'temp' has 2 values and 'flight_id' has 3"),
     ],
 )
@@ -171,10 +172,15 @@ def test_a_value_that_does_not_fit_is_named(
 
 
 @pytest.mark.parametrize(
-    ("column", "values"), [("distance", [100.0, 7.0, 8.0]), ("hub", [1, 0.0, None])]
+    ("column", "values"),
+    [
+        ("distance", [100.0, 7.0, 8.0]),
+        ("hub", [1, 0.0, None]),
+        ("hub", np.array([True, False, True])),
+    ],
 )
 def test_what_a_training_set_stores_as_numbers_is_read_back(
-    features: OnDemandFeatures, column: str, values: list[Any]
+    features: OnDemandFeatures, column: str, values: Any
 ) -> None:
     assert features.columns(request(**{column: values}))
 

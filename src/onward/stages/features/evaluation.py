@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.errors import (
@@ -164,8 +164,3 @@ def entity_type(declared: FeatureView | Label, table: ir.Table, name: str) -> st
         expected="text or a whole number, for a column that identifies something",
         location=declared.location,
     )
-
-
-def listed(values: Sequence[str]) -> str:
-    """Return names in a sentence."""
-    return ", ".join(map(repr, values))

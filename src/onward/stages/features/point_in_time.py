@@ -64,6 +64,8 @@ def join(connection: Any, spine: pa.Table, views: Sequence[Joined]) -> pa.Table:
     """
     import numpy as np
 
+    if not views:
+        return spine.select([])
     keys = dict.fromkeys(key for joined in views for key in joined.view.entity)
     narrow = spine.select([*keys, "event_time"])
     narrow = narrow.append_column("_row", [np.arange(spine.num_rows)])

@@ -196,13 +196,12 @@ def _joined(
     """Join the views that stand on the connection as `_datasets` names them."""
     for view in views:
         schema = lake.schema(view.table)
+        assert schema is not None, "its snapshot was found"
         for name in view.entity:
-            kept = schema.field(name).type if schema is not None else None
-            if str(kept) == "string" != str(rows[name].type) or (
-                str(kept) != "string" == str(rows[name].type)
-            ):
+            kept, sent = str(schema.field(name).type), str(rows[name].type)
+            if (kept == "string") != (sent == "string"):
                 raise DataError(
-                    f"{name!r} is {rows[name].type} in the label's rows and {kept} in {view.ref}",
+                    f"{name!r} is {sent} in the label's rows and {kept} in {view.ref}",
                     expected="one type for an entity, wherever it stands",
                     next_step=f"cast it in one of them, for instance _.{name}.cast('string')",
                 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from onward.flow.progress import Listener, Progress, silent
-from onward.surfaces.cli.show import console
+from onward.surfaces.cli.show import console, plain
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def watching(*, quiet: bool = False) -> Iterator[Listener]:
         mark = "[green]✓[/]" if progress.state == "finished" else "[red]✗[/]"
         console.print(
             f"{mark} {progress.stage:9} {progress.subject:16} "
-            f"{progress.detail:42} [dim]{progress.seconds:5.1f} s[/]"
+            f"{plain(progress.detail):42} [dim]{progress.seconds:5.1f} s[/]"
         )
 
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from onward.app.project import open_project
 from onward.core.errors import DataError
-from onward.surfaces.cli.show import console, put
+from onward.surfaces.cli.show import console, plain, put
 
 
 def predict_rows(folder: Path, text: str | None, *, sample: int, as_json: bool) -> None:
@@ -20,8 +20,9 @@ def predict_rows(folder: Path, text: str | None, *, sample: int, as_json: bool) 
     if put(answer, as_json):
         return
     for row, given in zip(rows, answer["predictions"], strict=True):
-        shown = ", ".join(f"{k}={v}" for k, v in list(row.items())[:4])
-        console.print(f"[bold]{given['output']}[/]  [dim]version {given['version']}, {shown}…[/]")
+        shown = plain(", ".join(f"{k}={v}" for k, v in list(row.items())[:4]))
+        output = plain(str(given["output"]))
+        console.print(f"[bold]{output}[/]  [dim]version {given['version']}, {shown}…[/]")
         console.print(f"  onward lineage {given['id']}", style="dim")
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from onward.app.project import Project, open_project
 from onward.core.errors import BusyError
 from onward.surfaces.cli.live import watching
-from onward.surfaces.cli.show import console, put, show_candidate, show_nothing_new, show_outcome
+from onward.surfaces.cli.show import (
+    console,
+    plain,
+    put,
+    show_candidate,
+    show_nothing_new,
+    show_outcome,
+)
 
 _EXIT = {"held": 3, "rejected": 4, "refused": 4, "failed": 1}
 _PATIENCE_S = 3600.0
@@ -42,7 +49,7 @@ def _asked(project: Project, *, as_json: bool) -> int:
     """Let `onward up`, which holds the project, do the run, and wait for its end."""
     entry = project.request("asked for", wait_s=_PATIENCE_S)
     if not put(entry, as_json):
-        console.print(f"`onward up` ran {entry.id}: {entry.state}; {entry.reason}")
+        console.print(f"`onward up` ran {entry.id}: {entry.state}; {plain(entry.reason)}")
     return _EXIT.get(entry.state or "", 0)
 
 

@@ -55,12 +55,12 @@ def put(value: Any, as_json: bool) -> bool:
 def show_error(error: OnwardError) -> None:
     """Print what happened, what was expected, and what to do next, to standard error."""
     out = Console(stderr=True, highlight=False, soft_wrap=True)
-    where = f"{error.location}: " if error.location else ""
-    out.print(f"[bold red]error[/] {where}{_plain(error.what)}")
+    where = f"{plain(str(error.location))}: " if error.location else ""
+    out.print(f"[bold red]error[/] {where}{plain(error.what)}")
     if error.expected:
-        out.print(f"  [dim]expected[/] {_plain(error.expected)}")
+        out.print(f"  [dim]expected[/] {plain(error.expected)}")
     if error.next_step:
-        out.print(f"  [dim]next[/]     {_plain(error.next_step)}")
+        out.print(f"  [dim]next[/]     {plain(error.next_step)}")
 
 
 def show_created(folder: Path, files: Sequence[Path], *, as_json: bool) -> None:
@@ -80,7 +80,7 @@ def show_nothing_new(last: RunEntry | None, *, as_json: bool) -> None:
     console.print("nothing new: neither data nor pipeline changed since the last run")
     if last is not None and last.state is not None:
         colour = _MARKS.get(last.state, "white")
-        console.print(f"run {last.id} ended [{colour}]{last.state}[/]: {_plain(last.reason)}")
+        console.print(f"run {last.id} ended [{colour}]{last.state}[/]: {plain(last.reason)}")
     console.print("[dim]next: `onward status`; `onward run --force` trains all the same[/]")
 
 
@@ -91,7 +91,7 @@ def show_outcome(outcome: RunOutcome, *, as_json: bool) -> None:
     if outcome.evaluation is not None:
         _gates(outcome.evaluation)
     colour = _MARKS.get(outcome.state, "white")
-    console.print(f"[bold {colour}]{outcome.state}[/]: {_plain(outcome.reason)}")
+    console.print(f"[bold {colour}]{outcome.state}[/]: {plain(outcome.reason)}")
     console.print(f"[dim]{_next_step(outcome)}[/]")
 
 
@@ -115,7 +115,7 @@ def _gates(report: EvaluationReport) -> None:
         table.add_column(column)
     for gate in report.gates:
         mark = "[green]passed[/]" if gate.passed else "[red]failed[/]"
-        table.add_row(gate.gate, mark, _plain(gate.reason))
+        table.add_row(gate.gate, mark, plain(gate.reason))
     console.print(table)
 
 
@@ -135,7 +135,7 @@ def show_runs(found: Sequence[RunEntry], *, as_json: bool) -> None:
             f"[{_MARKS.get(state, 'cyan')}]{state}[/]",
             run.model or "",
             "" if run.seconds is None else f"{run.seconds:.1f}",
-            _plain(run.reason or run.request.reason),
+            plain(run.reason or run.request.reason),
         )
     console.print(table if found else "no runs yet; `onward run` starts the first")
 
@@ -145,8 +145,8 @@ def show_run(detail: Any, *, as_json: bool) -> None:
     if put(detail, as_json):
         return
     run = detail.run
-    console.print(f"[bold]{run.id}[/] {run.state or 'under way'}: {_plain(run.reason)}")
-    console.print(f"[dim]began {_when(run.started_at)}, {run.request.reason}[/]")
+    console.print(f"[bold]{run.id}[/] {run.state or 'under way'}: {plain(run.reason)}")
+    console.print(f"[dim]began {_when(run.started_at)}, {plain(run.request.reason)}[/]")
     for report in detail.audits:
         _audit(report)
     if detail.evaluation is not None:
@@ -166,8 +166,8 @@ def _audit(report: ValidationReport) -> None:
     )
     for rule in report.rules:
         if rule.offenders or not rule.passed:
-            detail = f" ({_plain(rule.detail)})" if rule.detail else ""
-            console.print(f"    [yellow]{_plain(rule.rule)}[/]: {rule.offenders:,} rows{detail}")
+            detail = f" ({plain(rule.detail)})" if rule.detail else ""
+            console.print(f"    [yellow]{plain(rule.rule)}[/]: {rule.offenders:,} rows{detail}")
 
 
 def show_models(found: Sequence[Any], *, as_json: bool) -> None:
@@ -199,11 +199,11 @@ def show_quarantine(found: Any, *, as_json: bool) -> None:
     for entry in found:
         console.print(f"[bold]{entry.dataset}[/]: {entry.rows:,} rows")
         for rule, count in entry.rules.items():
-            console.print(f"  [yellow]{_plain(rule)}[/]: {count:,}")
+            console.print(f"  [yellow]{plain(rule)}[/]: {count:,}")
         for row in entry.newest:
             shown = {k: v for k, v in row.items() if not k.startswith("_") and v is not None}
             text = ", ".join(f"{k}={v}" for k, v in list(shown.items())[:8])
-            console.print(f"    [dim]{_plain(text)}[/] ← {_plain(', '.join(row['_reasons']))}")
+            console.print(f"    [dim]{plain(text)}[/] ← {plain(', '.join(row['_reasons']))}")
 
 
 def show_candidate(found: Candidate, *, as_json: bool) -> None:
@@ -212,7 +212,7 @@ def show_candidate(found: Candidate, *, as_json: bool) -> None:
         return
     chosen = ", ".join(f"{k}={v}" for k, v in found.parameters.items())
     score = "" if found.score is None else f", score {found.score:.4f}"
-    console.print(f"[bold]{chosen}[/] after {found.trials} trials{score}")
+    console.print(f"[bold]{plain(chosen)}[/] after {found.trials} trials{score}")
     console.print("[dim]next: `onward run` trains with it[/]")
 
 
@@ -238,7 +238,7 @@ def show_status(status: Status, *, as_json: bool) -> None:
     table.add_column(style="dim")
     table.add_column()
     for name, text in status.lines():
-        table.add_row(name, _plain(text))
+        table.add_row(name, plain(text))
     console.print(table)
 
 
@@ -249,8 +249,8 @@ def show_lineage(found: Lineage, *, as_json: bool, depth: int = 5) -> None:
     from rich.tree import Tree
 
     for name, text in found.summary():
-        console.print(f"[dim]{name:14}[/] {_plain(text)}", soft_wrap=True)
-    tree = Tree(f"[bold]{found.ref}[/]", guide_style="dim")
+        console.print(f"[dim]{name:14}[/] {plain(text)}", soft_wrap=True)
+    tree = Tree(f"[bold]{plain(found.ref)}[/]", guide_style="dim")
     _grow(tree, found, found.ref, {found.ref}, depth)
     console.print(tree)
 
@@ -260,7 +260,7 @@ def _grow(tree: Tree, found: Lineage, ref: str, seen: set[str], depth: int) -> N
     parents = [parent for parent in found.parents(ref) if parent not in seen]
     seen.update(parents)
     for parent in parents[:_SIDE]:
-        branch = tree.add(parent)
+        branch = tree.add(plain(parent))
         if depth > 1:
             _grow(branch, found, parent, seen, depth - 1)
     if len(parents) > _SIDE:
@@ -274,7 +274,8 @@ def _when(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return text that a user or an error wrote, with nothing in it read as markup."""
     from rich.markup import escape
 
     return escape(text)
