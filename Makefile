@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-COVERAGE := 88
+COVERAGE := 90
 MINUTES ?= 30
 ARGS ?=
 
