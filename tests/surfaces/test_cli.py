@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from onward.app.project import open_project
 from onward.core.errors import OnwardError
 from onward.surfaces import cli as surface
 from onward.surfaces.cli.commands import cli
@@ -62,6 +67,12 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
     assert f"Example: onward {command}" in shown.output
 
 
+def test_every_command_is_checked() -> None:
+    named = {command.name or command.callback.__name__ for command in cli.registered_commands}
+    assert named == set(COMMANDS)
+    assert "Example: onward audit verify" in invoke("audit", "verify", "--help").output
+
+
 def test_the_version_is_printed() -> None:
     from onward import __version__
 
@@ -72,6 +83,12 @@ def test_a_second_run_says_that_nothing_is_new(project: Path) -> None:
     assert "nothing new" in asked(project, "run")
     assert told(project, "run")["state"] == "nothing new"
     assert "nothing to resume" in asked(project, "run", "--resume")
+
+
+def test_rows_may_come_by_stdin(project: Path) -> None:
+    row = '{"order_id": "x2", "customer": "c1", "amount": 30.0, "items": 2}'
+    done = invoke("predict", "-", "--json", "--project", str(project), stdin=row)
+    assert [p["version"] for p in json.loads(done.output)["predictions"]] == [1]
 
 
 def test_status_and_runs_and_models(project: Path) -> None:
@@ -110,6 +127,8 @@ def test_predict_and_trace(project: Path) -> None:
     row = {"order_id": "x1", "customer": "c1", "amount": 30.0, "items": 2}
     shown = asked(project, "predict", json.dumps(row))
     assert "version 1" in shown
+    odd = asked(project, "predict", json.dumps([{**row, "order_id": "[/x]"}]))
+    assert "order_id=[/x]" in odd
     traced = told(project, "lineage", first["id"])
     assert traced["prediction"]["model"] == "model:order_return@1"
     assert any(r.startswith("snapshot:raw.orders@") for r in traced["prediction"]["sources"])
@@ -122,6 +141,7 @@ def test_predict_and_trace(project: Path) -> None:
     [
         (("predict", "{"), 3, "not JSON"),
         (("predict", "3"), 3, "not JSON objects"),
+        (("predict", "[]"), 3, "not JSON objects"),
         (("predict", '{"order_id": "x", "customer": "c1", "amout": 3, "items": 1}'), 3, "'amout'"),
         (("runs", "nope"), 2, "there is no run 'nope'"),
         (("lineage", "modle:order_return@1"), 2, "did you mean 'model'"),
@@ -155,8 +175,13 @@ def test_init_writes_a_project_once(tmp_path: Path) -> None:
     assert (target / "pipeline.py").exists()
     again = invoke("init", str(target))
     assert isinstance(again.exception, OnwardError)
+    assert again.exception.exit_code == 1
+    assert "is there already" in str(again.exception)
     wrong = invoke("init", str(tmp_path / "other"), "--template", "startr")
+    assert isinstance(wrong.exception, OnwardError)
+    assert wrong.exception.exit_code == 2
     assert "did you mean 'starter'" in str(wrong.exception)
+    assert not (tmp_path / "other").exists()
     shown = invoke("init", str(tmp_path / "third"), "--template", "flights")
     assert "onward run" in shown.output
 
@@ -186,3 +211,31 @@ def test_a_corrupt_ledger_or_lake_is_named_not_a_traceback(
     for name in ("catalog.db", "catalog.sqlite"):
         (state / "lake" / name).write_bytes(b"no catalog at all" * 400)
     assert refused(folder, "run").exit_code == 6
+
+
+def test_a_rejected_run_exits_with_4_a_held_one_with_3_and_a_busy_one_with_5(
+    shop: Path, orders: Callable[..., Path]
+) -> None:
+    pipeline = shop / "pipeline.py"
+    pipeline.write_text(pipeline.read_text().replace('("roc_auc", 0.6)', '("roc_auc", 0.999)'))
+    rejected = typed(shop, "run", "--json")
+    assert rejected.returncode == 4, rejected.stderr
+    assert json.loads(rejected.stdout)["state"] == "rejected"
+
+    orders(shop, "few", rows=5, start=datetime(2026, 2, 12, tzinfo=UTC), days=1)
+    held = typed(shop, "run")
+    assert held.returncode == 3, held.stderr
+    assert "enough rows" in held.stdout
+    assert "next: `onward quarantine`" in held.stdout
+
+    with open_project(shop).alone():
+        busy = typed(shop, "experiment", "--trials", "1")
+    assert busy.returncode == 5
+    assert f"process {os.getpid()} is running the project" in busy.stderr
+    assert "Traceback" not in busy.stderr
+
+
+def typed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Type a command in a project's folder."""
+    command = [sys.executable, "-c", "from onward.surfaces.cli import main; main()", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
