@@ -323,6 +323,21 @@ def test_a_backfill_undoes_the_marks_and_the_newest_is_served(shop: Shop) -> Non
     assert shop.served(found, "UA", 7) == (2.0,)
 
 
+def test_many_publications_stay_a_few_files_and_lose_nothing(shop: Shop) -> None:
+    rows: list[tuple[str | None, int, int, float | None]] = []
+    for day in range(25):
+        rows.append(("UA", day, day, float(day)))
+        found = shop.publish(delays, flights(*rows), day=day)
+        assert (found.rows_added, found.online_written) == (1, 1)
+        assert shop.served(found, "UA", day) == (float(day),)
+    assert shop.stored() == rows
+    appended = [s for s in shop.lake.history("features.delays_v1") if "key" in s.summary]
+    compacted = [s for s in shop.lake.history("features.delays_v1") if "key" not in s.summary]
+    assert (len(appended), len(compacted)) == (25, 1)
+    again = shop.again(delays, {"flights": shop.lake.dataset("raw.flights")})
+    assert (again.rows_added, again.online_written) == (0, 0)
+
+
 def test_a_lost_store_is_filled_again(shop: Shop, tmp_path: Path) -> None:
     from onward.infra.online.sqlite import open_store
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from onward.core import fingerprint
 from onward.core.clock import Clock
@@ -25,6 +25,9 @@ from onward.stages.features.sql import comma
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_SMALL_FILES: Final = 20  # a publication adds one; more of them are rewritten as few
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +167,7 @@ def _append(
                 "view_known_by": found.known_by.isoformat(),
             },
         )
+        lake.compact(_table(view, number), every=_SMALL_FILES)
     return number, given.features, found.rows
 
 
