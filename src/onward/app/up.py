@@ -99,9 +99,9 @@ class Up:
             )
             refused = settle(self._project.site, self._gateway, self._project.definition.model)
             if refused is not None:
-                self._say(f"[red]rolled back[/]: the gateway refused the candidate: {refused}")
+                self._say(f"rolled back: the gateway refused the candidate: {refused}")
         except OnwardError as error:
-            self._say(f"[red]error[/]: {error}")
+            self._say(f"error: {error}")
             self._paused_until = time.monotonic() + PAUSE_S
 
     def _first_run(self) -> None:
@@ -148,7 +148,7 @@ class Up:
         if done.decision is not None and done.decision.action != "hold":
             self._say(f"release: {done.decision.action}; {done.decision.reason}")
         for breach in done.report.breaches if done.report else ():
-            self._say(f"[yellow]breach[/]: {breach.detail}")
+            self._say(f"breach: {breach.detail}")
         if isinstance(done.verdict, Suppressed):
             self._say(f"no retraining: {done.verdict.reason}")
         elif isinstance(done.verdict, RunRequest):

@@ -72,7 +72,7 @@ def keep_up(folder: Path, *, host: str | None, port: int | None) -> None:
 
 
 def _say(text: str) -> None:
-    console.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {text}", markup=True)
+    console.print(f"{time.strftime('%H:%M:%S')} {text}", markup=False)
 
 
 def run_experiment(folder: Path, *, trials: int, as_json: bool) -> None:
