@@ -7,6 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+SERVICES := .venv/.services
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 COVERAGE := 90
 MINUTES ?= 30
@@ -27,7 +28,7 @@ demo: $(INSTALLED)
 	rm -rf demo
 	$(BIN)/onward demo $(ARGS)
 
-test: $(INSTALLED)
+test: $(INSTALLED) $(SERVICES)
 	$(BIN)/coverage erase
 	$(ONE_THREAD) $(BIN)/pytest -n auto --dist worksteal --cov --cov-report term \
 	  --cov-fail-under $(COVERAGE) $(ARGS)
@@ -41,7 +42,7 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m bench $(ARGS)
 
-soak: $(INSTALLED)
+soak: $(INSTALLED) $(SERVICES)
 	@end=$$((SECONDS + 60 * $(MINUTES))); round=0; \
 	while ((SECONDS < end)); do \
 	  round=$$((round + 1)); echo "round $$round"; \
@@ -73,4 +74,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "installing into .venv (a minute or two the first time) …"
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
+
+# Servers that tests start for themselves on free ports, as Debian packages them.
+$(SERVICES): .ci/services.txt | $(INSTALLED)
+	@missing=$$(for package in $$(grep -v '^#' $<); do \
+	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; \
+	done); \
+	if [ -n "$$missing" ]; then \
+	  sudo=; if [ "$$(id -u)" != 0 ]; then sudo=sudo; fi; \
+	  echo "servers for tests are missing: $$sudo apt-get install" $$missing; \
+	  $$sudo apt-get update -qq; \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+	    apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
 	@touch $@

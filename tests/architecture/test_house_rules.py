@@ -73,10 +73,8 @@ def test_constraints_pin_versions_and_name_no_address():
     assert [p for p in pins if p.count("==") != 1 or "/" in p or "@" in p] == []
 
 
-# A file of short records, one after another, is read by looking one up. The training set's tests
-# share one shop of declarations; they are due for two files.
+# The training set's tests share one shop of declarations; they are due for two files.
 LONGER = {
-    "src/onward/core/records.py": 500,
     "tests/stages/features/test_training_set.py": 600,
 }
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from onward.surfaces.cli.options import HERE, Folder, Json
+
 cli = typer.Typer(
     name="onward",
     help="Deliver machine-learning models continuously.",
@@ -18,12 +20,6 @@ cli = typer.Typer(
 )
 audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_is_help=True)
 cli.add_typer(audit_cli, name="audit")
-
-Folder = Annotated[
-    Path, typer.Option("--project", "-p", help="The project's folder.", show_default="here")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-HERE = Path()
 
 
 def _version(asked: bool) -> None:

@@ -1,0 +1,28 @@
+"""Ports that more than one room uses. A port that one room uses lives in that room.
+
+Arrow is the interchange format between ports (`pyarrow` appears in annotations only), and an
+Ibis backend is how a room asks the lake a question.
+"""
+
+from __future__ import annotations
+
+from onward.core.ports.compute import Compute, Tracker
+from onward.core.ports.features import OnlineStore, RequestFeatures
+from onward.core.ports.lake import Lake, Snapshot
+from onward.core.ports.ledger import Ledger
+from onward.core.ports.servers import Server, Servers
+from onward.core.ports.workflows import Steps, Workflows
+
+__all__ = [
+    "Compute",
+    "Lake",
+    "Ledger",
+    "OnlineStore",
+    "RequestFeatures",
+    "Server",
+    "Servers",
+    "Snapshot",
+    "Steps",
+    "Tracker",
+    "Workflows",
+]

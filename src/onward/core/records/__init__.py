@@ -1,0 +1,73 @@
+"""What the stages hand each other: frozen records that carry ids, never vendor objects.
+
+Every record holds plain JSON values, tuples of them, other records and datetimes, so that a
+record survives a crash, a process boundary and the ledger unchanged.
+"""
+
+from __future__ import annotations
+
+from onward.core.records.data import (
+    UNREADABLE,
+    Batch,
+    Column,
+    DatasetRef,
+    FeaturePlan,
+    FeatureSetRef,
+    OnDemandPlan,
+    RuleResult,
+    TrainingSetRef,
+    ValidationReport,
+    ViewPlan,
+)
+from onward.core.records.model import (
+    Candidate,
+    EvaluationReport,
+    GateResult,
+    Metric,
+    ModelRef,
+    RunRef,
+)
+from onward.core.records.operation import (
+    Deployment,
+    GuardrailResult,
+    ImageRef,
+    MonitorReport,
+    MonitorResult,
+    Prediction,
+    ReleaseDecision,
+    Route,
+    Routes,
+    RunRequest,
+    Suppressed,
+)
+
+__all__ = [
+    "UNREADABLE",
+    "Batch",
+    "Candidate",
+    "Column",
+    "DatasetRef",
+    "Deployment",
+    "EvaluationReport",
+    "FeaturePlan",
+    "FeatureSetRef",
+    "GateResult",
+    "GuardrailResult",
+    "ImageRef",
+    "Metric",
+    "ModelRef",
+    "MonitorReport",
+    "MonitorResult",
+    "OnDemandPlan",
+    "Prediction",
+    "ReleaseDecision",
+    "Route",
+    "Routes",
+    "RuleResult",
+    "RunRef",
+    "RunRequest",
+    "Suppressed",
+    "TrainingSetRef",
+    "ValidationReport",
+    "ViewPlan",
+]

@@ -1,0 +1,164 @@
+"""Records of operation: images, deployments, routes, releases, monitoring, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from onward.core.records.model import GateResult, ModelRef
+from onward.core.refs import ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRef:
+    """An OCI image layout on disk. `digest` is the manifest's, ``sha256:…``."""
+
+    name: str
+    digest: str
+    layout: str
+    model: ModelRef
+
+    @property
+    def ref(self) -> str:
+        return ref("image", self.name, self.digest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """An image that passed, or failed, acceptance in an environment."""
+
+    environment: str
+    image: ImageRef
+    passed: bool
+    checks: tuple[GateResult, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One arm: an image, the share of units it gets (percent), and the step that put it there."""
+
+    arm: Literal["champion", "candidate"]
+    image: ImageRef
+    percent: float
+    release: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """What the gateway serves for one model. The salt makes assignment sticky per release."""
+
+    model: str
+    salt: str
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardrailResult:
+    """A confidence sequence for candidate minus champion, so far; positive is worse."""
+
+    name: str
+    difference: float
+    low: float
+    high: float
+    tolerance: float
+    champion_n: int
+    candidate_n: int
+    state: Literal["safe", "harm", "undecided", "no data"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseDecision:
+    """What to do with a release now, and why."""
+
+    release: str
+    model: str
+    version: int
+    step: int
+    percent: float
+    action: Literal["advance", "promote", "rollback", "hold"]
+    reason: str
+    guardrails: tuple[GuardrailResult, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorResult:
+    """One monitor's reading over one window. `breached` is about size, never a p-value."""
+
+    monitor: str
+    subject: str
+    value: float | None
+    limit: float | None
+    breached: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorReport:
+    """Readings of every monitor for one model over one window of event time."""
+
+    id: str
+    model: str
+    at: datetime
+    window_start: datetime
+    window_end: datetime
+    predictions: int
+    labelled: int
+    results: tuple[MonitorResult, ...]
+
+    @property
+    def breaches(self) -> tuple[MonitorResult, ...]:
+        return tuple(r for r in self.results if r.breached)
+
+    @property
+    def ref(self) -> str:
+        return ref("report", f"{self.id}.monitor.{self.model}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """A wish for a run, and its reason: a person, a commit, new data, a breach.
+
+    With `train` false the run ends when the data stages have: tables, features, online rows.
+    """
+
+    id: str
+    reason: str
+    trigger: Literal["request", "commit", "data", "breach", "schedule"]
+    requested_at: datetime
+    cause: str | None = None
+    train: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed:
+    """A retraining that did not start, and why not."""
+
+    reason: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One logged prediction, as it was answered. Times in UTC, latency in microseconds."""
+
+    id: str
+    at: datetime
+    model: str
+    version: int
+    image: str
+    release: str
+    arm: str
+    unit: str
+    status: int
+    latency_us: int
+    request: Mapping[str, Any]
+    features: Mapping[str, Any]
+    output: Any
+    error: str | None = None
+
+    @property
+    def ref(self) -> str:
+        return ref("prediction", self.id)
