@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from onward.app.origins import find_readers
 from onward.app.settings import Settings
 from onward.core.clock import Clock
 from onward.core.ports import Ledger
 from onward.flow.progress import Listener
 from onward.flow.site import Folders, Site
+from onward.stages.ingest.port import Surroundings
 from onward.stages.monitor.port import Alert
 
 
@@ -34,6 +36,7 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         project=settings.folder,
         folders=folders,
         clock=clock,
+        reader=find_readers(Surroundings(folder=settings.folder)),
         lake=open_lake(settings.state / "lake"),
         online=open_store(str(settings.state / "online.db")),
         ledger=ledger,

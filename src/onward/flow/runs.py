@@ -92,7 +92,7 @@ def new_data(site: Site, definition: Definition) -> Sequence[str]:
     return [
         source.name
         for source in definition.sources.values()
-        if pending(source, lake=site.lake, folder=site.project)
+        if pending(source, reader=site.reader(source), lake=site.lake)
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from onward.core.clock import Clock
 from onward.core.ports import Compute, Lake, Ledger, OnlineStore, Servers, Tracker
 from onward.flow.progress import Listener
+from onward.stages.ingest.port import Readers
 from onward.stages.monitor.port import Alert
 from onward.stages.register.port import ModelRegistry
 
@@ -55,13 +56,14 @@ class Folders:
 class Site:
     """Ports and folders, put together by `app` and handed down.
 
-    `project` is the folder of the user's files, `folders` where state is kept; `tell` hears of
-    progress; `trials` is how many trials a search makes unless told otherwise.
+    `project` is the folder of the user's files, `folders` where state is kept; `reader` returns
+    what reads a source; `tell` hears of progress.
     """
 
     project: Path
     folders: Folders
     clock: Clock
+    reader: Readers
     lake: Lake
     online: OnlineStore
     ledger: Ledger

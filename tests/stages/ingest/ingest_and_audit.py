@@ -17,6 +17,8 @@ from ibis import _
 import onward as ow
 from onward.core.clock import ReplayClock
 from onward.infra.lake.iceberg import open_lake
+from onward.stages.ingest.adapters.files import FileReader
+from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.step import ingest
 from onward.stages.validate.step import audit, settle
 
@@ -52,7 +54,7 @@ def run(folder: Path, name: str) -> None:
     """Ingest and audit once, as a run does."""
     lake = open_lake(folder / "lake")
     settle(SOURCE.table, lake=lake)
-    batch = ingest(SOURCE, lake=lake, folder=folder, run=name)
+    batch = ingest(SOURCE, reader=FileReader(Surroundings(folder=folder)), lake=lake, run=name)
     if batch is not None:
         clock = ReplayClock(datetime(2024, 1, 1, tzinfo=UTC))
         audit(batch, SOURCE.checks, lake=lake, clock=clock, required=("id", "at"))

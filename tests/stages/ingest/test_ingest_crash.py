@@ -19,6 +19,8 @@ from ibis import _
 import onward as ow
 from onward.core.clock import ReplayClock
 from onward.infra.lake.iceberg import IcebergLake, open_lake
+from onward.stages.ingest.adapters.files import FileReader
+from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit, settle
 
@@ -31,6 +33,10 @@ SOURCE = ow.Source(
     types={"x": "double"},
     checks=[ow.check("x is positive", _.x > 0)],
 )
+
+
+def files_in(folder: Path) -> FileReader:
+    return FileReader(Surroundings(folder=folder))
 
 
 def arrive(folder: Path, number: int, rows: int) -> list[int]:
@@ -113,7 +119,7 @@ def test_no_row_is_lost_or_doubled(happened: list[tuple]) -> None:
             run, batch = f"run{number}", None
             try:
                 mortal: Any = Mortal(lake, effects, after)
-                batch = ingest(SOURCE, lake=mortal, folder=folder, run=run)
+                batch = ingest(SOURCE, reader=files_in(folder), lake=mortal, run=run)
                 if batch is not None:
                     audit(batch, SOURCE.checks, lake=mortal, clock=clock, required=("id", "at"))
                 continue
@@ -125,13 +131,13 @@ def test_no_row_is_lost_or_doubled(happened: list[tuple]) -> None:
                 _run(lake, folder, run, clock)
         lake = open_lake(folder / "lake")
         _run(lake, folder, "last", clock)
-        assert not pending(SOURCE, lake=lake, folder=folder)
+        assert not pending(SOURCE, reader=files_in(folder), lake=lake)
         assert stored(folder) == sorted(expected)
 
 
 def _run(lake: IcebergLake, folder: Path, run: str, clock: ReplayClock) -> None:
     settle(SOURCE.table, lake=lake)
-    batch = ingest(SOURCE, lake=lake, folder=folder, run=run)
+    batch = ingest(SOURCE, reader=files_in(folder), lake=lake, run=run)
     if batch is not None:
         audit(batch, SOURCE.checks, lake=lake, clock=clock, required=("id", "at"))
 

@@ -15,9 +15,16 @@ from onward.core.clock import SystemClock
 from onward.core.errors import DataError, DeclarationError
 from onward.core.ports import Snapshot
 from onward.infra.lake.iceberg import IcebergLake, open_lake
-from onward.stages.ingest import cursor, sql
+from onward.stages.ingest import cursor
+from onward.stages.ingest.adapters import sql
+from onward.stages.ingest.adapters.sql import SqlReader
+from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit
+
+
+def reader(folder: Path) -> SqlReader:
+    return SqlReader(Surroundings(folder=folder))
 
 
 @pytest.fixture
@@ -41,7 +48,7 @@ def add(shop: sqlite3.Connection, *rows: tuple[Any, ...]) -> None:
 
 
 def take(lake: IcebergLake, folder: Path, run: str, src: ow.Source) -> list[dict[str, Any]]:
-    batch = ingest(src, lake=lake, folder=folder, run=run)
+    batch = ingest(src, reader=reader(folder), lake=lake, run=run)
     assert batch is not None
     with lake.open({"batch": batch}) as connection:
         rows = connection.table("batch").to_pyarrow().to_pylist()
@@ -54,12 +61,12 @@ def test_rows_past_the_cursor(
 ) -> None:
     monkeypatch.setattr(sql, "_CHUNK_ROWS", 2)
     src = source()
-    assert not pending(src, lake=lake, folder=tmp_path)
-    assert ingest(src, lake=lake, folder=tmp_path, run="r0") is None
+    assert not pending(src, reader=reader(tmp_path), lake=lake)
+    assert ingest(src, reader=reader(tmp_path), lake=lake, run="r0") is None
     # The first chunk has no note and whole prices; the last one's price is text.
     add(shop, (1, "2024-01-01 10:00:00", 1, None), (2, "2024-01-01", 2, None))
     add(shop, (3, "2024-01-02", 2.5, "007"))
-    assert pending(src, lake=lake, folder=tmp_path)
+    assert pending(src, reader=reader(tmp_path), lake=lake)
     rows = take(lake, tmp_path, "r1", src)
     assert rows[0] == {
         "id": 1,
@@ -68,9 +75,9 @@ def test_rows_past_the_cursor(
         "note": None,
     }
     assert (rows[2]["price"], rows[2]["note"]) == (2.5, "007")
-    assert not pending(src, lake=lake, folder=tmp_path)
+    assert not pending(src, reader=reader(tmp_path), lake=lake)
     add(shop, (4, "2024-01-03", "free", None), (5, "2024-01-03", 3, 12))
-    assert pending(src, lake=lake, folder=tmp_path)
+    assert pending(src, reader=reader(tmp_path), lake=lake)
     rows = take(lake, tmp_path, "r2", src)
     assert [(r["id"], r["price"], r["note"], r["_unreadable"]) for r in rows] == [
         (4, None, None, "price=free"),
@@ -110,7 +117,7 @@ def test_what_is_wrong_is_named(
 ) -> None:
     add(shop, (1, "2024-01-01", 2, None))
     with pytest.raises(error, match=message) as no:
-        pending(src, lake=lake, folder=tmp_path)
+        pending(src, reader=reader(tmp_path), lake=lake)
     assert no.value.location is not None  # type: ignore[attr-defined]
 
 
@@ -119,7 +126,12 @@ def test_a_cursor_needs_an_order(
 ) -> None:
     add(shop, (1, "2024-01-01", 2, b"x"))
     with pytest.raises(DeclarationError, match="'note' of orders cannot be a cursor"):
-        ingest(source(column="note"), lake=lake, folder=tmp_path, run="r1")
+        ingest(
+            source(column="note"),
+            reader=reader(tmp_path),
+            lake=lake,
+            run="r1",
+        )
 
 
 def test_other_columns_are_refused(
@@ -130,7 +142,7 @@ def test_other_columns_are_refused(
     shop.execute("ALTER TABLE orders ADD COLUMN extra")
     shop.execute("INSERT INTO orders VALUES (2, '2024-01-01', 1, NULL, NULL)")
     with pytest.raises(DataError, match=r"\+ extra"):
-        ingest(source(), lake=lake, folder=tmp_path, run="r2")
+        ingest(source(), reader=reader(tmp_path), lake=lake, run="r2")
 
 
 @pytest.mark.parametrize(

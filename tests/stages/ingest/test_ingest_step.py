@@ -13,8 +13,14 @@ import onward as ow
 from onward.core.clock import SystemClock
 from onward.core.errors import DataError, DeclarationError
 from onward.infra.lake.iceberg import IcebergLake, open_lake
+from onward.stages.ingest.adapters.files import FileReader
+from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit
+
+
+def files_in(folder: Path) -> FileReader:
+    return FileReader(Surroundings(folder=folder))
 
 
 @pytest.fixture
@@ -37,7 +43,7 @@ def put(folder: Path, name: str, text: str) -> Path:
 def take(lake: IcebergLake, folder: Path, run: str, src: ow.Source | None = None) -> list[dict]:
     """Ingest, look at the batch, publish what can be read of it."""
     src = src or source()
-    batch = ingest(src, lake=lake, folder=folder, run=run)
+    batch = ingest(src, reader=files_in(folder), lake=lake, run=run)
     assert batch is not None
     with lake.open({"batch": batch}) as connection:
         rows = connection.table("batch").to_pyarrow().to_pylist()
@@ -98,7 +104,12 @@ def test_declared_types_win_over_looks(lake: IcebergLake, tmp_path: Path) -> Non
     assert (row["id"], row["price"]) == ("x", 1.5)
     put(tmp_path, "c.csv", "id,at,price\nx,2024-01-01,1.5\n")
     with pytest.raises(DeclarationError, match="'id' is declared as int64"):
-        ingest(source(types={"id": "int64"}), lake=lake, folder=tmp_path, run="r3")
+        ingest(
+            source(types={"id": "int64"}),
+            reader=files_in(tmp_path),
+            lake=lake,
+            run="r3",
+        )
     with pytest.raises(DeclarationError, match="no column type 'number'"):
         source(types={"id": "number"})
 
@@ -108,13 +119,13 @@ def test_only_new_and_complete_files_are_read(lake: IcebergLake, tmp_path: Path)
     for name in (".b.csv", "_c.csv"):
         put(tmp_path, name, "id,at\n9,2024-01-01\n")
     src = source()
-    assert pending(src, lake=lake, folder=tmp_path)
+    assert pending(src, reader=files_in(tmp_path), lake=lake)
     assert [row["id"] for row in take(lake, tmp_path, "r1")] == [1]
-    assert not pending(src, lake=lake, folder=tmp_path)
-    assert ingest(src, lake=lake, folder=tmp_path, run="r2") is None
+    assert not pending(src, reader=files_in(tmp_path), lake=lake)
+    assert ingest(src, reader=files_in(tmp_path), lake=lake, run="r2") is None
     put(tmp_path, "d.csv", "id,at\n2,2024-01-01\n")
     put(tmp_path, "e.csv", "at,id\n2024-01-01,3\n")
-    assert pending(src, lake=lake, folder=tmp_path)
+    assert pending(src, reader=files_in(tmp_path), lake=lake)
     assert sorted(row["id"] for row in take(lake, tmp_path, "r3")) == [2, 3]
     assert lake.dataset("raw.orders").rows == 3
 
@@ -123,22 +134,22 @@ def test_only_new_and_complete_files_are_read(lake: IcebergLake, tmp_path: Path)
 def test_unfinished_endings_wait(lake: IcebergLake, tmp_path: Path, name: str) -> None:
     path = put(tmp_path, name, "id,at\n1,2024-01-01\n")
     src = ow.Source("orders", ow.files("in/*", "csv"), key="id", event_time="at")
-    assert not pending(src, lake=lake, folder=tmp_path)
-    assert ingest(src, lake=lake, folder=tmp_path, run="r") is None
+    assert not pending(src, reader=files_in(tmp_path), lake=lake)
+    assert ingest(src, reader=files_in(tmp_path), lake=lake, run="r") is None
     path.rename(path.with_suffix(""))
-    assert pending(src, lake=lake, folder=tmp_path)
+    assert pending(src, reader=files_in(tmp_path), lake=lake)
 
 
 def test_a_changed_file_is_refused_a_touched_one_is_not(lake: IcebergLake, tmp_path: Path) -> None:
     path = put(tmp_path, "a.csv", "id,at\n1,2024-01-01\n")
     take(lake, tmp_path, "r1")
     path.touch()
-    assert not pending(source(), lake=lake, folder=tmp_path)
-    assert ingest(source(), lake=lake, folder=tmp_path, run="r2") is None
+    assert not pending(source(), reader=files_in(tmp_path), lake=lake)
+    assert ingest(source(), reader=files_in(tmp_path), lake=lake, run="r2") is None
     path.write_text("id,at\n1,2024-01-01\n2,2024-01-02\n")
-    assert pending(source(), lake=lake, folder=tmp_path)
+    assert pending(source(), reader=files_in(tmp_path), lake=lake)
     with pytest.raises(DataError, match=r"in/a\.csv has changed since"):
-        ingest(source(), lake=lake, folder=tmp_path, run="r3")
+        ingest(source(), reader=files_in(tmp_path), lake=lake, run="r3")
     assert lake.dataset("raw.orders").rows == 1
 
 
@@ -154,7 +165,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(
 
     monkeypatch.setattr(IcebergLake, "stage", grow)
     with pytest.raises(DataError, match="changed while it was read"):
-        ingest(source(), lake=lake, folder=tmp_path, run="r1")
+        ingest(source(), reader=files_in(tmp_path), lake=lake, run="r1")
     assert lake.history("raw.orders") == []
 
 
@@ -163,7 +174,7 @@ def test_other_columns_are_refused_with_the_difference(lake: IcebergLake, tmp_pa
     take(lake, tmp_path, "r1")
     put(tmp_path, "b.csv", "id,at,prise,extra\n1,2024-01-01,1,2\n")
     with pytest.raises(DataError, match=r"- price, \+ extra, \+ prise \(was it 'price'\?\)") as no:
-        ingest(source(), lake=lake, folder=tmp_path, run="r2")
+        ingest(source(), reader=files_in(tmp_path), lake=lake, run="r2")
     assert no.value.location is not None
     assert no.value.location.file == __file__
     assert lake.dataset("raw.orders").rows == 1
@@ -186,7 +197,7 @@ def test_damaged_files_are_refused(
 ) -> None:
     put(tmp_path, "a.csv", text)
     with pytest.raises(DataError, match=message):
-        ingest(source(), lake=lake, folder=tmp_path, run="r1")
+        ingest(source(), reader=files_in(tmp_path), lake=lake, run="r1")
     assert lake.tables() == []
 
 
@@ -197,7 +208,12 @@ def test_binary_rubbish_is_refused(lake: IcebergLake, tmp_path: Path) -> None:
     put(tmp_path, "d.jsonl", "{broken")
     for pattern in ("in/*.csv", "in/*.parquet", "in/*.csv.gz", "in/*.jsonl"):
         with pytest.raises(DataError):
-            ingest(source(pattern), lake=lake, folder=tmp_path, run="r1")
+            ingest(
+                source(pattern),
+                reader=files_in(tmp_path),
+                lake=lake,
+                run="r1",
+            )
 
 
 @pytest.mark.parametrize(
@@ -215,7 +231,7 @@ def test_declared_columns_must_be_there(
 ) -> None:
     put(tmp_path, "a.csv", "id,at,name\n1,2024-01-01,x\n")
     with pytest.raises(DeclarationError, match=message) as no:
-        ingest(source(**changes), lake=lake, folder=tmp_path, run="r1")
+        ingest(source(**changes), reader=files_in(tmp_path), lake=lake, run="r1")
     assert no.value.location is not None
 
 
@@ -277,11 +293,16 @@ def test_json_lines_with_absent_and_odd_values(lake: IcebergLake, tmp_path: Path
     assert (row["id"], row["n"], row["_unreadable"]) == ("9", None, "n=many")
     put(tmp_path, "c.jsonl", json.dumps({"id": 9, "at": "2024-01-01", "m": 1}))
     with pytest.raises(DataError, match=r"\+ m"):
-        ingest(source("in/*.jsonl"), lake=lake, folder=tmp_path, run="r3")
+        ingest(
+            source("in/*.jsonl"),
+            reader=files_in(tmp_path),
+            lake=lake,
+            run="r3",
+        )
 
 
 def test_the_cursor_remembers_a_year_of_files(lake: IcebergLake, tmp_path: Path) -> None:
     for day in range(365):
         put(tmp_path, f"{day:03}.csv", f"id,at\n{day},2024-01-01\n")
     assert len(take(lake, tmp_path, "r1")) == 365
-    assert not pending(source(), lake=lake, folder=tmp_path)
+    assert not pending(source(), reader=files_in(tmp_path), lake=lake)

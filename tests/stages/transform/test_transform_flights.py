@@ -13,6 +13,8 @@ from onward.app.flights_data import START, deliver, write_history
 from onward.core.clock import SystemClock
 from onward.core.records import DatasetRef
 from onward.infra.lake.iceberg import IcebergLake, open_lake
+from onward.stages.ingest.adapters.files import FileReader
+from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.step import ingest, pending
 from onward.stages.transform.step import build, order, resolve
 from onward.stages.validate.step import audit
@@ -36,12 +38,12 @@ def refresh(template: ModuleType, lake: IcebergLake, folder: Path, run: str) -> 
     """Ingest and audit both sources, then build and audit the transform."""
     published = {}
     for source in (template.flights, template.weather):
-        batch = ingest(source, lake=lake, folder=folder, run=run)
+        batch = ingest(source, reader=FileReader(Surroundings(folder=folder)), lake=lake, run=run)
         assert batch is not None
         required = (*source.key, source.event_time, source.available_at)
         report = audit(batch, source.checks, lake=lake, clock=SystemClock(), required=required)
         assert report.rows_in == report.rows_published + report.rows_quarantined
-        assert not pending(source, lake=lake, folder=folder)
+        assert not pending(source, reader=FileReader(Surroundings(folder=folder)), lake=lake)
         published[source.name] = lake.dataset(source.table)
     known = {*published, "departures"}
     [departures] = order([resolve(template.departures, folder=folder, known=known)],

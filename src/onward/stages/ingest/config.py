@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal, Protocol, runtime_checkable
 
 from onward.core.declarations import Check, require_checks, require_name
 from onward.core.declared import here
@@ -18,10 +18,21 @@ COLUMN_TYPES: Final = (
 """The types that a source's column can have; a timestamp is in UTC, with microseconds."""
 
 
+@runtime_checkable
+class Origin(Protocol):
+    """Where rows come from: a frozen declaration. `kind` names the reader that understands it.
+
+    Its repr is shown to users; what is secret stays out of it, and out of comparison.
+    """
+
+    kind: ClassVar[str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
     """Files that match a glob, relative to the project's folder. A file is read once, whole."""
 
+    kind: ClassVar[str] = "files"
     pattern: str
     format: Format
 
@@ -30,6 +41,7 @@ class Files:
 class SqlTable:
     """A table or query in a database, read by a column that only grows."""
 
+    kind: ClassVar[str] = "sql"
     url: str = field(repr=False)  # it may hold a password
     table: str
     cursor: str
@@ -76,7 +88,7 @@ class Source:
     name
         The source's name; its table is ``raw.<name>``.
     origin
-        `files(...)` or `sql(...)`.
+        `files(...)`, `sql(...)`, or what another package declares (`Origin`).
     key
         Columns that identify a row.
     event_time
@@ -91,7 +103,7 @@ class Source:
     """
 
     name: str
-    origin: Files | SqlTable
+    origin: Origin
     key: tuple[str, ...]
     event_time: str
     available_at: str
@@ -102,7 +114,7 @@ class Source:
     def __init__(
         self,
         name: str,
-        origin: Files | SqlTable,
+        origin: Origin,
         *,
         key: Sequence[str],
         event_time: str,
@@ -111,7 +123,7 @@ class Source:
         types: Mapping[str, str] | None = None,
     ) -> None:
         location = here()
-        if not isinstance(origin, (Files, SqlTable)):
+        if not isinstance(origin, Origin):
             raise DeclarationError(
                 f"source {name!r} reads from {origin!r}",
                 expected="ow.files('data/*.csv') or ow.sql(url, table, cursor=...)",

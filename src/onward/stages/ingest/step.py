@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from onward.core.errors import DataError, OnwardError
-from onward.core.ports import Lake, Snapshot
+from onward.core.ports import Lake
 from onward.core.records import Batch
 from onward.stages.ingest.columns import column_types
-from onward.stages.ingest.config import Files, Source
-from onward.stages.ingest.files import require_unchanged
-from onward.stages.ingest.intake import Intake, anything_new, open_files, open_table
+from onward.stages.ingest.config import Source
+from onward.stages.ingest.port import Desk, Reader
 from onward.stages.ingest.reading import reading
 
 if TYPE_CHECKING:
@@ -24,20 +23,18 @@ if TYPE_CHECKING:
 _ROWS_AT_A_TIME = 122_880  # DuckDB's row group
 
 
-def pending(source: Source, *, lake: Lake, folder: Path) -> bool:
+def pending(source: Source, *, reader: Reader, lake: Lake) -> bool:
     """Tell whether `source` has rows that are not published yet, without reading any.
-
-    Files are known by name and size, a table by its greatest cursor value.
 
     Raises
     ------
     DataError, DeclarationError
-        The database does not answer, or the table or its cursor column does not exist.
+        The origin does not answer, or is not what was declared.
     """
-    return anything_new(source, lake.history(source.table), folder)
+    return reader.pending(source, lake.history(source.table))
 
 
-def ingest(source: Source, *, lake: Lake, folder: Path, run: str) -> Batch | None:
+def ingest(source: Source, *, reader: Reader, lake: Lake, run: str) -> Batch | None:
     """Stage the new rows of `source` on branch ``audit-<run>``; None if there are none.
 
     The rows have the published columns, and `_unreadable` besides where a value could not be
@@ -46,33 +43,33 @@ def ingest(source: Source, *, lake: Lake, folder: Path, run: str) -> Batch | Non
 
     Parameters
     ----------
-    folder
-        The project's folder, to which paths are relative.
+    reader
+        The reader of the source's origin.
     run
         The run's id.
 
     Raises
     ------
     DataError
-        A file changed after it was read, or is damaged; columns were added or are missing.
+        The origin changed after it was read, or is damaged; columns were added or are missing.
     DeclarationError
         The key, event time or availability time names no column, or none that holds times.
     """
     history = lake.history(source.table)
     published = lake.schema(source.table) if history else None
     base = history[-1].id if history else None
-    with _workplace(source) as (connection, spool):
-        known = published.names if published is not None else None
-        intake = _open(source, history, folder, known, connection, spool)
+    known = published.names if published is not None else None
+    with _desk(source) as desk:
+        intake = reader.open(source, history, known=known, desk=desk)
         if intake is None:
             return None
-        types = column_types(source, intake.scan, published, connection)
-        rows = Counted(connection, reading(connection, intake.scan, types))
+        types = column_types(source, intake.scan, published, desk.connection)
+        rows = Counted(desk.connection, reading(desk.connection, intake.scan, types))
         summary = {**intake.summary, "key": f"{run}@{base}"}
         staged = lake.stage(
             source.table, rows.reader(), branch=f"audit-{run}", mode="append", summary=summary
         )
-        require_unchanged(source, intake.files, folder)
+        intake.confirm()
     return Batch(
         dataset=source.name,
         table=source.table,
@@ -117,42 +114,19 @@ class Counted:
             raise _damaged(error) from None
 
 
-def _open(
-    source: Source,
-    history: Sequence[Snapshot],
-    folder: Path,
-    known: Sequence[str] | None,
-    connection: DuckDBPyConnection,
-    spool: Path,
-) -> Intake | None:
-    origin = source.origin
-    if isinstance(origin, Files):
-        return open_files(
-            source, origin, history=history, folder=folder, known=known, connection=connection
-        )
-    return open_table(
-        source,
-        origin,
-        history=history,
-        folder=folder,
-        known=known,
-        connection=connection,
-        spool=spool,
-    )
-
-
 @contextmanager
-def _workplace(source: Source) -> Iterator[tuple[DuckDBPyConnection, Path]]:
+def _desk(source: Source) -> Iterator[Desk]:
     """Open DuckDB and a folder for what does not fit in memory; errors name the source."""
     import duckdb
 
     with (
         TemporaryDirectory(prefix="onward-ingest-") as folder,
+        TemporaryDirectory(prefix="onward-spool-") as spool,
         duckdb.connect(config={"temp_directory": folder}) as connection,
     ):
         connection.execute("SET TimeZone = 'UTC'")
         try:
-            yield connection, Path(folder)
+            yield Desk(connection=connection, folder=Path(spool))
         except OnwardError as error:
             error.location = error.location or source.location
             raise

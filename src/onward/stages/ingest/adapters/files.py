@@ -1,4 +1,4 @@
-"""Which files a source has: complete ones, and those not read before."""
+"""Files: complete ones that match a pattern, each read once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,67 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from onward.core.errors import DataError
+from onward.core.ports import Snapshot
+from onward.stages.ingest import cursor
 from onward.stages.ingest.config import Files, Source
 from onward.stages.ingest.cursor import SeenFile
+from onward.stages.ingest.port import Desk, Intake, Surroundings
+from onward.stages.ingest.scan import Scan, scan_csv, scan_json, scan_parquet
 
 _UNFINISHED: Final = (".tmp", ".part")
+
+
+class FileReader:
+    """Reads `Files`, each once and whole. The cursor lists them with size and digest."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._folder = surroundings.folder
+
+    def pending(self, source: Source, history: Sequence[Snapshot]) -> bool:
+        """Tell whether there is a file that was not read; looks at names and sizes."""
+        return unread(present(_files(source), self._folder), cursor.seen_files(history))
+
+    def open(
+        self,
+        source: Source,
+        history: Sequence[Snapshot],
+        *,
+        known: Sequence[str] | None,
+        desk: Desk,
+    ) -> Intake | None:
+        """Return every complete file that no snapshot has taken in, or None.
+
+        Raises
+        ------
+        DataError
+            A file changed after it was read, is empty or damaged, or has other columns.
+        """
+        origin = _files(source)
+        new = take(source, origin, self._folder, cursor.seen_files(history))
+        if not new:
+            return None
+        paths = [self._folder / file.path for file in new]
+        for path in paths:
+            if path.stat().st_size == 0:
+                raise DataError(f"{path} is empty", location=source.location)
+        return Intake(
+            scan=_scan(origin, paths, known, desk),
+            summary=cursor.of_files(new),
+            confirm=lambda: require_unchanged(source, new, self._folder),
+        )
+
+
+def _files(source: Source) -> Files:
+    assert isinstance(source.origin, Files)
+    return source.origin
+
+
+def _scan(origin: Files, paths: Sequence[Path], known: Sequence[str] | None, desk: Desk) -> Scan:
+    if origin.format == "csv":
+        return scan_csv(paths, known)
+    if origin.format == "parquet":
+        return scan_parquet(desk.connection, paths, known)
+    return scan_json(desk.connection, paths, known)
 
 
 def present(origin: Files, folder: Path) -> dict[str, stat_result]:

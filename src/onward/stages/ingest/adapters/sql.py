@@ -10,13 +10,66 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.errors import DataError, DeclarationError, unknown_name
+from onward.core.ports import Snapshot
+from onward.stages.ingest import cursor
 from onward.stages.ingest.config import Source, SqlTable
+from onward.stages.ingest.port import Desk, Intake, Surroundings
+from onward.stages.ingest.scan import scan_spool
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy.engine import Connection
 
 _CHUNK_ROWS: Final = 50_000
+
+
+class SqlReader:
+    """Reads `SqlTable`: rows past the highest cursor value published so far.
+
+    The upper bound is fixed before the rows are read, so rows that arrive meanwhile wait for the
+    next time. A row whose cursor is NULL, or not past a value already read, is never read.
+    """
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._folder = surroundings.folder
+
+    def pending(self, source: Source, history: Sequence[Snapshot]) -> bool:
+        """Tell whether the cursor column has grown; asks one ``max()``."""
+        return self._beyond(source, history) is not None
+
+    def open(
+        self,
+        source: Source,
+        history: Sequence[Snapshot],
+        *,
+        known: Sequence[str] | None,
+        desk: Desk,
+    ) -> Intake | None:
+        """Return the rows past the cursor, or None."""
+        origin, upto = _table(source), self._beyond(source, history)
+        if upto is None:
+            return None
+        after = cursor.position(history)
+        names = spool(source, origin, self._folder, after=after, upto=upto, into=desk.folder)
+        try:
+            summary = cursor.of_position(upto)
+        except TypeError as error:
+            raise DeclarationError(
+                f"column {origin.cursor!r} of {origin.table} cannot be a cursor: it holds {error}",
+                expected="a column of numbers, text, dates or times that only grows",
+                location=source.location,
+            ) from None
+        scan = scan_spool(desk.connection, desk.folder, names, known)
+        return Intake(scan=scan, summary=summary)
+
+    def _beyond(self, source: Source, history: Sequence[Snapshot]) -> Any | None:
+        after, upto = cursor.position(history), highest(source, _table(source), self._folder)
+        return None if upto is None or (after is not None and not upto > after) else upto
+
+
+def _table(source: Source) -> SqlTable:
+    assert isinstance(source.origin, SqlTable)
+    return source.origin
 
 
 def highest(source: Source, origin: SqlTable, folder: Path) -> Any | None:

@@ -1,0 +1,119 @@
+"""The port of origins: a reader says whether there is anything new, and opens an intake of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from onward.core.ports import Snapshot
+from onward.stages.ingest.config import Source
+from onward.stages.ingest.scan import Scan
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What `app` gives every reader when it is made.
+
+    Parameters
+    ----------
+    folder
+        The project's folder, to which paths are relative.
+    fill
+        Puts settings and secrets in the place of ``${NAME}`` in a declared text. What it returns
+        is for the vendor's library alone: never for an error, a log or the cursor.
+    storage
+        Options of file systems by protocol, such as ``{"s3": {"anon": True}}``, from the settings.
+    """
+
+    folder: Path
+    fill: Callable[[str], str] = field(default=_as_it_is, repr=False)
+    storage: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Where an intake is prepared: DuckDB in UTC, and an empty folder for what must be spooled."""
+
+    connection: DuckDBPyConnection
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """The new rows of a source, and the cursor that covers exactly these rows.
+
+    Parameters
+    ----------
+    scan
+        The rows; it is run more than once and gives the same rows each time.
+    summary
+        The cursor's entries for the published snapshot, which holds the rows: both commit as one.
+    confirm
+        Called when the rows are staged; raises `DataError` if what was read changed meanwhile.
+    """
+
+    scan: Scan
+    summary: Mapping[str, str]
+    confirm: Callable[[], None] = _nothing
+
+
+class Reader(Protocol):
+    """Reads one kind of origin; made from `Surroundings`, named in the group ``onward.origins``.
+
+    It changes nothing, at the origin or here. What was read before it knows from `history` alone:
+    the published snapshots of the source's table, oldest first, with the summaries it gave.
+    """
+
+    def pending(self, source: Source, history: Sequence[Snapshot]) -> bool:
+        """Tell, cheaply, whether there are rows that no published snapshot holds.
+
+        Raises
+        ------
+        DataError, DeclarationError
+            The origin does not answer, or is not what was declared.
+        """
+        ...
+
+    def open(
+        self,
+        source: Source,
+        history: Sequence[Snapshot],
+        *,
+        known: Sequence[str] | None,
+        desk: Desk,
+    ) -> Intake | None:
+        """Return the rows that no published snapshot holds, or None without any.
+
+        Memory stays bounded whatever there is to read: rows are streamed into the desk's folder,
+        or scanned where they lie.
+
+        Parameters
+        ----------
+        known
+            The published table's columns; None before the first batch.
+
+        Raises
+        ------
+        DataError
+            What was read before has changed, the data are damaged, or their columns are others.
+        DeclarationError
+            The origin is not what was declared.
+        """
+        ...
+
+
+Readers = Callable[[Source], Reader]
+"""Returns the reader of a source's origin, or raises `DeclarationError` where there is none."""

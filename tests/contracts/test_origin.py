@@ -1,0 +1,184 @@
+"""What every reader of an origin must do, whatever it reads."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+import onward as ow
+from onward.app.origins import find_readers
+from onward.core.clock import SystemClock
+from onward.core.errors import DataError
+from onward.core.records import Batch
+from onward.infra.lake.iceberg import IcebergLake, open_lake
+from onward.stages.ingest.config import Origin
+from onward.stages.ingest.port import Reader, Surroundings
+from onward.stages.ingest.step import ingest, pending
+from onward.stages.validate.step import audit, settle
+
+
+class Outside(Protocol):
+    """An origin that a test fills, and damages."""
+
+    origin: Origin
+
+    def add(self, *ids: int) -> None:
+        """Add a row ``(id, at, x)`` for each id, each id greater than those before."""
+
+    def damage(self) -> None:
+        """Add something that cannot be read."""
+
+
+class CsvFiles:
+    origin = ow.files("in/*.csv")
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "in"
+        self._folder.mkdir()
+
+    def add(self, *ids: int) -> None:
+        lines = ["id,at,x", *(f"{i},2024-01-01T00:00:{i % 60:02},{i / 2}" for i in ids), ""]
+        (self._folder / f"{ids[0]:06}.csv").write_text("\n".join(lines))
+
+    def damage(self) -> None:
+        (self._folder / "999999.csv").write_text('id,at,x\n"1,2024-01-01,1.5\n')
+
+
+class SqliteTable:
+    origin = ow.sql("sqlite:///shop.db", "orders", cursor="id")
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "shop.db"
+        self._execute("CREATE TABLE orders (id INTEGER, at TEXT, x REAL)")
+
+    def add(self, *ids: int) -> None:
+        for i in ids:
+            values = (i, f"2024-01-01T00:00:{i % 60:02}", i / 2)
+            self._execute("INSERT INTO orders VALUES (?, ?, ?)", values)
+
+    def damage(self) -> None:
+        self._file.write_bytes(b"no database" * 1000)
+
+    def _execute(self, statement: str, values: tuple[object, ...] = ()) -> None:
+        with closing(sqlite3.connect(self._file, isolation_level=None)) as connection:
+            connection.execute(statement, values)
+
+
+@pytest.fixture(params=[CsvFiles, SqliteTable], ids=lambda kind: kind.__name__)
+def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Outside:
+    return request.param(tmp_path)
+
+
+@pytest.fixture
+def source(outside: Outside) -> ow.Source:
+    types = {"x": "double"}
+    return ow.Source("orders", outside.origin, key="id", event_time="at", types=types)
+
+
+@pytest.fixture
+def reader(source: ow.Source, tmp_path: Path) -> Reader:
+    return find_readers(Surroundings(folder=tmp_path))(source)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> IcebergLake:
+    return open_lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def stage(source: ow.Source, reader: Reader, lake: IcebergLake) -> Callable[[str], Batch | None]:
+    """Ingest in a run of this name."""
+
+    def stage(run: str) -> Batch | None:
+        settle(source.table, lake=lake)
+        return ingest(source, reader=reader, lake=lake, run=run)
+
+    return stage
+
+
+@pytest.fixture
+def publish(lake: IcebergLake) -> Callable[[Batch | None], None]:
+    def publish(batch: Batch | None) -> None:
+        assert batch is not None
+        assert audit(batch, (), lake=lake, clock=SystemClock(), required=("id", "at")).published
+
+    return publish
+
+
+def ids(lake: IcebergLake) -> list[int]:
+    return sorted(lake.read("raw.orders")["id"].to_pylist())
+
+
+def test_nothing_new_is_none(source, reader, lake, stage, publish, outside) -> None:
+    assert not pending(source, reader=reader, lake=lake)
+    assert stage("r0") is None
+    assert lake.tables() == []
+    outside.add(1)
+    assert pending(source, reader=reader, lake=lake)
+    publish(stage("r1"))
+    assert not pending(source, reader=reader, lake=lake)
+    assert stage("r2") is None
+
+
+def test_every_row_is_taken_once(source, reader, lake, stage, publish, outside) -> None:
+    outside.add(1, 2)
+    publish(stage("r1"))
+    outside.add(3)
+    outside.add(4, 5)
+    assert pending(source, reader=reader, lake=lake)
+    publish(stage("r2"))
+    assert ids(lake) == [1, 2, 3, 4, 5]
+    rows = sorted(lake.read("raw.orders").to_pylist(), key=lambda row: row["id"])
+    assert [row["x"] for row in rows] == [0.5, 1.0, 1.5, 2.0, 2.5]
+    assert [row["at"].second for row in rows] == [1, 2, 3, 4, 5]
+
+
+def test_a_crash_before_publishing_loses_and_doubles_nothing(lake, stage, publish, outside) -> None:
+    outside.add(1)
+    publish(stage("r1"))
+    outside.add(2)
+    assert stage("r2") is not None  # dies here: its batch is never audited
+    outside.add(3)
+    publish(stage("r2"))  # the same run again
+    assert ids(lake) == [1, 2, 3]
+    outside.add(4)
+    assert stage("r3") is not None  # dies, and never comes back
+    publish(stage("r4"))
+    assert ids(lake) == [1, 2, 3, 4]
+
+
+def test_a_crash_after_publishing_doubles_nothing(lake, stage, publish, outside) -> None:
+    outside.add(1)
+    batch = stage("r1")
+    publish(batch)  # dies here: the run does not know that it published
+    publish(batch)
+    assert stage("r1") is None
+    assert ids(lake) == [1]
+
+
+def test_what_cannot_be_read_changes_nothing(lake, stage, publish, outside) -> None:
+    outside.add(1)
+    publish(stage("r1"))
+    before = lake.head("raw.orders")
+    outside.damage()
+    with pytest.raises(DataError) as refused:
+        stage("r2")
+    assert refused.value.location is not None
+    assert lake.head("raw.orders") == before
+    assert lake.head("raw.orders", "audit-r2") is None
+
+
+def test_opening_changes_nothing(source, reader, lake, stage, outside) -> None:
+    outside.add(1, 2)
+    first, again = stage("r1"), stage("r2")
+    assert first is not None
+    assert again is not None
+    assert (first.rows, first.summary["key"]) == (2, "r1@None")
+    without = [{k: v for k, v in b.summary.items() if k != "key"} for b in (first, again)]
+    assert without[0] == without[1]
+    assert pending(source, reader=reader, lake=lake)
