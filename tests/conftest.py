@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["services.postgres"]
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 PIPELINE = '''\
