@@ -9,15 +9,15 @@ from onward.core.errors import DataError, DivergedError, NotFoundError
 from onward.core.ports import Steps
 from onward.core.records import Batch, DatasetRef, FeatureSetRef, ValidationReport
 from onward.core.refs import ref
+from onward.flow.audits import tell_audit
 from onward.flow.definition import Definition
 from onward.flow.happened import happened
 from onward.flow.site import Site
+from onward.flow.transforms import derive_tables
 from onward.stages.features.config import FeatureView
 from onward.stages.features.step import publish
 from onward.stages.ingest.config import Source
 from onward.stages.ingest.step import ingest
-from onward.stages.transform.config import Transform
-from onward.stages.transform.step import build
 from onward.stages.validate.step import audit, settle
 
 
@@ -45,23 +45,21 @@ def refresh(steps: Steps, site: Site, definition: Definition, run: str) -> Refre
         if (report := _take_in(steps, site, source, run)) is not None
     ]
     datasets = {name: _published(site, source) for name, source in definition.sources.items()}
-    for transform in definition.transforms:
-        report = _derive(steps, site, transform, datasets, run)
-        if report is not None:
-            audits.append(report)
-        if report is not None and report.held and site.lake.head(transform.table) is None:
-            raise DataError(
-                f"{transform.table} has never passed its batch checks",
-                expected=", ".join(r.rule for r in report.rules if not r.passed),
-                next_step=f"see `onward runs {run}`, mend the transform or the check",
-                location=transform.location,
-            )
-        datasets[transform.name] = site.lake.dataset(transform.table)
+    derived = derive_tables(steps, site, definition, datasets, run)
     views = {
-        view.name: steps(f"features {view.name}", _publish, site, view, datasets, run)
+        view.name: steps(f"features {view.name}", _publish, site, view, derived.datasets, run)
         for view in definition.views
     }
-    return Refreshed(datasets=datasets, views=views, audits=tuple(audits))
+    return Refreshed(datasets=derived.datasets, views=views, audits=(*audits, *derived.audits))
+
+
+def published(site: Site, definition: Definition) -> Mapping[str, DatasetRef]:
+    """Return the sources that have published rows, as they stand."""
+    return {
+        name: site.lake.dataset(source.table)
+        for name, source in definition.sources.items()
+        if site.lake.head(source.table) is not None
+    }
 
 
 def _take_in(steps: Steps, site: Site, source: Source, run: str) -> ValidationReport | None:
@@ -97,61 +95,8 @@ def _audit_source(site: Site, source: Source, batch: Batch) -> ValidationReport:
         if again is None:
             raise
         return _audit_source(site, source, again)
-    _tell_audit(site, batch, report)
+    tell_audit(site, batch, report)
     return report
-
-
-def _derive(
-    steps: Steps, site: Site, transform: Transform, datasets: Mapping[str, DatasetRef], run: str
-) -> ValidationReport | None:
-    batch = steps(f"transform {transform.name}", _build, site, transform, datasets, run)
-    if batch is None:
-        return None
-    return steps(f"validate {transform.name}", _audit_derived, site, transform, batch)
-
-
-def _build(
-    site: Site, transform: Transform, datasets: Mapping[str, DatasetRef], run: str
-) -> Batch | None:
-    settle(transform.table, lake=site.lake)
-    read = {name: datasets[name] for name in transform.inputs}
-    batch = build(transform, lake=site.lake, inputs=read, folder=site.project, run=run)
-    if batch is not None:
-        happened(
-            site,
-            "table.built",
-            batch.table,
-            key=batch.ref,
-            run=run,
-            inputs=[d.ref for d in read.values()],
-            outputs=(batch.ref,),
-            rows=batch.rows,
-        )
-    return batch
-
-
-def _audit_derived(site: Site, transform: Transform, batch: Batch) -> ValidationReport:
-    report = audit(batch, transform.checks, lake=site.lake, clock=site.clock)
-    _tell_audit(site, batch, report)
-    return report
-
-
-def _tell_audit(site: Site, batch: Batch, report: ValidationReport) -> None:
-    earlier = (
-        (ref("snapshot", batch.table, batch.base),)
-        if batch.mode == "append" and batch.base is not None
-        else ()
-    )
-    happened(
-        site,
-        "batch.audited",
-        batch.table,
-        key=batch.ref,
-        run=batch.run,
-        inputs=(batch.ref, *earlier),
-        outputs=(report.published.ref, report.ref) if report.published else (report.ref,),
-        report=report,
-    )
 
 
 def _publish(

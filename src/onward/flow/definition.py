@@ -148,7 +148,7 @@ def _digest(declarations: Iterable[object], folder: Path) -> str:
 def _canonical(value: Any, folder: Path) -> str:
     """Return text that says what a declaration does, without where it stands."""
     if isinstance(value, Transform) and value.sql_file:
-        return repr((value.name, (folder / value.sql_file).read_text()))
+        value = dataclasses.replace(value, sql_file=(folder / value.sql_file).read_text())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [f.name for f in dataclasses.fields(value) if f.compare]
         inside = ", ".join(f"{f}={_canonical(getattr(value, f), folder)}" for f in fields)

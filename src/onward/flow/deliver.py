@@ -7,7 +7,7 @@ import time
 from onward.core.errors import OnwardError
 from onward.core.ports import Steps
 from onward.core.records import Deployment, ModelRef, RunRequest
-from onward.flow.data import Refreshed, refresh
+from onward.flow.data import Refreshed, published, refresh
 from onward.flow.definition import Definition
 from onward.flow.happened import happened
 from onward.flow.model import Trained, make_model
@@ -15,6 +15,7 @@ from onward.flow.outcome import RunOutcome, State
 from onward.flow.progress import told
 from onward.flow.release import begin, deploy
 from onward.flow.site import Site
+from onward.flow.transforms import derive_tables
 from onward.stages.evaluate.gates import check_gates
 
 
@@ -70,6 +71,8 @@ def _finish(
 
 
 def _round(steps: Steps, site: Site, definition: Definition, request: RunRequest) -> RunOutcome:
+    if request.transforms is not None:
+        return _derived(steps, site, definition, request)
     refreshed = refresh(steps, site, definition, request.id)
     if refreshed.held:
         return _outcome(request, "held", _why_held(refreshed), refreshed)
@@ -83,6 +86,25 @@ def _round(steps: Steps, site: Site, definition: Definition, request: RunRequest
         failed = [g.reason for g in made.evaluation.gates if not g.passed]
         return _outcome(request, "rejected", "; ".join(failed), refreshed, made)
     return _release(steps, site, definition, request, refreshed, made)
+
+
+def _derived(steps: Steps, site: Site, definition: Definition, request: RunRequest) -> RunOutcome:
+    assert request.transforms is not None
+    derived = derive_tables(
+        steps,
+        site,
+        definition,
+        published(site, definition),
+        request.id,
+        only=request.transforms,
+        afresh=request.afresh,
+    )
+    refreshed = Refreshed(datasets=derived.datasets, views={}, audits=derived.audits)
+    if refreshed.held:
+        return _outcome(request, "held", _why_held(refreshed), refreshed)
+    built = ", ".join(report.dataset for report in derived.audits)
+    reason = f"built {built}" if built else "every table is up to date"
+    return _outcome(request, "refreshed", reason, refreshed)
 
 
 def _release(

@@ -130,9 +130,26 @@ def test_the_tables_a_query_reads(tmp_path: Path) -> None:
     }
 
 
+def test_references_stand_for_names(
+    lake: IcebergLake, inputs: dict[str, DatasetRef], tmp_path: Path
+) -> None:
+    text = "select id * 2 as id\nfrom {{ ref('orders') }} join {{ref( \"orders\" )}} b using (id)"
+    one = resolve(sql(tmp_path, text), folder=tmp_path, known=["orders"])
+    assert one.inputs == ("orders",)
+    assert sorted(publish(one, lake, inputs, tmp_path, "r1")["id"].to_pylist()) == [2, 4, 6]
+    sql(
+        tmp_path,
+        "select id * 2 as id from {{ source('shop',\n'orders') }} join orders b using (id)",
+    )
+    assert resolve(one, folder=tmp_path, known=["orders"]).inputs == ("orders",)
+
+
 @pytest.mark.parametrize(
     ("text", "message", "line"),
     [
+        ("select *\nfrom {{ ref('ordrs') }}", "no dataset 'ordrs'.*did you mean 'orders'", 2),
+        ("select\n{{ var('x') }}", r"holds a template: \{\{ var.*ow\.dbt", 2),
+        ("{% if true %}\nselect 1", "holds a template", 1),
         ("select *\nfrom ordrs", "no dataset 'ordrs'.*did you mean 'orders'", 2),
         ("select *\n\nfrom raw.orders", r"no dataset 'raw\.orders'", 3),
         ("select * from doubled", "no dataset 'doubled'", 1),

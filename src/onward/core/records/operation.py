@@ -121,7 +121,8 @@ class MonitorReport:
 class RunRequest:
     """A wish for a run, and its reason: a person, a commit, new data, a breach.
 
-    With `train` false the run ends when the data stages have: tables, features, online rows.
+    With `train` false the run ends when the data stages have: tables, features, online rows. With
+    `transforms` it only builds those derived tables; with `afresh`, whole and in any case.
     """
 
     id: str
@@ -130,6 +131,8 @@ class RunRequest:
     requested_at: datetime
     cause: str | None = None
     train: bool = True
+    transforms: tuple[str, ...] | None = None
+    afresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

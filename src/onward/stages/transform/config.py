@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 from onward.core.declarations import Check, parameters_of, require_checks, require_name
 from onward.core.declared import here, of_function
-from onward.core.errors import Location
+from onward.core.errors import DeclarationError, Location, unknown_name
+
+Engine = Literal["duckdb", "arrow"]
+
+ENGINES: Final[tuple[str, ...]] = get_args(Engine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transform:
-    """A table derived from others: an Ibis function whose parameters name what it reads,
-    or a SQL file whose table names do.
+    """A table derived from others: a function whose parameters name what it reads, or a SQL file
+    whose table names do.
+
+    `engine` says what runs it: ``duckdb`` for Ibis and SQL, ``arrow`` for Python on Arrow.
     """
 
     name: str
@@ -22,6 +28,8 @@ class Transform:
     sql_file: str | None
     inputs: tuple[str, ...]
     checks: tuple[Check, ...]
+    engine: Engine = "duckdb"
+    tags: tuple[str, ...] = field(default=(), compare=False)
     location: Location | None = field(default=None, compare=False)
 
     @property
@@ -30,31 +38,56 @@ class Transform:
 
 
 def transform(
-    function: Callable[..., Any] | None = None, /, *, checks: Sequence[Check] = ()
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    checks: Sequence[Check] = (),
+    engine: Engine = "duckdb",
+    tags: Sequence[str] = (),
 ) -> Any:
-    """Declare a derived table from a function of Ibis tables; a decorator, bare or called.
+    """Declare a derived table from a function; a decorator, bare or called.
 
     The function's name is the table's, its parameters name the sources and transforms it reads.
+
+    Parameters
+    ----------
+    checks
+        Rules that its rows must pass, as a source's do.
+    engine
+        ``duckdb``: the function takes Ibis tables and returns one. ``arrow``: it takes Arrow
+        tables, each wholly in memory, or a ``pyarrow.RecordBatchReader`` where a parameter is
+        annotated so, and returns whatever is Arrow: a table, a reader, a generator of record
+        batches, or a DataFrame.
+    tags
+        Words to select it by: ``onward transform --select tag:daily``.
     """
 
     def declare(body: Callable[..., Any]) -> Transform:
         location = of_function(body)
+        if engine not in ENGINES:
+            what, expected = unknown_name("engine", engine, ENGINES)
+            raise DeclarationError(what, expected=expected, location=location)
         return Transform(
             name=require_name(body.__name__, "transform", location),
             function=body,
             sql_file=None,
             inputs=parameters_of(body),
             checks=require_checks(checks, location),
+            engine=engine,
+            tags=_tags(tags, location),
             location=location,
         )
 
     return declare if function is None else declare(function)
 
 
-def sql_transform(name: str, file: str, *, checks: Sequence[Check] = ()) -> Transform:
+def sql_transform(
+    name: str, file: str, *, checks: Sequence[Check] = (), tags: Sequence[str] = ()
+) -> Transform:
     """Declare a derived table from a SQL file (DuckDB's dialect), relative to the project.
 
-    The tables that it reads are found by parsing it; `inputs` is filled when the file is loaded.
+    The tables that it reads are found by parsing it, written plainly or as ``{{ ref('name') }}``;
+    `inputs` is filled when the file is loaded.
     """
     location = here()
     return Transform(
@@ -63,5 +96,16 @@ def sql_transform(name: str, file: str, *, checks: Sequence[Check] = ()) -> Tran
         sql_file=file,
         inputs=(),
         checks=require_checks(checks, location),
+        tags=_tags(tags, location),
         location=location,
     )
+
+
+def _tags(tags: Sequence[str], location: Location | None) -> tuple[str, ...]:
+    if isinstance(tags, str) or not all(isinstance(t, str) and t.isidentifier() for t in tags):
+        raise DeclarationError(
+            f"the tags are {tags!r}",
+            expected="words of letters, digits and underscores, as in tags=['daily']",
+            location=location,
+        )
+    return tuple(tags)

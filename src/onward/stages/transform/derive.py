@@ -1,33 +1,85 @@
-"""Derivation: a transform's Ibis table over opened inputs, in types that a table stores."""
+"""Derivation: a transform's rows over opened inputs, as a stream in types that a table stores."""
 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.declared import of_function
-from onward.core.errors import DeclarationError, Location, OnwardError
+from onward.core.errors import DataError, DeclarationError, Location, OnwardError
 from onward.stages.transform.config import Transform
 from onward.stages.transform.query import read_query
+from onward.stages.transform.stored import stored
 
 if TYPE_CHECKING:
-    import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
+    import pyarrow as pa
     from ibis.backends.duckdb import Backend
 
+ROWS_AT_A_TIME: Final = 122_880  # DuckDB's row group
 
-def derive(transform: Transform, connection: Backend, folder: Path) -> ir.Table:
-    """Return the transform's result as an unevaluated table.
 
-    Integers become int64, floats and decimals double, times UTC with microseconds, and what
-    Arrow and Iceberg do not know (UUIDs, addresses, JSON) text.
+def derive(transform: Transform, connection: Backend, folder: Path) -> pa.RecordBatchReader:
+    """Return the transform's rows; they are computed as they are read.
+
+    `connection` holds a table for each name in the transform's inputs.
 
     Raises
     ------
     DeclarationError
-        The function raises or gives no table, or a column's type cannot be stored.
+        The function raises or gives no table, the SQL is refused, or a column's type cannot be
+        stored.
+    DataError
+        While the rows are read: the query, or the function, fails on a value.
     """
+    import pyarrow as pa
+
+    if transform.engine == "arrow":
+        from onward.stages.transform.arrow import arrow_rows
+
+        return arrow_rows(transform, connection)
+    table = _expression(transform, connection, folder)
+    wanted = stored(table.schema(), transform)
+    table = table.cast({n: k for n, k in wanted.items() if k != table.schema()[n]})
+    return pa.RecordBatchReader.from_batches(wanted.to_pyarrow(), _run(transform, table))
+
+
+def call(transform: Transform, inputs: Mapping[str, Any], columns: Mapping[str, Any]) -> Any:
+    """Call the transform's function; `columns` says of each input what it holds, for the error.
+
+    Raises
+    ------
+    DeclarationError
+        It raises, at the line of the user's file that did.
+    """
+    function = transform.function
+    assert function is not None
+    try:
+        return function(**inputs)
+    except OnwardError:
+        raise
+    except Exception as error:  # the user's own code may raise anything
+        raise DeclarationError(
+            f"transform {transform.name!r} raised {type(error).__name__}: {error}",
+            expected="a table made from "
+            + "; ".join(f"{name}: {', '.join(names)}" for name, names in columns.items()),
+            location=raised_at(error, of_function(function)),
+        ) from error
+
+
+def raised_at(error: Exception, declared: Location) -> Location:
+    """Return the innermost line of the user's file that led to `error`."""
+    lines = [
+        frame.lineno or declared.line
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == declared.file
+    ]
+    return Location(declared.file, lines[-1]) if lines else declared
+
+
+def _expression(transform: Transform, connection: Backend, folder: Path) -> ir.Table:
     import duckdb
     import ibis.expr.types as ir
 
@@ -43,69 +95,27 @@ def derive(transform: Transform, connection: Backend, folder: Path) -> ir.Table:
                 location=Location(query.file, 1),
             ) from None
     else:
-        found = _called(transform, [connection.table(name) for name in transform.inputs])
+        tables = {name: connection.table(name) for name in transform.inputs}
+        found = call(transform, tables, {name: t.columns for name, t in tables.items()})
     if not isinstance(found, ir.Table):
         raise DeclarationError(
             f"transform {transform.name!r} returns {type(found).__name__}",
-            expected="an Ibis table",
+            expected="an Ibis table; @ow.transform(engine='arrow') for Python on Arrow",
             location=transform.location,
         )
-    return _storable(found, transform)
+    return found
 
 
-def _called(transform: Transform, tables: list[ir.Table]) -> Any:
-    function = transform.function
-    assert function is not None
+def _run(transform: Transform, table: ir.Table) -> Iterator[pa.RecordBatch]:
+    import duckdb
+    import pyarrow as pa
+
     try:
-        return function(*tables)
-    except OnwardError:
-        raise
-    except Exception as error:  # the user's own code may raise anything
-        columns = "; ".join(
-            f"{name}: {', '.join(table.columns)}"
-            for name, table in zip(transform.inputs, tables, strict=True)
-        )
-        raise DeclarationError(
-            f"transform {transform.name!r} raised {type(error).__name__}: {error}",
-            expected=f"an Ibis table made from {columns}",
-            location=_raised_at(error, of_function(function)),
-        ) from error
-
-
-def _raised_at(error: Exception, declared: Location) -> Location:
-    """Return the innermost line of the user's file that led to `error`."""
-    lines = [
-        frame.lineno or declared.line
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == declared.file
-    ]
-    return Location(declared.file, lines[-1]) if lines else declared
-
-
-def _storable(table: ir.Table, transform: Transform) -> ir.Table:
-    wanted = {name: _stored_type(kind) for name, kind in table.schema().items()}
-    for name, kind in wanted.items():
-        if kind is None:
-            raise DeclarationError(
-                f"column {name!r} of transform {transform.name!r} is an interval, which no table "
-                "stores",
-                expected="a number of seconds or days, or two times",
-                location=transform.location,
-            )
-    return table.cast({n: k for n, k in wanted.items() if k != table.schema()[n]})
-
-
-def _stored_type(kind: dt.DataType) -> dt.DataType | None:
-    import ibis.expr.datatypes as dt
-
-    if kind.is_integer():
-        return dt.Int64()
-    if kind.is_floating() or kind.is_decimal():
-        return dt.Float64()
-    if kind.is_timestamp():
-        return dt.Timestamp(timezone="UTC", scale=6)
-    if kind.is_interval():
-        return None
-    if kind.is_boolean() or kind.is_date() or kind.is_time() or kind.is_binary():
-        return kind
-    return kind if kind.is_nested() else dt.String()
+        yield from table.to_pyarrow_batches(chunk_size=ROWS_AT_A_TIME)
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"transform {transform.name!r} fails on its rows: {error}",
+            expected="a query that gives a value, or NULL, for whatever comes",
+            next_step="use try_cast for cast, and test for zero before a division",
+            location=transform.location,
+        ) from None

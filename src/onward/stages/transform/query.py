@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from onward.core import fingerprint
 from onward.core.errors import DeclarationError, Location
@@ -15,10 +16,19 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 
+_REF: Final = re.compile(
+    r"""\{\{ \s* (?: ref \( | source \( \s* (?:'[^']*'|"[^"]*") \s* , ) \s*
+        (?: '(?P<single>[^']+)' | "(?P<double>[^"]+)" ) \s* \) \s* \}\}""",
+    re.VERBOSE,
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A SQL file's query. `tables` gives the line, from 1, on which each table is first read;
-    `code` is a digest of the query that comments and white space do not change.
+    """A SQL file's query, references replaced by the names they stand for.
+
+    `tables` gives the line, from 1, on which each table is first read; `code` is a digest of the
+    query that comments and white space do not change.
     """
 
     text: str
@@ -33,7 +43,8 @@ def read_query(transform: Transform, folder: Path) -> Query:
     Raises
     ------
     DeclarationError
-        The file is not there, is no SQL, holds not exactly one query, or reads files by itself.
+        The file is not there, is no SQL, holds not exactly one query, reads files by itself, or
+        holds a template other than ``{{ ref('name') }}`` and ``{{ source('any', 'name') }}``.
     """
     import sqlglot
     from sqlglot import TokenType, exp
@@ -47,6 +58,7 @@ def read_query(transform: Transform, folder: Path) -> Query:
             expected=f"a file in the project's folder ({error})",
             location=transform.location,
         ) from None
+    text = _resolved(text, str(path))
     try:
         tokens = sqlglot.tokenize(text, read="duckdb")
         parsed = sqlglot.parse(text, read="duckdb")
@@ -73,6 +85,26 @@ def read_query(transform: Transform, folder: Path) -> Query:
         file=str(path),
         tables=_tables(statements[0], str(path)),
         code=fingerprint.of_text(*((t.token_type, t.text) for t in tokens)),
+    )
+
+
+def _resolved(text: str, file: str) -> str:
+    """Return the text with references as plain names; lines stay where they are."""
+
+    def name(found: re.Match[str]) -> str:
+        lines = found[0].count("\n")
+        return '"' + (found["single"] or found["double"]) + '"' + "\n" * lines
+
+    text = _REF.sub(name, text)
+    template = re.search(r"\{\{|\{%", text)
+    if template is None:
+        return text
+    line = text.count("\n", 0, template.start()) + 1
+    raise DeclarationError(
+        f"line {line} holds a template: {text[template.start() :].splitlines()[0][:60]}",
+        expected="plain SQL, in which {{ ref('name') }} may stand for a table",
+        next_step="a project with templates of its own runs whole with ow.dbt('folder')",
+        location=Location(file, line),
     )
 
 

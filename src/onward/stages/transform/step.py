@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onward.core import fingerprint
-from onward.core.errors import DataError, DeclarationError, Location, unknown_name
+from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.core.ports import Lake
 from onward.core.records import Batch, DatasetRef
 from onward.stages.transform.config import Transform
@@ -18,12 +18,9 @@ from onward.stages.transform.graph import order, require_known
 from onward.stages.transform.query import read_query
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
     import pyarrow as pa
 
 __all__ = ["build", "order", "resolve"]
-
-_ROWS_AT_A_TIME = 122_880  # DuckDB's row group
 
 
 def resolve(transform: Transform, *, folder: Path, known: Iterable[str]) -> Transform:
@@ -53,18 +50,20 @@ def build(
     inputs: Mapping[str, DatasetRef],
     folder: Path,
     run: str,
+    afresh: bool = False,
 ) -> Batch | None:
-    """Stage the derived table afresh; None if the published one has these inputs and this code.
+    """Stage the derived table; None if the published one has these inputs and this code.
 
     `inputs` holds the snapshot of each dataset that the transform reads. The checks count as
-    code: a table whose checks changed is built, and so audited, again.
+    code: a table whose checks changed is built, and so audited, again. With `afresh` it is built
+    in any case.
 
     Raises
     ------
     DeclarationError
         The function raises or gives no table, or the SQL is refused.
     DataError
-        The query fails on a value.
+        The query, or the function, fails on a value.
     """
     summary = {
         "code": _code(transform, folder),
@@ -72,12 +71,12 @@ def build(
     }
     history = lake.history(transform.table)
     built = next((s for s in reversed(history) if "code" in s.summary), None)
-    if built and summary.items() <= built.summary.items():
+    if built and summary.items() <= built.summary.items() and not afresh:
         return None
     base = history[-1].id if history else None
     summary["key"] = f"{run}@{base}"
     with lake.open({name: inputs[name] for name in transform.inputs}) as connection:
-        rows = _Counted(transform, derive(transform, connection, folder))
+        rows = _Counted(derive(transform, connection, folder))
         staged = lake.stage(
             transform.table,
             rows.reader(),
@@ -100,34 +99,21 @@ def build(
 
 
 class _Counted:
-    """A query's rows as a stream, counted as they pass."""
+    """Rows as a stream, counted as they pass."""
 
-    def __init__(self, transform: Transform, table: ir.Table) -> None:
+    def __init__(self, rows: pa.RecordBatchReader) -> None:
         self.count = 0
-        self._transform = transform
-        self._table = table
+        self._rows = rows
 
     def reader(self) -> pa.RecordBatchReader:
         import pyarrow as pa
 
-        schema = self._table.schema().to_pyarrow()
-        return pa.RecordBatchReader.from_batches(schema, self._batches())
+        return pa.RecordBatchReader.from_batches(self._rows.schema, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        import duckdb
-        import pyarrow as pa
-
-        try:
-            for batch in self._table.to_pyarrow_batches(chunk_size=_ROWS_AT_A_TIME):
-                self.count += batch.num_rows
-                yield batch
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
-            raise DataError(
-                f"transform {self._transform.name!r} fails on its rows: {error}",
-                expected="a query that gives a value, or NULL, for whatever comes",
-                next_step="use try_cast for cast, and test for zero before a division",
-                location=self._transform.location,
-            ) from None
+        for batch in self._rows:
+            self.count += batch.num_rows
+            yield batch
 
 
 def _code(transform: Transform, folder: Path) -> str:
@@ -136,4 +122,4 @@ def _code(transform: Transform, folder: Path) -> str:
     else:
         body = read_query(transform, folder).code
     checks = [(c.name, c.scope, fingerprint.of_rule(c.rule)) for c in transform.checks]
-    return fingerprint.of_text(body, *checks)
+    return fingerprint.of_text(body, transform.engine, *checks)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from onward.surfaces.cli import transform
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 cli = typer.Typer(
@@ -20,6 +21,7 @@ cli = typer.Typer(
 )
 audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_is_help=True)
 cli.add_typer(audit_cli, name="audit")
+transform.register(cli)
 
 
 def _version(asked: bool) -> None:
