@@ -12,7 +12,7 @@ def tell_audit(site: Site, batch: Batch, report: ValidationReport) -> None:
     """Record a batch's audit: from the batch, and what was published before, to a snapshot."""
     earlier = (
         (ref("snapshot", batch.table, batch.base),)
-        if batch.mode == "append" and batch.base is not None
+        if batch.mode != "replace" and batch.base is not None
         else ()
     )
     happened(

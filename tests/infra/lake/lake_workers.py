@@ -64,6 +64,28 @@ def publish(folder: Path, branch: str, expect: int | None, barrier, answers) -> 
         answers.put((branch, "published"))
 
 
+def upsert_same(folder: Path, writer: int, count: int, barrier) -> None:
+    """Upsert the same ten new keys each turn, again whenever another writer was faster."""
+    from onward.core.errors import DivergedError
+    from onward.infra.lake.iceberg import open_lake
+
+    lake = open_lake(folder)
+    barrier.wait(60)
+    for turn in range(count):
+        ids = range(10 * turn, 10 * turn + 10)
+        rows = numbers(*ids).append_column("writer", pa.array([writer] * 10))
+        while True:
+            head = lake.head("raw.n")
+            try:
+                lake.stage(
+                    "raw.n", rows, branch=f"b{writer}", mode="upsert", summary={}, key=["id"]
+                )
+                lake.publish("raw.n", f"b{writer}", expect=head and head.id)
+                break
+            except DivergedError:
+                continue
+
+
 def compact_often(folder: Path, count: int, barrier) -> None:
     from onward.infra.lake.iceberg import open_lake
 
@@ -116,6 +138,10 @@ def stage_wider(lake) -> None:
 def replace(lake) -> None:
     other = pa.table({"other": [1.5]})
     lake.stage("raw.n", other, branch="b", mode="replace", summary={"key": "replaced"})
+
+
+def upsert(lake) -> None:
+    lake.stage("raw.n", numbers(2, 3), branch="b", mode="upsert", summary={"key": "u"}, key=["id"])
 
 
 def publish_staged(lake) -> None:

@@ -269,6 +269,24 @@ def test_rows_that_another_engine_deleted_are_not_shown(lake: IcebergLake) -> No
     assert lake.read("raw.n") == expected
     assert shown(lake, lake.dataset("raw.n")) == expected
     assert lake.compact("raw.n", every=0) is None
+    staged = lake.stage("raw.n", ROWS, branch="b", mode="upsert", summary={}, key=["id"])
+    lake.publish("raw.n", "b", expect=staged.parent)
+    assert lake.read("raw.n").sort_by("id") == ROWS
+
+
+def test_an_upsert_rewrites_the_files_that_hold_its_keys_alone(
+    lake: IcebergLake, tmp_path: Path
+) -> None:
+    for key in range(3):
+        lake.append("raw.n", pa.table({"id": [key], "name": ["x"]}), key=str(key))
+    before = set(files(tmp_path, "*.parquet"))
+    staged = lake.stage(
+        "raw.n", pa.table({"id": [1], "name": ["y"]}),
+        branch="b", mode="upsert", summary={}, key=["id"],
+    )  # fmt: skip
+    lake.publish("raw.n", "b", expect=staged.parent)
+    assert len(set(files(tmp_path, "*.parquet")) - before) == 1
+    assert lake.read("raw.n").sort_by("id")["name"].to_pylist() == ["x", "y", "x"]
 
 
 def test_a_connection_spills_into_the_lakes_folder(lake: IcebergLake) -> None:

@@ -75,6 +75,17 @@ def test_stage_of_a_replacement(tmp_path: Path) -> None:
 
 
 @pytest.mark.crash
+def test_stage_of_an_upsert(tmp_path: Path) -> None:
+    for lake in kills(workers.upsert, tmp_path):
+        assert ids(lake) == BEFORE
+        base = lake.head("raw.n").id
+        workers.upsert(lake)
+        lake.publish("raw.n", "b", expect=base, key="u")
+        assert ids(lake) == BEFORE
+        assert len(lake.history("raw.n")) == 3
+
+
+@pytest.mark.crash
 def test_publish(tmp_path: Path) -> None:
     def staged(folder: Path) -> None:
         lake = open_lake(folder)

@@ -14,6 +14,7 @@ from lake_workers import (
     numbers,
     publish,
     start,
+    upsert_same,
 )
 
 from onward.infra.lake.iceberg import open_lake
@@ -91,3 +92,12 @@ def test_two_writers_of_new_columns_never_mix_them(tmp_path: Path) -> None:
     name = second.summary["key"]
     assert lake.schema("raw.n").names == ["id", name]
     assert sorted(lake.read("raw.n")[name].to_pylist(), key=str) == [None, name]
+
+
+def test_upserts_of_the_same_new_keys_make_no_duplicates(tmp_path: Path) -> None:
+    barrier = PROCESSES.Barrier(4)
+    finish([start(upsert_same, tmp_path, writer, 3, barrier) for writer in range(4)])
+    lake = open_lake(tmp_path)
+    assert ids(lake) == list(range(30))
+    assert [snapshot.rows for snapshot in lake.history("raw.n")][-1] == 30
+    assert len(lake.history("raw.n")) == 12

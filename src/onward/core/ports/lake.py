@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from onward.core.records import Batch, DatasetRef
+from onward.core.records import Batch, DatasetRef, Mode
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,12 +62,22 @@ class Lake(Protocol):
         rows: pa.Table | pa.RecordBatchReader,
         *,
         branch: str,
-        mode: Literal["append", "replace"],
+        mode: Mode,
         summary: Mapping[str, str],
+        key: Sequence[str] = (),
+        order: str | None = None,
     ) -> Snapshot:
         """Cut `branch` from main (afresh if it exists) and commit `rows` on it, once.
 
-        A key that `publish` is to know the rows by stands in the summary as ``key``.
+        A key that `publish` is to know the rows by stands in the summary as ``key``. With mode
+        ``upsert`` a row takes the place of main's row with the same `key`, unless main's has a
+        greater `order`; of several given rows with one key the greatest, then last, is taken.
+        Rows that come between in main make it refuse.
+
+        Raises
+        ------
+        DivergedError
+            Main moved on while the rows were merged into it.
         """
         ...
 

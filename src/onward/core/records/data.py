@@ -16,6 +16,10 @@ that could not be read as their column's type. Rows where it is not NULL are nev
 """
 
 
+Mode = Literal["append", "replace", "upsert"]
+"""What publishing does: add the rows, make them the table, or replace rows with the same key."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRef:
     """A published table as of one snapshot: what readers may read."""
@@ -33,7 +37,8 @@ class DatasetRef:
 class Batch:
     """Rows on an audit branch, not yet seen by any reader.
 
-    `mode` says what publishing does: ``append`` adds the rows, ``replace`` makes them the table.
+    `mode` says what publishing does; an ``upsert`` goes by the columns `key`, and of two rows with
+    one key keeps the one with the greater `order`. On the branch are all rows that came.
     `summary` goes into the published snapshot (the cursor is in it, so both commit as one).
     `base` is main's snapshot when the branch was cut, None for a new table.
     """
@@ -42,12 +47,14 @@ class Batch:
     table: str
     branch: str
     run: str
-    mode: Literal["append", "replace"]
+    mode: Mode
     rows: int
     base: int | None
     snapshot: int
     summary: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    order: str | None = None
 
     @property
     def ref(self) -> str:

@@ -6,6 +6,7 @@ Refuses to publish a branch when main has moved on, rows that do not fit a table
 stored state that it cannot read.
 
 `iceberg` implements the port; `commit` writes and races, `columns` decides what fits, `views`
-reads through DuckDB, `compact` rewrites small files, `durable` makes bytes reach the disk before
-the catalog names them. These modules import PyIceberg: import them where a lake is opened.
+reads through DuckDB, `upsert` merges rows by key, `compact` rewrites small files, `durable` makes
+bytes reach the disk before the catalog names them. These modules import PyIceberg: import them
+where a lake is opened.
 """

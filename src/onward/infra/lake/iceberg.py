@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
+from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH
@@ -17,9 +18,9 @@ from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 from onward.core.errors import DataError, DivergedError, NotFoundError, unknown_name
 from onward.core.ports import Snapshot
-from onward.core.records import Batch, DatasetRef
+from onward.core.records import Batch, DatasetRef, Mode
 from onward.infra.lake import catalog as catalogs
-from onward.infra.lake import columns, commit, views
+from onward.infra.lake import columns, commit, upsert, views
 from onward.infra.lake.compact import compact
 
 if TYPE_CHECKING:
@@ -93,32 +94,43 @@ class IcebergLake:
         rows: Rows,
         *,
         branch: str,
-        mode: Literal["append", "replace"],
+        mode: Mode,
         summary: Mapping[str, str],
+        key: Sequence[str] = (),
+        order: str | None = None,
     ) -> Snapshot:
         """Cut `branch` from main (afresh if it exists) and commit `rows` on it, once.
 
-        A key that `publish` is to know the rows by stands in the summary as ``key``.
+        A key that `publish` is to know the rows by stands in the summary as ``key``. With mode
+        ``upsert`` a row takes the place of main's row with the same `key`, as `Mode` says.
 
         Raises
         ------
         DataError
-            The rows do not fit the published columns (mode ``append``), or cannot be stored.
+            The rows do not fit the published columns (unless they replace all), or cannot be
+            stored.
+        DivergedError
+            Main moved on while the rows were merged into it.
         ValueError
-            The branch is main.
+            The branch is main, or an upsert has no key.
         """
         if branch == MAIN_BRANCH:
             raise ValueError("rows are staged on a branch of their own, not on main")
-        replace = mode == "replace"
         properties = {commit.BRANCH: branch, **_properties(summary)}
-        now, written = self._write(self._load(table), table, rows, replace=replace)
+        merged: Sequence[DataFile] = ()
+        if mode == "upsert":
+            before, written, merged = self._merge(table, rows, key, order)
+        else:
+            before, written = self._write(self._load(table), table, rows, replace=mode == "replace")
 
         def attempt(now: Table) -> IcebergSnapshot:
-            without = commit.files(now) if replace else ()
+            if mode == "upsert":
+                _require_head(table, now, before)
+            without = commit.files(now) if mode == "replace" else merged
             return commit.add(now, written, branch=branch, without=without, properties=properties)
 
         with self._corruption(table):
-            return _record(table, commit.optimistic(now, attempt))
+            return _record(table, commit.optimistic(before, attempt))
 
     def publish(
         self, table: str, branch: str, *, expect: int | None, key: str | None = None
@@ -262,15 +274,36 @@ class IcebergLake:
         self, now: Table | None, table: str, rows: Rows, *, replace: bool
     ) -> tuple[Table, commit.Written]:
         """Write the rows' data files; a table that does not exist is created without a snapshot."""
-        target = columns.stored(rows.schema, table)
+        now, target = self._place(now, table, rows.schema, replace=replace)
+        # Outside: an error of the reader that the rows come from is no corruption of the lake.
+        return now, commit.write(now, target, columns.cast(_batches(rows), target, table))
+
+    def _merge(
+        self, table: str, rows: Rows, key: Sequence[str], order: str | None
+    ) -> tuple[Table, commit.Written, Sequence[DataFile]]:
+        """Write what main's files that hold one of the rows' keys become, with the rows."""
+        if not key:
+            raise ValueError("an upsert needs a key")
+        now, target = self._place(self._load(table), table, rows.schema, replace=False)
+        given = pa.RecordBatchReader.from_batches(
+            target, columns.cast(_batches(rows), target, table)
+        )
+        spill = self._folder / "spill"
+        with upsert.merged(now, given, key=key, order=order, spill=spill) as merged:
+            written = commit.write(now, target, columns.cast(merged.rows, target, table))
+            return now, written, merged.without
+
+    def _place(
+        self, now: Table | None, table: str, incoming: pa.Schema, *, replace: bool
+    ) -> tuple[Table, pa.Schema]:
+        """Return the table, created if need be, and the columns that it will have."""
+        target = columns.stored(incoming, table)
         if now is not None and now.current_snapshot() is not None and not replace:
-            target = columns.fitted(rows.schema, columns.of_iceberg(now.schema()), table)
+            target = columns.fitted(incoming, columns.of_iceberg(now.schema()), table)
         if now is None:
             with self._corruption(table):
                 now = catalogs.create(self._catalog, table, target)
-        # Outside: an error of the reader that the rows come from is no corruption of the lake.
-        batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
-        return now, commit.write(now, target, columns.cast(iter(batches), target, table))
+        return now, target
 
     def _corruption(self, subject: str) -> AbstractContextManager[None]:
         return catalogs.corruption(self._folder, subject)
@@ -324,6 +357,21 @@ def _some(rows: Rows) -> Rows | None:
         if batch.num_rows:
             return pa.RecordBatchReader.from_batches(rows.schema, chain([batch], rows))
     return None
+
+
+def _batches(rows: Rows) -> Iterator[pa.RecordBatch]:
+    return iter(rows.to_batches() if isinstance(rows, pa.Table) else rows)
+
+
+def _require_head(table: str, now: Table, before: Table) -> None:
+    head, merged = (t.current_snapshot() for t in (now, before))
+    if head != merged:
+        raise DivergedError(
+            f"{table} moved on while rows were merged into it",
+            expected=f"main at snapshot {merged and merged.snapshot_id}, "
+            f"found {head and head.snapshot_id}",
+            next_step="run again: the rows are staged and audited on the new main",
+        )
 
 
 def _select(table: str, schema: Schema, names: Sequence[str]) -> Schema:

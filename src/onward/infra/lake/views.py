@@ -62,16 +62,12 @@ def show(
     backend: Backend, name: str, table: Table, schema: Schema, tasks: Sequence[FileScanTask]
 ) -> None:
     """Create `name` over the files: a view over Parquet where that is right, else a copy."""
-    quoted = _identifier(name)
+    quoted = identifier(name)
     connection = backend.con
     require_files(tasks)
-    if tasks and _plain(table, schema, tasks):
-        files = ", ".join(_literal(task.file.file_path) for task in tasks)
-        columns = ", ".join(
-            _column(*pair) for pair in zip(schema.fields, _duckdb_types(schema), strict=True)
-        )
-        source = f"read_parquet([{files}], schema = MAP {{{columns}}})"
-        connection.execute(f"CREATE VIEW {quoted} AS FROM {source}")
+    parquet = in_parquet(table, schema, tasks)
+    if parquet is not None:
+        connection.execute(f"CREATE VIEW {quoted} AS FROM read_parquet({parquet})")
         return
     columns = of_iceberg(schema)
     scan = ArrowScan(table.metadata, table.io, schema, AlwaysTrue())
@@ -84,6 +80,17 @@ def show(
     )
     connection.execute(f"CREATE TABLE {quoted} AS FROM _incoming")
     connection.unregister("_incoming")
+
+
+def in_parquet(table: Table, schema: Schema, tasks: Sequence[FileScanTask]) -> str | None:
+    """Return the arguments with which DuckDB's ``read_parquet`` gives the rows, if it can."""
+    if not tasks or not _plain(table, schema, tasks):
+        return None
+    files = ", ".join(_literal(task.file.file_path) for task in tasks)
+    columns = ", ".join(
+        _column(*pair) for pair in zip(schema.fields, _duckdb_types(schema), strict=True)
+    )
+    return f"[{files}], schema = MAP {{{columns}}}"
 
 
 def require_files(tasks: Sequence[FileScanTask]) -> None:
@@ -142,7 +149,8 @@ def _require(table: Table, snapshot: int) -> int:
     return snapshot
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
+    """Return `name` quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -70,8 +70,9 @@ def audit(
         held = not all(whole.values())
         facts = profile(connection.con, "batch", [c for c in table.columns if c != UNREADABLE])
         if published is None and not held:
-            if parted.total:
+            if parted.total or batch.mode == "upsert":
                 _stage_again(batch, parted, lake)
+            if parted.total:
                 quarantine.stage(batch, parted, rules, lake=lake, at=clock.now())
             published = lake.publish(
                 batch.table, batch.branch, expect=batch.base, key=batch.summary["key"]
@@ -113,7 +114,7 @@ def _require_main(batch: Batch, lake: Lake) -> None:
 
 
 def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
-    """Put the good rows alone on the branch.
+    """Put the good rows alone on the branch; an upsert merges them into main's.
 
     Raises
     ------
@@ -136,7 +137,9 @@ def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
         pa.RecordBatchReader.from_batches(rows.schema, counted()),
         branch=batch.branch,
         mode=batch.mode,
-        summary={**batch.summary, **quarantine.entry(batch)},
+        summary={**batch.summary, **(quarantine.entry(batch) if parted.total else {})},
+        key=batch.key,
+        order=batch.order,
     )
     if passed != batch.rows - parted.total:
         raise DataError(

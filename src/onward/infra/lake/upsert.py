@@ -1,0 +1,116 @@
+"""Upserts: rows take the place of main's rows with the same key; files that hold none stay."""
+
+# ruff: noqa: S608 (queries are put together here; names are quoted)
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from onward.infra.lake import views
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+_ROWS_AT_A_TIME = 122_880  # DuckDB's row group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """`rows` are what the files `without` become: the rows that stay of them, and the new ones."""
+
+    rows: Iterator[pa.RecordBatch]
+    without: Sequence[DataFile]
+
+
+@contextmanager
+def merged(
+    table: Table,
+    given: pa.RecordBatchReader,
+    *,
+    key: Sequence[str],
+    order: str | None,
+    spill: Path,
+) -> Iterator[Merged]:
+    """Merge the given rows into main's head; what does not fit in memory spills to disk.
+
+    Of rows with one key the greatest `order` stays, NULL being the least; of equals a given row
+    before one of main, and the last of those given. NULL in a key equals NULL.
+    """
+    backend = views.connect(spill)
+    try:
+        backend.con.register("_given", given)
+        backend.con.execute("CREATE TEMP TABLE _arrived AS FROM _given")
+        backend.con.unregister("_given")
+        keys = ", ".join(map(views.identifier, key))
+        newest = f"{views.identifier(order)} DESC NULLS LAST, " if order else ""
+        backend.con.execute(
+            "CREATE TEMP TABLE _new AS FROM _arrived QUALIFY row_number() OVER "
+            f"(PARTITION BY {keys} ORDER BY {newest}rowid DESC) = 1"
+        )
+        without, held = _show_touched(backend, table, key)
+        if held and order is not None and order in held:
+            ours, theirs = f"_main.{views.identifier(order)}", f"_new.{views.identifier(order)}"
+            backend.con.execute(
+                f"DELETE FROM _new WHERE EXISTS (FROM _main WHERE {_same(key)} "
+                f"AND {ours} IS NOT NULL AND ({theirs} IS NULL OR {ours} > {theirs}))"
+            )
+        yield Merged(rows=_rows(backend, given.schema.names, key, held), without=without)
+    finally:
+        backend.disconnect()
+
+
+def _show_touched(
+    backend: Backend, table: Table, key: Sequence[str]
+) -> tuple[Sequence[DataFile], Sequence[str]]:
+    """Show, as ``_main``, the files of main's head that hold a key of ``_new``.
+
+    Returns them and their columns' names, none if there is no such file.
+    """
+    head = table.current_snapshot()
+    if head is None:
+        return [], []
+    schema, tasks = views.plan(table, head.snapshot_id)
+    views.require_files(tasks)
+    parquet = views.in_parquet(table, schema, tasks)
+    if parquet is not None:
+        found = backend.con.execute(
+            f"SELECT DISTINCT filename FROM read_parquet({parquet}, filename = true) AS _main "
+            f"WHERE EXISTS (FROM _new WHERE {_same(key)})"
+        ).fetchall()
+        paths = {path for (path,) in found}
+        tasks = [task for task in tasks if task.file.file_path in paths]
+    if not tasks:
+        return [], []
+    views.show(backend, "_main", table, schema, tasks)
+    return [task.file for task in tasks], [field.name for field in schema.fields]
+
+
+def _rows(
+    backend: Backend, names: Sequence[str], key: Sequence[str], held: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    columns = ", ".join(map(views.identifier, names))
+    query = f"SELECT {columns} FROM _new"
+    if held:
+        stays = ", ".join(
+            views.identifier(n) if n in held else f"NULL AS {views.identifier(n)}" for n in names
+        )
+        query = (
+            f"SELECT {stays} FROM _main WHERE NOT EXISTS (FROM _new WHERE {_same(key)}) "
+            f"UNION ALL {query}"
+        )
+    yield from backend.con.execute(query).to_arrow_reader(_ROWS_AT_A_TIME)
+
+
+def _same(key: Sequence[str]) -> str:
+    return " AND ".join(
+        f"_main.{views.identifier(name)} IS NOT DISTINCT FROM _new.{views.identifier(name)}"
+        for name in key
+    )
