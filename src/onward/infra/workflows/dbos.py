@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
@@ -33,6 +33,7 @@ _RUNNING: Final = ("PENDING", "ENQUEUED")
 _PATIENCE_S: Final = 30.0  # until DBOS takes up a resumed workflow; it looks once a second
 _RECORD_S: Final = 5.0  # until DBOS has recorded how it ended, if it can
 _POLL_S: Final = 0.02
+_SLICE_S: Final = 0.2
 
 
 class DbosWorkflows(Generic[T]):
@@ -263,6 +264,9 @@ class _Resumed(Generic[T]):
                 f"{self.workflow_id} was not taken up within {_PATIENCE_S:g} s",
                 next_step="try again; if it stays so, look at the disk that holds workflows.db",
             )
+        # In slices: Ctrl-C that comes just before a wait for ever begins would not end it.
+        while not wait([self.outcome], timeout=_SLICE_S).done:
+            pass
         try:
             result = self.outcome.result()
         except Exception:
