@@ -103,3 +103,43 @@ def test_a_busy_port_is_named(shop: Path) -> None:
     assert process.returncode == 5
     assert str(port) in said
     assert "Traceback" not in said
+
+
+PAUSING = """\
+    import time
+    from pathlib import Path
+
+    Path({began!r}).touch()
+    while Path({pause!r}).exists():
+        time.sleep(0.05)
+    from sklearn.linear_model import LogisticRegression
+"""
+
+
+def test_an_interrupt_during_training_stops_it_cleanly_and_the_next_goes_on(shop: Path) -> None:
+    pause, began = shop / "pause", shop / "began"
+    pause.touch()
+    pipeline = shop / "pipeline.py"
+    first = "    from sklearn.linear_model import LogisticRegression\n"
+    assert first in pipeline.read_text()
+    paused = PAUSING.format(began=str(began), pause=str(pause))
+    pipeline.write_text(pipeline.read_text().replace(first, paused))
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # the second cuts a resumed run short
+        process = start(shop)
+        wait_for(began.exists, process)
+        began.unlink()
+        os.killpg(process.pid, number)
+        said, erred = process.communicate(timeout=30)
+        assert process.returncode == 0, erred
+        assert "goes on with the next" in said
+        assert "Traceback" not in said + erred
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
+        with open_project(shop) as project:
+            assert [run.state for run in project.runs()] == [None]
+
+    pause.unlink()
+    with open_project(shop) as project:
+        assert project.resume().state == "promoted"
+        assert [run.state for run in project.runs()] == ["promoted"]

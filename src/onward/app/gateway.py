@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -123,6 +124,27 @@ def config(settings: Settings, *, clock: Literal["system", "request"], port: int
         on_log_failure=settings.gateway.on_log_failure,
         parent=os.getpid(),
     )
+
+
+def require_free(host: str, port: int) -> None:
+    """Refuse a port that the gateway could not have, before anything else takes its time.
+
+    Raises
+    ------
+    BusyError
+        Something else listens on it.
+    """
+    import socket
+
+    from onward.stages.serve.process import busy
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise busy(host, port) from None
 
 
 @contextmanager

@@ -94,13 +94,15 @@ class Project:
         self.__dict__["definition"] = definition
 
     def close(self) -> None:
-        """Let go of what was opened."""
-        for name in ("workflows", "site"):
-            part = self.__dict__.pop(name, None)
-            if name == "workflows" and part is not None:
-                part.close()
-            elif part is not None:
-                part.online.close()
+        """End what is running, and let go of what was opened."""
+        site: Site | None = self.__dict__.pop("site", None)
+        workflows: Workflows | None = self.__dict__.pop("workflows", None)
+        if site is not None:
+            site.compute.close()
+        if workflows is not None:
+            workflows.close()
+        if site is not None:
+            site.online.close()
 
     def __enter__(self) -> Self:
         return self

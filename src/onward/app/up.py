@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
 
-from onward.app.gateway import serving, settle
+from onward.app.gateway import require_free, serving, settle
 from onward.app.load import commit_of
 from onward.app.log import logging_to
 from onward.app.project import Project
@@ -37,7 +35,6 @@ class Up:
     def __init__(self, project: Project, *, say: Callable[[str], None]) -> None:
         self._project = project
         self._say = say
-        self._stop = threading.Event()
         self._held = ExitStack()
         self._paused_until = 0.0
         self._seen: tuple[object, ...] = ()
@@ -46,6 +43,7 @@ class Up:
         with ExitStack() as held:
             held.enter_context(self._project.alone())
             held.enter_context(logging_to(self._project.settings.state / "onward.log"))
+            require_free(self._project.settings.gateway.host, self._project.settings.gateway.port)
             self._first_run()
             enact(self._project.site, self._project.definition.model)
             self._gateway = held.enter_context(serving(self._project.settings))
@@ -65,18 +63,15 @@ class Up:
         """The gateway's address."""
         return self._gateway.url
 
-    def stop(self) -> None:
-        """End `forever` after the turn that is under way."""
-        self._stop.set()
-
     def forever(self) -> None:
-        """Turn the loop until `stop`, Ctrl-C or SIGTERM."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self.stop())
+        """Turn the loop until an exception ends it, Ctrl-C's for instance.
+
+        What it cuts short is resumed by the next `onward up` or `onward run`.
+        """
         poll = self._project.settings.triggers.poll.total_seconds()
-        while not self._stop.is_set():
+        while True:
             self.turn()
-            self._stop.wait(poll)
+            time.sleep(poll)
 
     def turn(self) -> None:
         """Look once; an error is told, and the loop goes on."""

@@ -21,6 +21,10 @@ class Compute(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """End what is running; whoever waits for it is told that it was ended."""
+        ...
+
 
 class Tracker(Protocol):
     """Experiments and runs, in MLflow's terms."""

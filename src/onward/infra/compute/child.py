@@ -9,6 +9,7 @@ import importlib
 import os
 import pickle
 import random
+import signal
 import sys
 import threading
 import traceback
@@ -25,6 +26,7 @@ _TRACEBACK_LINES: Final = 8
 
 def main(folder: Path) -> None:
     """Carry out the call in `folder`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent to hear
     _end_with_parent()
     outcome: Returned | Failure
     try:

@@ -41,6 +41,7 @@ class LocalCompute:
         self._threads = threads
         self._seed = seed
         self._logs = logs
+        self._children: set[subprocess.Popen[bytes]] = set()
 
     def run(self, function: Callable[..., T], /, *args: Any, name: str, **kwargs: Any) -> T:
         """Run `function` in a child process and return what it returns.
@@ -59,6 +60,11 @@ class LocalCompute:
             returned: T = _outcome(folder / "result.pkl", code, name, log)
             return returned
 
+    def close(self) -> None:
+        """End the children that run; their callers raise."""
+        for child in tuple(self._children):
+            child.kill()
+
     def _child(self, folder: Path, log: Path) -> int:
         """Start the child, wait for its end, and return its exit status."""
         command = [sys.executable, "-P", "-m", "onward.infra.compute.child", str(folder)]
@@ -70,11 +76,13 @@ class LocalCompute:
                 stderr=subprocess.STDOUT,
                 env=self._environment(),
             )
+        self._children.add(child)
         try:
             return child.wait()
         finally:
             child.kill()
             child.communicate()
+            self._children.discard(child)
 
     def _environment(self) -> dict[str, str]:
         """The child inherits this process's environment; nothing is read from it here."""

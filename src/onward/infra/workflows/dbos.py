@@ -167,9 +167,15 @@ class DbosWorkflows(Generic[T]):
     def _step(self, name: str, function: Callable[..., R], /, *args: Any) -> R:
         from dbos import DBOS
 
-        if self._resumed is not None and self._resumed.stop.is_set():
+        stop = self._resumed.stop if self._resumed is not None else None
+        if stop is not None and stop.is_set():
             raise _InterruptedError
-        return DBOS.run_step({"name": name}, _portable, name, function, args)
+        try:
+            return DBOS.run_step({"name": name}, _portable, name, function, args)
+        except Exception:
+            if stop is not None and stop.is_set():  # what it waited for was ended with the caller
+                raise _InterruptedError from None
+            raise
 
     # ------------------------------------------------------------ DBOS
 

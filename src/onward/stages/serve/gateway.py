@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from onward.core.errors import BusyError, CorruptError, OnwardError
+from onward.core.errors import CorruptError, OnwardError
 from onward.core.records import ImageRef, ModelRef, Route, Routes
 from onward.core.version import VERSION
 from onward.stages.serve.endpoints import Endpoints, error_body
@@ -31,7 +31,7 @@ from onward.stages.serve.log import PredictionLog
 from onward.stages.serve.metrics import Metrics
 from onward.stages.serve.model import About, ServedModel, load
 from onward.stages.serve.port import OnlineReader
-from onward.stages.serve.process import ADDRESS, Address
+from onward.stages.serve.process import ADDRESS, Address, busy
 from onward.stages.serve.routes import read_routes
 from onward.stages.serve.settings import GatewayConfig, read_config
 from onward.stages.serve.tick import Ticker
@@ -186,11 +186,7 @@ async def _listen(config: GatewayConfig, endpoints: Endpoints) -> asyncio.Server
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        raise BusyError(
-            f"port {config.port} on {config.host} is taken",
-            expected="a free port for the gateway",
-            next_step="stop what listens there, or choose another: gateway.port in onward.toml",
-        ) from None
+        raise busy(config.host, config.port) from None
 
 
 async def _drain(server: asyncio.Server, endpoints: Endpoints, drain_s: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -23,18 +24,24 @@ _PATIENCE_S = 3600.0
 
 def run_once(folder: Path, *, force: bool, resume: bool, as_json: bool) -> int:
     """Run the pipeline once round and return the exit code that its outcome deserves."""
-    with watching(quiet=as_json) as tell, open_project(folder, tell=tell) as project:
-        try:
-            if resume:
-                with project.alone():
-                    outcome = project.resume()
-            else:
-                outcome = project.run(force=force)
-        except BusyError:
-            if resume or not _is_up(project.settings.state):
-                raise
-            return _asked(project, as_json=as_json)
-        last = next(iter(project.runs(limit=1)), None)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with watching(quiet=as_json) as tell, open_project(folder, tell=tell) as project:
+            try:
+                if resume:
+                    with project.alone():
+                        outcome = project.resume()
+                else:
+                    outcome = project.run(force=force)
+            except BusyError:
+                if resume or not _is_up(project.settings.state):
+                    raise
+                return _asked(project, as_json=as_json)
+            last = next(iter(project.runs(limit=1)), None)
+    except KeyboardInterrupt:
+        if not put({"state": "interrupted"}, as_json):
+            console.print("stopped: `onward run --resume` goes on where it stood")
+        return 128 + signal.SIGINT
     if outcome is not None:
         show_outcome(outcome, as_json=as_json)
         return _EXIT.get(outcome.state, 0)
@@ -63,12 +70,15 @@ def keep_up(folder: Path, *, host: str | None, port: int | None) -> None:
     """Run the gateway and the loops until Ctrl-C or SIGTERM."""
     from onward.app.up import Up
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     flags = {k: v for k, v in {"gateway.host": host, "gateway.port": port}.items() if v is not None}
-    with open_project(folder, flags=flags) as project, Up(project, say=_say) as running:
-        console.print(f"serving [bold]{project.definition.model}[/] at [bold]{running.url}[/]")
-        console.print(f"[dim]metrics at {running.url}/metrics; Ctrl-C stops it[/]")
-        running.forever()
-    console.print("stopped")
+    try:
+        with open_project(folder, flags=flags) as project, Up(project, say=_say) as running:
+            console.print(f"serving [bold]{project.definition.model}[/] at [bold]{running.url}[/]")
+            console.print(f"[dim]metrics at {running.url}/metrics; Ctrl-C stops it[/]")
+            running.forever()
+    except KeyboardInterrupt:
+        console.print("stopped; a run that was under way goes on with the next `onward up`")
 
 
 def _say(text: str) -> None:
