@@ -46,6 +46,7 @@ def damaged(file: Path, content: bytes) -> Iterator[None]:
         ("onward.db", "status"),
         ("lake/catalog.db", "run"),
         ("online.db", "models"),
+        ("mlflow.db", "models"),
     ],
 )
 def test_a_damaged_database_is_named_without_a_traceback(
@@ -91,8 +92,9 @@ def test_an_altered_image_does_not_serve(trained: Path) -> None:
     layer = max(blobs, key=lambda blob: blob.stat().st_size)
     with damaged(layer, layer.read_bytes() + b"one byte more"):
         refused = onward(trained, "predict", "--sample", "1")
-    assert refused.returncode != 0, refused.stdout
+    assert refused.returncode == 6, refused.stdout
     assert refused.stdout == ""
+    assert "cannot be used" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

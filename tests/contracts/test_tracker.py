@@ -14,7 +14,8 @@ def tracker(tmp_path_factory):
 
 
 def logged(tracker, run):
-    found = tracker.store.client().get_run(run).data
+    with tracker.store.reading() as client:
+        found = client.get_run(run).data
     return found.params, found.metrics, found.tags
 
 
@@ -53,7 +54,8 @@ def test_metrics_can_be_added_and_added_again(tracker):
     _, metrics, _ = logged(tracker, run)
     assert metrics["roc_auc"] == 0.7
     assert metrics["fit_seconds"] == 1.5
-    assert len(tracker.store.client().get_metric_history(run, "roc_auc")) == 1
+    with tracker.store.reading() as client:
+        assert len(client.get_metric_history(run, "roc_auc")) == 1
 
 
 def test_more_parameters_than_one_request_takes(tracker):
@@ -64,6 +66,6 @@ def test_more_parameters_than_one_request_takes(tracker):
 def test_an_experiment_is_found_by_its_name(tracker):
     log(tracker, "a")
     log(tracker, "b", experiment="other")
-    client = tracker.store.client()
-    names = {e.name for e in client.search_experiments()}
+    with tracker.store.reading() as client:
+        names = {e.name for e in client.search_experiments()}
     assert {"flight_delay", "other"} <= names

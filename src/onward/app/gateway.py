@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from onward.app.settings import Settings
-from onward.core.errors import DataError, NotFoundError, OnwardError
+from onward.core.errors import CorruptError, DataError, NotFoundError, OnwardError
 from onward.flow.release import end
 from onward.flow.releases import current
 from onward.flow.site import Folders, Site
@@ -176,6 +176,8 @@ def calling(settings: Settings, model: str) -> Iterator[Caller]:
     ------
     NotFoundError
         Nothing was released yet.
+    CorruptError
+        The gateway started for this call refuses the image that serves.
     """
     url = address(settings.state)
     if url is not None:
@@ -186,6 +188,12 @@ def calling(settings: Settings, model: str) -> Iterator[Caller]:
             f"no version of {model!r} serves yet", next_step="`onward run` releases the first"
         )
     with serving(settings, port=0) as gateway:
+        refused = gateway.settle(model)
+        if refused is not None:
+            raise CorruptError(
+                f"the image of {model!r} that serves cannot be used: {refused}",
+                next_step="`onward rollback` returns to the champion before; or restore the file",
+            )
         yield Caller(gateway.url, model)
 
 

@@ -32,7 +32,8 @@ from pathlib import Path
 from onward.infra.tracking.store import MlflowStore
 
 folder = Path(sys.argv[1])
-MlflowStore(folder / "mlflow.db").client()
+with MlflowStore(folder / "mlflow.db").reading():
+    pass
 from mlflow.telemetry import get_telemetry_client
 print(get_telemetry_client())
 """
@@ -50,9 +51,9 @@ def test_a_run_cut_short_is_completed_and_nothing_is_said(tmp_path):
     done = log(tmp_path, "go")
     assert done.returncode == 0
     assert done.stderr == ""
-    client = MlflowTracker(tmp_path / "mlflow.db", tmp_path / "artifacts").store.client()
-    [experiment] = [e for e in client.search_experiments() if e.name == "e"]
-    [run] = client.search_runs([experiment.experiment_id])
+    with MlflowTracker(tmp_path / "mlflow.db", tmp_path / "artifacts").store.reading() as client:
+        [experiment] = [e for e in client.search_experiments() if e.name == "e"]
+        [run] = client.search_runs([experiment.experiment_id])
     assert run.info.run_id == done.stdout.strip()
     assert run.info.status == "FINISHED"
     assert (run.data.params, run.data.metrics, run.data.tags["t"]) == ({"a": "1"}, {"m": 1.0}, "v")

@@ -153,7 +153,8 @@ state, point, records = Path(sys.argv[1]), sys.argv[2], bytes.fromhex(sys.argv[3
 store = MlflowTracker(state / "mlflow.db", state / "mlruns").store
 die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 if point == "alias":
-    type(store.client()).set_registered_model_alias = die
+    with store.reading() as client:
+        type(client).set_registered_model_alias = die
 if point == "card":
     Path.replace = die
 trained, report = pickle.loads(records)

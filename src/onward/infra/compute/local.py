@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _TAIL_LINES: Final = 8
+_SLICE_S: Final = 1.0
 
 
 class LocalCompute:
@@ -78,7 +79,7 @@ class LocalCompute:
             )
         self._children.add(child)
         try:
-            return child.wait()
+            return _wait(child)
         finally:
             child.kill()
             child.communicate()
@@ -95,6 +96,15 @@ class LocalCompute:
         folder = self._logs or scratch
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.log"
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    # A wait without an end does not hear a Ctrl-C that another thread was given.
+    while True:
+        try:
+            return child.wait(_SLICE_S)
+        except subprocess.TimeoutExpired:
+            pass
 
 
 def _outcome(result: Path, code: int, name: str, log: Path) -> Any:

@@ -10,6 +10,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from onward.infra.database.sqlite import meaning
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -26,13 +28,23 @@ class MlflowStore:
         self._client: MlflowClient | None = None
         self._opening = Lock()
 
-    def client(self) -> MlflowClient:
-        """Return the client, opening the database the first time."""
-        with self._opening:
-            if self._client is None:
-                with self._lock():
-                    self._client = self._open()
-            return self._client
+    @contextmanager
+    def reading(self) -> Iterator[MlflowClient]:
+        """Give the client, opening the database the first time.
+
+        Raises
+        ------
+        CorruptError
+            The file is damaged.
+        OnwardError
+            It cannot be read or written.
+        """
+        with self._meaning_told():
+            with self._opening:
+                if self._client is None:
+                    with self._lock():
+                        self._client = self._open()
+            yield self._client
 
     @contextmanager
     def writing(self) -> Iterator[MlflowClient]:
@@ -40,9 +52,21 @@ class MlflowStore:
 
         MLflow has no unique constraint on tags, which is where idempotence keys live.
         """
-        client = self.client()
-        with self._lock():
+        with self.reading() as client, self._lock():
             yield client
+
+    @contextmanager
+    def _meaning_told(self) -> Iterator[None]:
+        # MLflow wraps what SQLAlchemy raises, which wraps what SQLite does.
+        try:
+            yield
+        except Exception as error:
+            cause: BaseException | None = error
+            while cause is not None and (told := meaning(cause, self._db_path)) is None:
+                cause = cause.__cause__ or cause.__context__
+            if cause is None or told is None:
+                raise
+            raise told from error
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

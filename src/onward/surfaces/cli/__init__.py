@@ -6,6 +6,7 @@ Exit codes: 0 done · 1 failed · 2 a wrong declaration, name or option · 3 dat
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -14,6 +15,8 @@ def main() -> None:
     from onward.core.errors import OnwardError
     from onward.surfaces.cli.commands import cli
 
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had the first ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         cli(standalone_mode=True)
     except OnwardError as error:

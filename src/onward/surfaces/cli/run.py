@@ -24,7 +24,6 @@ _PATIENCE_S = 3600.0
 
 def run_once(folder: Path, *, force: bool, resume: bool, as_json: bool) -> int:
     """Run the pipeline once round and return the exit code that its outcome deserves."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with watching(quiet=as_json) as tell, open_project(folder, tell=tell) as project:
             try:
@@ -70,7 +69,6 @@ def keep_up(folder: Path, *, host: str | None, port: int | None) -> None:
     """Run the gateway and the loops until Ctrl-C or SIGTERM."""
     from onward.app.up import Up
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     flags = {k: v for k, v in {"gateway.host": host, "gateway.port": port}.items() if v is not None}
     try:
         with open_project(folder, flags=flags) as project, Up(project, say=_say) as running:

@@ -24,7 +24,9 @@ CHALLENGER: Final = "challenger"
 class Store(Protocol):
     """An open MLflow database; the tracker's, so that runs and versions are in one."""
 
-    def client(self) -> MlflowClient: ...
+    def reading(self) -> AbstractContextManager[MlflowClient]:
+        """Give the client; what is wrong with the database is told."""
+        ...
 
     def writing(self) -> AbstractContextManager[MlflowClient]:
         """Hold the database's lock."""
@@ -65,10 +67,10 @@ class MlflowRegistry:
 
     def champion(self, name: str) -> ModelRef | None:
         """Return the version that is in production, None if there is none."""
-        client = self._store.client()
-        registered = self._registered(client, name)
-        version = registered.aliases.get(CHAMPION) if registered else None
-        return None if version is None else _model(client.get_model_version(name, version))
+        with self._store.reading() as client:
+            registered = self._registered(client, name)
+            version = registered.aliases.get(CHAMPION) if registered else None
+            return None if version is None else _model(client.get_model_version(name, version))
 
     def promote(self, model: ModelRef) -> None:
         """Make a version the champion; it is no challenger any more."""
@@ -81,11 +83,11 @@ class MlflowRegistry:
 
     def get(self, name: str, version: int) -> ModelRef:
         """Return a version."""
-        client = self._store.client()
-        if self._registered(client, name) is None:
-            names = [model.name for model in client.search_registered_models()]
-            what, expected = unknown_name("registered model", name, names)
-            raise NotFoundError(what, expected=expected, next_step="`onward models` lists them")
+        with self._store.reading() as client:
+            if self._registered(client, name) is None:
+                names = [model.name for model in client.search_registered_models()]
+                what, expected = unknown_name("registered model", name, names)
+                raise NotFoundError(what, expected=expected, next_step="`onward models` lists them")
         found = {v.version: v.model for v in self.versions(name)}
         if version not in found:
             listed = ", ".join(map(str, sorted(found)))
@@ -96,12 +98,12 @@ class MlflowRegistry:
 
     def versions(self, name: str) -> Sequence[RegisteredVersion]:
         """Return a model's versions, newest first; none for a name not known yet."""
-        client = self._store.client()
-        registered = self._registered(client, name)
-        if registered is None:
-            return ()
-        aliases = registered.aliases  # a search for versions leaves them out
-        return [_registered_version(v, aliases) for v in _newest_first(client, name)]
+        with self._store.reading() as client:
+            registered = self._registered(client, name)
+            if registered is None:
+                return ()
+            aliases = registered.aliases  # a search for versions leaves them out
+            return [_registered_version(v, aliases) for v in _newest_first(client, name)]
 
     def _registered(self, client: MlflowClient, name: str) -> RegisteredModel | None:
         return next(iter(client.search_registered_models(f"name = '{name}'")), None)
