@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -96,9 +97,10 @@ def compact_often(folder: Path, count: int, barrier) -> None:
 
 
 def killed_at(step: int, work: Callable[..., None], folder: Path) -> None:
-    """Do `work`, and end by SIGKILL at its step-th fsync or edge of a catalog commit."""
+    """Do `work`, and end by SIGKILL at its step-th fsync, edge of a commit, or file's removal."""
     from pyiceberg.catalog.sql import SqlCatalog
 
+    from onward.infra.lake.durable import DurableFileIO
     from onward.infra.lake.iceberg import open_lake
 
     lake = open_lake(folder)
@@ -123,6 +125,7 @@ def killed_at(step: int, work: Callable[..., None], folder: Path) -> None:
     os.fsync = counted(os.fsync, after=False)
     for verb in ("create_namespace", "create_table", "commit_table"):
         setattr(SqlCatalog, verb, counted(getattr(SqlCatalog, verb), after=True))
+    DurableFileIO.delete = counted(DurableFileIO.delete, after=False)
     work(lake)
 
 
@@ -154,3 +157,8 @@ def append(lake) -> None:
 
 def compact(lake) -> None:
     lake.compact("raw.n", every=0)
+
+
+def erase(lake) -> None:
+    later = datetime.now(UTC) + timedelta(days=1)
+    lake.erase("raw.n", lambda t: t.id == 2, orphaned_before=later)

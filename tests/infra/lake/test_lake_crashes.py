@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import signal
 from pathlib import Path
 
 import lake_workers as workers
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from onward.infra.lake.iceberg import IcebergLake, open_lake
 
@@ -25,9 +27,12 @@ def ids(lake: IcebergLake) -> list[int]:
     return sorted(lake.read("raw.n")["id"].to_pylist())
 
 
-def kills(work, tmp_path: Path, prepare=prepared):
-    """Yield a lake for each step at which a process doing `work` was killed; all are tried."""
-    for step in range(1, 100):
+def kills(work, tmp_path: Path, prepare=prepared, every: int = 1):
+    """Yield a lake for each step at which a process doing `work` was killed.
+
+    All are tried, or one in `every` from a step that differs with each round of `make soak`.
+    """
+    for step in range(random.randint(1, every), 1_000, every):
         folder = tmp_path / str(step)
         prepare(folder)
         process = workers.start(workers.killed_at, step, work, folder)
@@ -127,3 +132,28 @@ def test_compact(tmp_path: Path) -> None:
         assert ids(lake) == [*BEFORE, 9]
         lake.compact("raw.n", every=1)
         assert ids(lake) == [*BEFORE, 9]
+
+
+@pytest.mark.crash
+def test_erase(tmp_path: Path) -> None:
+    def staged(folder: Path) -> IcebergLake:
+        lake = prepared(folder)
+        lake.stage("raw.n", workers.numbers(2), branch="b", mode="append", summary={})
+        return lake
+
+    seen = set()
+    for lake in kills(workers.erase, tmp_path, staged, every=5):
+        seen.add(tuple(ids(lake)))
+        workers.erase(lake)
+        assert ids(lake) == [1, 3]
+        assert 2 not in on_disk(lake)
+        workers.append(lake)
+        assert ids(lake) == [1, 3, 9]
+        assert lake.append("raw.n", workers.numbers(1, 2), key="first").rows == 3
+    assert seen <= {(1, 2, 3), (1, 3)}
+
+
+def on_disk(lake: IcebergLake) -> set[int]:
+    """Return the ids in all data files, committed or not."""
+    found = (lake._folder / "warehouse").rglob("*.parquet")
+    return {n for path in found for n in parquet.read_table(path)["id"].to_pylist()}

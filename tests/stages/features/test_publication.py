@@ -317,9 +317,9 @@ def test_a_parameter_that_names_nothing_is_refused(shop: Shop) -> None:
 def test_a_backfill_undoes_the_marks_and_the_newest_is_served(shop: Shop) -> None:
     first = flights(("UA", 0, 5, 1.0))
     found = shop.publish(delays, first, day=6)
-    assert shop.lake.history("features.delays_v1")[-1].summary["view_marked"] == "true"
+    assert shop.lake.history("features.delays_v1")[-1].state["view_marked"] == "true"
     shop.publish(delays, flights(("UA", 0, 5, 1.0), ("UA", 3, 4, 2.0)), day=7)
-    assert shop.lake.history("features.delays_v1")[-1].summary["view_marked"] == "false"
+    assert shop.lake.history("features.delays_v1")[-1].state["view_marked"] == "false"
     assert shop.served(found, "UA", 7) == (2.0,)
 
 

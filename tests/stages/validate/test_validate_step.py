@@ -31,11 +31,11 @@ def stage(lake: IcebergLake, rows: pa.Table = ROWS, run: str = "r1", **changes: 
     table = changes.get("table", "raw.orders")
     mode = changes.get("mode", "append")
     head = lake.head(table)
-    summary = {"files": f"[{run}]", "key": run}
-    staged = lake.stage(table, rows, branch=f"audit-{run}", mode=mode, summary=summary)
+    said = {"summary": {"key": run}, "state": {"files": f"[{run}]"}}
+    staged = lake.stage(table, rows, branch=f"audit-{run}", mode=mode, **said)
     return Batch(
         dataset=table.partition(".")[2], table=table, branch=f"audit-{run}", run=run, mode=mode,
-        rows=rows.num_rows, base=head.id if head else None, snapshot=staged.id, summary=summary,
+        rows=rows.num_rows, base=head.id if head else None, snapshot=staged.id, **said,
     )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_offenders_go_to_quarantine_with_every_reason(lake: IcebergLake) -> None
         assert (row["_run"], row["_quarantined_at"], row["_unreadable"]) == ("r1", NOW, None)
     assert report.published is not None
     assert report.published == lake.dataset("raw.orders")
-    assert lake.history("raw.orders")[-1].summary["files"] == "[r1]"
+    assert lake.history("raw.orders")[-1].state["files"] == "[r1]"
 
 
 def test_a_clean_batch_is_published_as_it_stands(lake: IcebergLake) -> None:
@@ -101,7 +101,7 @@ def test_a_batch_of_offenders_still_moves_the_cursor(lake: IcebergLake) -> None:
     report = audit(stage(lake), (ow.check("never", _.x > 1e9),), lake=lake, clock=CLOCK)
     assert (report.rows_published, report.rows_quarantined) == (0, 4)
     assert lake.dataset("raw.orders").rows == 0
-    assert lake.history("raw.orders")[-1].summary["files"] == "[r1]"
+    assert lake.history("raw.orders")[-1].state["files"] == "[r1]"
 
 
 def test_unreadable_values_are_an_offence(lake: IcebergLake) -> None:

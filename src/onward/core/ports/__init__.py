@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from onward.core.ports.compute import Compute, Tracker
 from onward.core.ports.features import OnlineStore, RequestFeatures
-from onward.core.ports.lake import Lake, Snapshot
+from onward.core.ports.lake import Erased, Lake, Rows, Snapshot
 from onward.core.ports.ledger import Ledger
 from onward.core.ports.servers import Server, Servers
 from onward.core.ports.workflows import Steps, Workflows
 
 __all__ = [
     "Compute",
+    "Erased",
     "Lake",
     "Ledger",
     "OnlineStore",
     "RequestFeatures",
+    "Rows",
     "Server",
     "Servers",
     "Snapshot",

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from onward.core.records import Batch, DatasetRef, Mode
+from onward.core.records import Batch, DatasetRef, Delta, Mode
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
     import pyarrow as pa
     from ibis.backends.duckdb import Backend
+
+Rows: TypeAlias = "pa.Table | pa.RecordBatchReader"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One commit of a table. `rows` is the table's total after it."""
+    """One commit of a table.
+
+    `rows` is the table's total after it. `summary` is what was said of this commit, `state` what
+    was said of the table, by this commit or the last one before it that spoke of the entry.
+    `parent` is None for the first snapshot, and where the one before has expired.
+    """
 
     table: str
     id: int
@@ -25,6 +33,25 @@ class Snapshot:
     at: datetime
     rows: int
     summary: Mapping[str, str]
+    state: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What an erasure did to a table.
+
+    `rows` left main, of which `snapshot` is then the head, or None where main held none. The
+    snapshots `expired` and `branches` held such rows, and are gone with their `files`. `in_flight`
+    counts files that no snapshot names, that hold such rows, and that a writer may yet commit.
+    """
+
+    table: str
+    rows: int
+    snapshot: Snapshot | None
+    expired: tuple[int, ...]
+    branches: tuple[str, ...]
+    files: int
+    in_flight: int
 
 
 class Lake(Protocol):
@@ -43,7 +70,7 @@ class Lake(Protocol):
         ...
 
     def history(self, table: str) -> Sequence[Snapshot]:
-        """Return main's snapshots, oldest first."""
+        """Return main's snapshots, oldest first; those that have expired are not there."""
         ...
 
     def dataset(self, table: str) -> DatasetRef:
@@ -59,23 +86,28 @@ class Lake(Protocol):
     def stage(
         self,
         table: str,
-        rows: pa.Table | pa.RecordBatchReader,
+        rows: Rows,
         *,
         branch: str,
         mode: Mode,
         summary: Mapping[str, str],
+        state: Mapping[str, str] | None = None,
         key: Sequence[str] = (),
         order: str | None = None,
     ) -> Snapshot:
         """Cut `branch` from main (afresh if it exists) and commit `rows` on it, once.
 
-        A key that `publish` is to know the rows by stands in the summary as ``key``. With mode
-        ``upsert`` a row takes the place of main's row with the same `key`, unless main's has a
-        greater `order`; of several given rows with one key the greatest, then last, is taken.
-        Rows that come between in main make it refuse.
+        A key that `publish` is to know the rows by stands in the summary as ``key``. The entries
+        of `state` hold until a later commit changes them, and may be long: a snapshot refers to
+        those that it does not change. With mode ``upsert`` a row takes the place of main's row
+        with the same `key`, unless main's has a greater `order`; of several given rows with one
+        key the greatest, then last, is taken. Rows that come between in main make it refuse.
 
         Raises
         ------
+        DataError
+            The rows do not fit the published columns (unless they replace all), or cannot be
+            stored.
         DivergedError
             Main moved on while the rows were merged into it.
         """
@@ -84,7 +116,7 @@ class Lake(Protocol):
     def publish(
         self, table: str, branch: str, *, expect: int | None, key: str | None = None
     ) -> Snapshot:
-        """Make the branch's head main's head, and drop the branch, in one guarded commit.
+        """Make the branch's rows main's, and drop the branch, in one guarded commit.
 
         `expect` is main's snapshot when the branch was cut. Publishing what main already holds
         (the same `key`, kept in the snapshot's summary) returns that snapshot.
@@ -92,7 +124,11 @@ class Lake(Protocol):
         Raises
         ------
         DivergedError
-            Main is no ancestor of the branch any more.
+            Main's rows are not those that the branch was cut from: more than its files changed.
+        NotFoundError
+            There is no such branch, and main holds none that was published from it.
+        DataError
+            The branch was not staged under this `key`.
         """
         ...
 
@@ -103,10 +139,11 @@ class Lake(Protocol):
     def append(
         self,
         table: str,
-        rows: pa.Table | pa.RecordBatchReader,
+        rows: Rows,
         *,
         key: str,
         summary: Mapping[str, str] | None = None,
+        state: Mapping[str, str] | None = None,
     ) -> Snapshot | None:
         """Commit trusted rows to main, once per `key`; None if there are none and no table yet."""
         ...
@@ -117,19 +154,49 @@ class Lake(Protocol):
         """Return a published snapshot's rows (main's newest unless told)."""
         ...
 
+    def added(self, table: str, *, after: int | None, upto: int) -> Delta | None:
+        """Return the rows that main gained after snapshot `after` (None: all) up to `upto`.
+
+        None where that is not the whole difference (rows were also replaced, changed or erased
+        between the two), and where it cannot be told any more, because snapshots expired. What
+        reads the table bit by bit then reads `upto` whole.
+        """
+        ...
+
     def compact(self, table: str, *, every: int) -> Snapshot | None:
         """Rewrite main's small files as few, once there are more than `every`; same rows.
 
-        The snapshot carries main's summary on, without its ``key``; history stays as it is. None
-        if there was nothing to do or another writer was faster.
+        The state carries on, and history stays as it is. A branch that was cut before can still
+        be published. None if there was nothing to do or another writer was faster.
+        """
+        ...
+
+    def erase(
+        self, table: str, where: Callable[[ir.Table], ir.BooleanValue], *, orphaned_before: datetime
+    ) -> Erased:
+        """Take the rows for which `where` is true out of the table, and off the disk.
+
+        `where` is an Ibis expression on ``_``, or a function of the table, over all columns that
+        the table has or once had. Main is rewritten without the rows; then every snapshot and
+        branch that still holds one expires, other rows with it, and the files are deleted.
+        Files of no snapshot that were written before `orphaned_before` are deleted too.
+        Repeating it finishes what a crash cut short.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such table, or `where` names a column that it never had.
+        BusyError
+            Other writers keep adding such rows.
         """
         ...
 
     def open(
-        self, datasets: Mapping[str, DatasetRef | Batch | pa.Table]
+        self, datasets: Mapping[str, DatasetRef | Batch | Delta | pa.Table]
     ) -> AbstractContextManager[Backend]:
         """Open a DuckDB-backed Ibis connection in which each name is a table.
 
-        A `DatasetRef` shows that snapshot; a `Batch` shows only the rows that the batch added.
+        A `DatasetRef` shows that snapshot; a `Batch` only the rows that the batch added; a
+        `Delta` only the rows gained between its snapshots.
         """
         ...

@@ -34,13 +34,27 @@ class DatasetRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """The rows that a table gained after one snapshot, up to another.
+
+    `after` is None for all rows up to `upto`.
+    """
+
+    table: str
+    after: int | None
+    upto: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Rows on an audit branch, not yet seen by any reader.
 
     `mode` says what publishing does; an ``upsert`` goes by the columns `key`, and of two rows with
     one key keeps the one with the greater `order`. On the branch are all rows that came.
-    `summary` goes into the published snapshot (the cursor is in it, so both commit as one).
-    `base` is main's snapshot when the branch was cut, None for a new table.
+    `summary` goes into the published snapshot, and so do the changes of the table's `state` (the
+    cursor is in it, so that rows and cursor commit as one). `base` is main's snapshot when the
+    branch was cut, None for a new table.
     """
 
     dataset: str
@@ -52,6 +66,7 @@ class Batch:
     base: int | None
     snapshot: int
     summary: Mapping[str, str] = field(default_factory=dict)
+    state: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     order: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,12 +13,12 @@ import pyarrow as pa
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import bin_pack_record_batches, write_file
-from pyiceberg.manifest import DataFile
+from pyiceberg.manifest import DataFile, ManifestEntryStatus
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction, WriteTask
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
-from pyiceberg.table.snapshots import Snapshot, ancestors_of
+from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.table.update import (
     AssertRefSnapshotId,
     RemoveSnapshotRefUpdate,
@@ -29,15 +29,10 @@ from pyiceberg.table.update import (
 
 from onward.core.errors import BusyError
 from onward.infra.lake.columns import evolve
+from onward.infra.lake.snapshots import MODE, carried, mark
 
 if TYPE_CHECKING:
     from pyiceberg.table.update.snapshot import _OverwriteFiles, _SnapshotProducer
-
-PREFIX = "onward."
-"""Before the caller's keys in a snapshot's summary, apart from Iceberg's own."""
-
-BRANCH = "onward-branch"
-"""The summary key under which a snapshot keeps the branch that it was staged on."""
 
 _FILE_BYTES = 256 << 20  # of Arrow in memory per data file: bounds what a streamed write holds
 
@@ -128,10 +123,12 @@ def add(
 ) -> Snapshot:
     """Commit one snapshot on main's head, with the files, as the head of `branch`.
 
-    The files `without`, all of main's head, are no longer in it. On another branch than main the
-    table's current schema stays what it is: readers see new columns when the branch is published.
+    The files `without`, all of main's head, are no longer in it. Main's state carries on where
+    `properties` do not change it. On another branch than main the table's current schema stays
+    what it is: readers see new columns when the branch is published.
     """
     before = table.metadata
+    head = before.current_snapshot()
     transaction = _Transaction(table)
     evolve(transaction, written.target)
     columns = transaction.table_metadata.schema().as_struct()
@@ -141,8 +138,8 @@ def add(
             next_step="run the same command again: nothing was written",
         )
     # On branch None the snapshot gets main's head as its parent, and no ref moves yet.
-    update = transaction.update_snapshot(snapshot_properties=dict(properties), branch=None)
-    head = before.current_snapshot()
+    entries = {**carried(head), **properties}
+    update = transaction.update_snapshot(snapshot_properties=entries, branch=None)
     snapshot = _put(
         _removing(update.overwrite(), without) if without else update.fast_append(), written.files
     )
@@ -160,15 +157,37 @@ def fast_forward(table: Table, branch: str) -> Snapshot:
     updates = (
         _columns_of(snapshot.schema_id),
         _move(MAIN_BRANCH, snapshot.snapshot_id),
-        _remove(branch),
+        removal(branch),
     )
     head = table.metadata.current_snapshot()
     return _commit(_Transaction(table), updates, head, snapshot.snapshot_id)
 
 
+def can_rebase(staged: Snapshot) -> bool:
+    """Tell whether `staged` does to any files what it did to those that it was staged on."""
+    assert staged.summary is not None
+    return staged.summary.operation is Operation.APPEND or mark(staged, MODE) == "replace"
+
+
+def rebase(table: Table, branch: str, staged: Snapshot) -> Snapshot:
+    """Commit what `staged` did to the table once more, on main as it is now; forget the branch."""
+    assert staged.schema_id is not None
+    assert staged.summary is not None
+    transaction = _Transaction(table)
+    transaction._apply((_columns_of(staged.schema_id),))  # noqa: SLF001 (as in `_commit`)
+    own = {**carried(table.current_snapshot()), **staged.summary.additional_properties}
+    entries = {name: value for name, value in own.items() if name.startswith("onward")}
+    update = transaction.update_snapshot(snapshot_properties=entries, branch=None)
+    appends = staged.summary.operation is Operation.APPEND
+    producer = update.fast_append() if appends else _removing(update.overwrite(), files(table))
+    snapshot = _put(producer, added_files(table, staged))
+    updates = (_move(MAIN_BRANCH, snapshot), removal(branch))
+    return _commit(transaction, updates, table.metadata.current_snapshot(), snapshot)
+
+
 def forget(table: Table, branch: str) -> None:
     """Commit the removal of a branch."""
-    table.catalog.commit_table(table, (), (_remove(branch),))
+    table.catalog.commit_table(table, (), (removal(branch),))
 
 
 def files(table: Table) -> Sequence[DataFile]:
@@ -181,9 +200,15 @@ def files(table: Table) -> Sequence[DataFile]:
     )
 
 
-def ancestry(table: Table, head: Snapshot | None) -> Iterable[Snapshot]:
-    """Yield a snapshot and its ancestors, newest first."""
-    return ancestors_of(head, table.metadata) if head is not None else ()
+def added_files(table: Table, snapshot: Snapshot) -> Sequence[DataFile]:
+    """Return the data files that a snapshot added."""
+    return [
+        entry.data_file
+        for manifest in snapshot.manifests(table.io)
+        if manifest.added_snapshot_id == snapshot.snapshot_id
+        for entry in manifest.fetch_manifest_entry(table.io)
+        if entry.status == ManifestEntryStatus.ADDED
+    ]
 
 
 def _removing(producer: _OverwriteFiles, files: Sequence[DataFile]) -> _OverwriteFiles:
@@ -207,7 +232,8 @@ def _move(branch: str, snapshot: int) -> SetSnapshotRefUpdate:
     )
 
 
-def _remove(branch: str) -> RemoveSnapshotRefUpdate:
+def removal(branch: str) -> RemoveSnapshotRefUpdate:
+    """Return the update that forgets a branch."""
     return RemoveSnapshotRefUpdate.model_validate({"ref-name": branch})
 
 

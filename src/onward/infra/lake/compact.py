@@ -13,6 +13,7 @@ from pyiceberg.table.snapshots import Snapshot
 
 from onward.core.errors import BusyError
 from onward.infra.lake import columns, commit
+from onward.infra.lake.snapshots import REWRITES
 
 _SMALL_BYTES = 32 << 20
 
@@ -37,8 +38,8 @@ def compact(table: Table, every: int) -> Snapshot | None:
     without = [task.file for task in small]
 
     def attempt(now: Table) -> Snapshot:
-        properties = _carried(head)
-        return commit.add(now, written, branch=MAIN_BRANCH, without=without, properties=properties)
+        said = {REWRITES: "files"}
+        return commit.add(now, written, branch=MAIN_BRANCH, without=without, properties=said)
 
     try:
         return commit.optimistic(table, attempt, attempts=1)
@@ -47,13 +48,3 @@ def compact(table: Table, every: int) -> Snapshot | None:
             with suppress(OSError):
                 Path(file.file_path).unlink()
         return None
-
-
-def _carried(head: Snapshot) -> dict[str, str]:
-    """Return main's summary without the key: the key stays with the snapshot that it commits."""
-    properties = head.summary.additional_properties if head.summary else {}
-    return {
-        name: value
-        for name, value in properties.items()
-        if name.startswith(commit.PREFIX) and name != f"{commit.PREFIX}key"
-    }

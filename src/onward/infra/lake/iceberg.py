@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyiceberg.manifest import DataFile
@@ -16,17 +16,19 @@ from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
-from onward.core.errors import DataError, DivergedError, NotFoundError, unknown_name
-from onward.core.ports import Snapshot
-from onward.core.records import Batch, DatasetRef, Mode
+from onward.core.errors import DivergedError, NotFoundError, unknown_name
+from onward.core.ports import Erased, Rows, Snapshot
+from onward.core.records import Batch, DatasetRef, Delta, Mode
 from onward.infra.lake import catalog as catalogs
-from onward.infra.lake import columns, commit, upsert, views
+from onward.infra.lake import columns, commit, publication, upsert, views
 from onward.infra.lake.compact import compact
+from onward.infra.lake.deltas import added, plan_delta
+from onward.infra.lake.erase import erase
+from onward.infra.lake.snapshots import BRANCH, MODE, main, published, record, said
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend
-
-Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
 
 def open_lake(folder: Path) -> IcebergLake:
@@ -70,14 +72,13 @@ class IcebergLake:
     def head(self, table: str, branch: str = MAIN_BRANCH) -> Snapshot | None:
         found = self._load(table)
         snapshot = found and found.metadata.snapshot_by_name(branch)
-        return _record(table, snapshot) if snapshot else None
+        return record(found, snapshot) if found and snapshot else None
 
     def history(self, table: str) -> Sequence[Snapshot]:
         found = self._load(table)
         if found is None:
             return []
-        newest_first = commit.ancestry(found, found.current_snapshot())
-        return [_record(table, snapshot) for snapshot in newest_first][::-1]
+        return [record(found, snapshot) for snapshot in main(found.metadata)][::-1]
 
     def dataset(self, table: str) -> DatasetRef:
         head = self.head(table)
@@ -96,6 +97,7 @@ class IcebergLake:
         branch: str,
         mode: Mode,
         summary: Mapping[str, str],
+        state: Mapping[str, str] | None = None,
         key: Sequence[str] = (),
         order: str | None = None,
     ) -> Snapshot:
@@ -116,7 +118,6 @@ class IcebergLake:
         """
         if branch == MAIN_BRANCH:
             raise ValueError("rows are staged on a branch of their own, not on main")
-        properties = {commit.BRANCH: branch, **_properties(summary)}
         merged: Sequence[DataFile] = ()
         if mode == "upsert":
             before, written, merged = self._merge(table, rows, key, order)
@@ -127,54 +128,19 @@ class IcebergLake:
             if mode == "upsert":
                 _require_head(table, now, before)
             without = commit.files(now) if mode == "replace" else merged
-            return commit.add(now, written, branch=branch, without=without, properties=properties)
+            return commit.add(now, written, branch=branch, without=without, properties=entries)
 
         with self._corruption(table):
-            return _record(table, commit.optimistic(before, attempt))
+            marks = {BRANCH: branch, MODE: mode}
+            entries = marks | said(before, summary, state or {})
+            return record(before, commit.optimistic(before, attempt))
 
     def publish(
         self, table: str, branch: str, *, expect: int | None, key: str | None = None
     ) -> Snapshot:
-        """Make the branch's head main's head, and drop the branch, in one guarded commit.
-
-        With a `key`, the staged summary must hold it as ``key``. A branch that main already
-        holds, by that key or by its name where the branch is gone, is returned as it stands.
-
-        Raises
-        ------
-        DivergedError
-            Main is no ancestor of the branch any more.
-        NotFoundError
-            There is no such branch, and main holds none that was published from it.
-        DataError
-            The branch was not staged under this `key`.
-        """
-
-        def attempt(now: Table) -> IcebergSnapshot:
-            main = now.current_snapshot()
-            head = now.metadata.snapshot_by_name(branch)
-            done = _published(now, main, branch if head is None else None, key)
-            if done is not None:
-                if head is not None:
-                    commit.forget(now, branch)
-                return done
-            if head is None:
-                raise _unknown_branch(table, branch, now)
-            if key is not None and _summary(head).get("key") != key:
-                raise DataError(
-                    f"branch {branch} of {table} was not staged under the key {key!r}",
-                    expected=f"summary['key'] of the staged rows: {_summary(head).get('key')!r}",
-                )
-            if expect != (main and main.snapshot_id) or head.parent_snapshot_id != expect:
-                raise DivergedError(
-                    f"{table} moved on while branch {branch} was being audited",
-                    expected=f"main at snapshot {expect}, found {main and main.snapshot_id}",
-                    next_step="run again: the rows are staged and audited on the new main",
-                )
-            return commit.fast_forward(now, branch)
-
         with self._corruption(table):
-            return _record(table, commit.optimistic(self._require(table), attempt))
+            found = self._require(table)
+            return record(found, publication.publish(found, branch, expect=expect, key=key))
 
     def drop_branch(self, table: str, branch: str) -> None:
         def attempt(now: Table) -> None:
@@ -187,7 +153,13 @@ class IcebergLake:
                 commit.optimistic(found, attempt)
 
     def append(
-        self, table: str, rows: Rows, *, key: str, summary: Mapping[str, str] | None = None
+        self,
+        table: str,
+        rows: Rows,
+        *,
+        key: str,
+        summary: Mapping[str, str] | None = None,
+        state: Mapping[str, str] | None = None,
     ) -> Snapshot | None:
         """Commit trusted rows to main, once per `key`; None if there are none and no table yet.
 
@@ -198,35 +170,39 @@ class IcebergLake:
         DataError
             The rows do not fit the table's columns, or cannot be stored.
         """
-        properties = _properties({**(summary or {}), "key": key})
-
-        def done(now: Table) -> IcebergSnapshot | None:
-            return _published(now, now.current_snapshot(), None, key)
 
         def attempt(now: Table) -> IcebergSnapshot:
-            return done(now) or commit.add(now, written, branch=MAIN_BRANCH, properties=properties)
+            landed = published(now.metadata, key=key)
+            return landed or commit.add(now, written, branch=MAIN_BRANCH, properties=entries)
 
         before = self._load(table)
-        if before is not None and (landed := done(before)):
-            return _record(table, landed)
+        if before is not None and (landed := published(before.metadata, key=key)):
+            return record(before, landed)
         if before is None or before.current_snapshot() is None:
-            rows = _some(rows)
-            if rows is None:
+            some = _some(rows)
+            if some is None:
                 return None
+            rows = some
         now, written = self._write(before, table, rows, replace=False)
         with self._corruption(table):
-            return _record(table, commit.optimistic(now, attempt))
+            entries = said(now, {**(summary or {}), "key": key}, state or {})
+            return record(now, commit.optimistic(now, attempt))
+
+    # ------------------------------------------------------------ keeping
 
     def compact(self, table: str, *, every: int) -> Snapshot | None:
-        """Rewrite main's small data files as few, once there are more than `every` of them.
-
-        The snapshot holds the same rows and main's summary without its ``key``; earlier
-        snapshots stay readable. None if there was nothing to do, or another writer was faster.
-        """
         now = self._load(table)
         with self._corruption(table):
             landed = now and compact(now, every)
-        return _record(table, landed) if landed else None
+        return record(now, landed) if now and landed else None
+
+    def erase(
+        self, table: str, where: Callable[[ir.Table], ir.BooleanValue], *, orphaned_before: datetime
+    ) -> Erased:
+        with self._corruption(table):
+            found = self._require(table)
+            spill = self._folder / "spill"
+            return erase(found, where, orphaned_before=orphaned_before, spill=spill)
 
     # ------------------------------------------------------------ reading
 
@@ -241,8 +217,14 @@ class IcebergLake:
                 schema = _select(table, schema, columns)
             return views.read(found, schema, tasks)
 
+    def added(self, table: str, *, after: int | None, upto: int) -> Delta | None:
+        with self._corruption(table):
+            return added(self._require(table), after=after, upto=upto)
+
     @contextmanager
-    def open(self, datasets: Mapping[str, DatasetRef | Batch | pa.Table]) -> Iterator[Backend]:
+    def open(
+        self, datasets: Mapping[str, DatasetRef | Batch | Delta | pa.Table]
+    ) -> Iterator[Backend]:
         backend = views.connect(self._folder / "spill")
         try:
             for name, data in datasets.items():
@@ -251,8 +233,7 @@ class IcebergLake:
                     continue
                 with self._corruption(data.table):
                     found = self._require(data.table)
-                    look = views.plan_added if isinstance(data, Batch) else views.plan
-                    views.show(backend, name, found, *look(found, data.snapshot))
+                    views.show(backend, name, found, *_plan(found, data))
             yield backend
         finally:
             backend.disconnect()
@@ -309,46 +290,6 @@ class IcebergLake:
         return catalogs.corruption(self._folder, subject)
 
 
-def _record(table: str, snapshot: IcebergSnapshot) -> Snapshot:
-    own = snapshot.summary
-    return Snapshot(
-        table=table,
-        id=snapshot.snapshot_id,
-        parent=snapshot.parent_snapshot_id,
-        at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
-        rows=int((own and own["total-records"]) or 0),
-        summary=_summary(snapshot),
-    )
-
-
-def _properties(summary: Mapping[str, str]) -> dict[str, str]:
-    return {commit.PREFIX + name: value for name, value in summary.items()}
-
-
-def _summary(snapshot: IcebergSnapshot) -> dict[str, str]:
-    stored = snapshot.summary.additional_properties if snapshot.summary else {}
-    return {
-        name.removeprefix(commit.PREFIX): value
-        for name, value in stored.items()
-        if name.startswith(commit.PREFIX)
-    }
-
-
-def _published(
-    now: Table, main: IcebergSnapshot | None, branch: str | None, key: str | None
-) -> IcebergSnapshot | None:
-    """Return main's snapshot with this key, or else one that was staged on this branch."""
-    for snapshot in commit.ancestry(now, main):
-        own = snapshot.summary
-        if own is None:
-            continue
-        if key is not None and own[f"{commit.PREFIX}key"] == key:
-            return snapshot
-        if branch is not None and own[commit.BRANCH] == branch:
-            return snapshot
-    return None
-
-
 def _some(rows: Rows) -> Rows | None:
     """Return the rows unless there are none; a reader is looked at, not used up."""
     if isinstance(rows, pa.Table):
@@ -374,6 +315,13 @@ def _require_head(table: str, now: Table, before: Table) -> None:
         )
 
 
+def _plan(table: Table, data: DatasetRef | Batch | Delta) -> views.Plan:
+    if isinstance(data, Delta):
+        return plan_delta(table, data)
+    look = views.plan_added if isinstance(data, Batch) else views.plan
+    return look(table, data.snapshot)
+
+
 def _select(table: str, schema: Schema, names: Sequence[str]) -> Schema:
     fields = {field.name: field for field in schema.fields}
     for name in names:
@@ -381,10 +329,3 @@ def _select(table: str, schema: Schema, names: Sequence[str]) -> Schema:
             what, expected = unknown_name(f"column of {table}", name, fields)
             raise NotFoundError(what, expected=expected)
     return Schema(*(fields[name] for name in names), schema_id=schema.schema_id)
-
-
-def _unknown_branch(table: str, branch: str, now: Table) -> NotFoundError:
-    what, expected = unknown_name(
-        f"branch of {table}", branch, set(now.metadata.refs) - {MAIN_BRANCH}
-    )
-    return NotFoundError(what, expected=expected, next_step="stage the rows again")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import SEEK_END
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan
-from pyiceberg.manifest import ManifestEntryStatus
 from pyiceberg.schema import Schema
 from pyiceberg.table import FileScanTask, Table
 from pyiceberg.types import NestedField
 
 from onward.core.errors import CorruptError, NotFoundError
 from onward.infra.lake.columns import of_iceberg
+from onward.infra.lake.commit import added_files
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -30,25 +29,22 @@ def connect(spill: Path) -> Backend:
     return ibis.duckdb.connect(temp_directory=str(spill))
 
 
-def plan(table: Table, snapshot: int) -> tuple[Schema, Sequence[FileScanTask]]:
+Plan: TypeAlias = tuple[Schema, Sequence[FileScanTask]]
+"""The columns of some rows, and the files that hold these."""
+
+
+def plan(table: Table, snapshot: int) -> Plan:
     """Return a snapshot's schema and the files that hold its rows."""
     scan = table.scan(snapshot_id=_require(table, snapshot))
     return scan.projection(), list(scan.plan_files())
 
 
-def plan_added(table: Table, snapshot: int) -> tuple[Schema, Sequence[FileScanTask]]:
+def plan_added(table: Table, snapshot: int) -> Plan:
     """Return a snapshot's schema and the files that this snapshot added."""
     schema = table.scan(snapshot_id=_require(table, snapshot)).projection()
     found = table.metadata.snapshot_by_id(snapshot)
     assert found is not None
-    entries = (
-        entry
-        for manifest in found.manifests(table.io)
-        if manifest.added_snapshot_id == snapshot
-        for entry in manifest.fetch_manifest_entry(table.io)
-    )
-    added = [e.data_file for e in entries if e.status == ManifestEntryStatus.ADDED]
-    return schema, [FileScanTask(file) for file in added]
+    return schema, [FileScanTask(file) for file in added_files(table, found)]
 
 
 def read(table: Table, schema: Schema, tasks: Sequence[FileScanTask]) -> pa.Table:
@@ -59,25 +55,39 @@ def read(table: Table, schema: Schema, tasks: Sequence[FileScanTask]) -> pa.Tabl
 
 
 def show(
-    backend: Backend, name: str, table: Table, schema: Schema, tasks: Sequence[FileScanTask]
+    backend: Backend,
+    name: str,
+    table: Table,
+    schema: Schema,
+    tasks: Sequence[FileScanTask],
+    file: str | None = None,
 ) -> None:
-    """Create `name` over the files: a view over Parquet where that is right, else a copy."""
+    """Create `name` over the files: a view over Parquet where that is right, else a copy.
+
+    With `file` there is a column of that name too: the path of the file that a row lies in.
+    """
     quoted = identifier(name)
     connection = backend.con
     require_files(tasks)
     parquet = in_parquet(table, schema, tasks)
     if parquet is not None:
-        connection.execute(f"CREATE VIEW {quoted} AS FROM read_parquet({parquet})")
+        named = f", filename = {_literal(file)}" if file else ""
+        connection.execute(f"CREATE VIEW {quoted} AS FROM read_parquet({parquet}{named})")
         return
     columns = of_iceberg(schema)
     scan = ArrowScan(table.metadata, table.io, schema, AlwaysTrue())
-    batches = (
-        pa.Table.from_batches([batch]).cast(columns).combine_chunks().to_batches()
-        for batch in scan.to_record_batches(tasks)
-    )
-    connection.register(
-        "_incoming", pa.RecordBatchReader.from_batches(columns, chain.from_iterable(batches))
-    )
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for task in tasks:
+            for batch in scan.to_record_batches([task]):
+                rows = pa.Table.from_batches([batch]).cast(columns).combine_chunks()
+                if file:
+                    paths = pa.repeat(task.file.file_path, rows.num_rows)
+                    rows = rows.append_column(file, paths)
+                yield from rows.to_batches()
+
+    shown = columns.append(pa.field(file, pa.string())) if file else columns
+    connection.register("_incoming", pa.RecordBatchReader.from_batches(shown, batches()))
     connection.execute(f"CREATE TABLE {quoted} AS FROM _incoming")
     connection.unregister("_incoming")
 

@@ -1,7 +1,7 @@
 """Publishing a feature view: its new rows into its version's table, the newest ones online.
 
-A version's table is only ever appended to, so what was served stays reproducible. Its snapshots'
-summaries say what they were made from (`Published`).
+A version's table is only ever appended to, so what was served stays reproducible. Its state
+says what it was made from (`Published`).
 """
 
 # ruff: noqa: S608 (identifiers are quoted)
@@ -65,7 +65,7 @@ def published(lake: Lake, table: str, snapshot: int | None = None) -> Published 
         found = next((s for s in lake.history(table) if s.id == snapshot), None)
     if found is None:
         return None
-    said = found.summary
+    said = found.state
     return Published(
         snapshot=found,
         code=said["view_code"],
@@ -159,7 +159,7 @@ def _append(
             _table(view, number),
             found.rows,
             key=f"{run}/{view.name}/{fingerprint.of_text(definition, inputs)}",
-            summary={
+            state={
                 "view_code": view.digest,
                 "view_definition": definition,
                 "view_inputs": inputs,

@@ -19,7 +19,7 @@ CURSOR: Final = "onward.serve.cursor"
 def fold(folder: Path, *, lake: Lake, run: str, limit: int = 200_000) -> int:
     """Append what the log holds beyond the table's cursor, and return how many rows that was.
 
-    The cursor lies in the snapshot's summary, so rows and cursor commit as one: a crash or a
+    The cursor lies in the table's state, so rows and cursor commit as one: a crash or a
     second call neither loses nor doubles a prediction. `limit` is the rows of one commit, about.
     The table's columns: ``id``, ``at``, ``model``, ``version``, ``image``, ``release``, ``arm``,
     ``unit``, ``status``, ``latency_us``, ``request`` (JSON), ``features`` (doubles in the plan's
@@ -32,8 +32,8 @@ def fold(folder: Path, *, lake: Lake, run: str, limit: int = 200_000) -> int:
         The log is damaged before its end.
     """
     head = lake.head(TABLE)
-    text = None if head is None else _cursor_of(lake)
-    after = Cursor() if text is None else Cursor.loads(text)
+    text = head and head.state.get(CURSOR)
+    after = Cursor.loads(text) if text else Cursor()
     rows = 0
     while True:
         batches, cursor = read_batches(folder, after, limit)
@@ -43,17 +43,10 @@ def fold(folder: Path, *, lake: Lake, run: str, limit: int = 200_000) -> int:
             TABLE,
             to_table(batches),
             key=f"{run}/serve.fold/{after.dumps()}",
-            summary={CURSOR: cursor.dumps()},
+            state={CURSOR: cursor.dumps()},
         )
         rows += sum(map(len, batches))
         after = cursor
-
-
-def _cursor_of(lake: Lake) -> str | None:
-    for snapshot in reversed(lake.history(TABLE)):
-        if CURSOR in snapshot.summary:
-            return snapshot.summary[CURSOR]
-    return None
 
 
 def to_table(batches: list[Logged]) -> pa.Table:

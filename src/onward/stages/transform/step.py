@@ -65,16 +65,16 @@ def build(
     DataError
         The query, or the function, fails on a value.
     """
-    summary = {
+    state = {
         "code": _code(transform, folder),
         "inputs": json.dumps(sorted(inputs[name].ref for name in transform.inputs)),
     }
-    history = lake.history(transform.table)
-    built = next((s for s in reversed(history) if "code" in s.summary), None)
-    if built and summary.items() <= built.summary.items() and not afresh:
+    head = lake.head(transform.table)
+    built = head is not None and all(head.state.get(k) == v for k, v in state.items())
+    if built and not afresh:
         return None
-    base = history[-1].id if history else None
-    summary["key"] = f"{run}@{base}"
+    base = None if head is None else head.id
+    summary = {"key": f"{run}@{base}"}
     with lake.open({name: inputs[name] for name in transform.inputs}) as connection:
         rows = _Counted(derive(transform, connection, folder))
         staged = lake.stage(
@@ -83,6 +83,7 @@ def build(
             branch=f"audit-{run}",
             mode="replace",
             summary=summary,
+            state=state,
         )
     return Batch(
         dataset=transform.name,
@@ -94,6 +95,7 @@ def build(
         base=base,
         snapshot=staged.id,
         summary=summary,
+        state=state,
         inputs=tuple(inputs[name].ref for name in transform.inputs),
     )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from onward.core.ports import Lake
 from onward.core.records import UNREADABLE, Batch
@@ -14,6 +15,9 @@ from onward.stages.validate.split import Split, reasons
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
+
+
+_STATE: Final = "quarantine"
 
 
 def table_of(table: str) -> str:
@@ -56,8 +60,8 @@ def stage(batch: Batch, split: Split, rules: Sequence[Rule], *, lake: Lake, at: 
 
 
 def entry(batch: Batch) -> Mapping[str, str]:
-    """Return what a published snapshot says of the offenders that belong to it."""
-    return {"quarantine": batch.branch}
+    """Return what a table's state says of the offenders that belong to its newest batch."""
+    return {_STATE: json.dumps({"branch": batch.branch, "key": batch.summary["key"]})}
 
 
 def settle(table: str, *, lake: Lake) -> None:
@@ -67,11 +71,12 @@ def settle(table: str, *, lake: Lake) -> None:
     before it publishes leaves nothing in the quarantine, and one that dies between the two is
     settled when it resumes, or by the next audit of the table.
     """
-    summaries = [snapshot.summary for snapshot in reversed(lake.history(table))]
-    last = next((s for s in summaries if {"quarantine", "key"} <= s.keys()), None)
-    if last is None:
+    head = lake.head(table)
+    told = head and head.state.get(_STATE)
+    if not told:
         return
-    name, branch = table_of(table), last["quarantine"]
+    last = json.loads(told)
+    name, branch = table_of(table), last["branch"]
     staged = lake.head(name, branch)
     if staged is None or staged.summary.get("batch") != last["key"]:
         return

@@ -97,15 +97,18 @@ def audit(
 
 
 def _published(batch: Batch, lake: Lake) -> Snapshot | None:
-    """Return the snapshot that an earlier attempt published, known by the batch's summary."""
-    entries = batch.summary.items()
+    """Return the snapshot that an earlier attempt published, known by the batch's key."""
     newest_first = reversed(lake.history(batch.table))
-    return next((s for s in newest_first if entries <= s.summary.items()), None)
+    return next((s for s in newest_first if s.summary.get("key") == batch.summary["key"]), None)
 
 
 def _require_main(batch: Batch, lake: Lake) -> None:
+    """Refuse a batch whose table has other rows by now than when its branch was cut."""
     head = lake.head(batch.table)
-    if (head.id if head else None) != batch.base:
+    if (head and head.id) == batch.base:
+        return
+    since = lake.added(batch.table, after=batch.base, upto=head.id) if head else None
+    if since is None or since.rows:
         raise DivergedError(
             f"{batch.table} moved on since {batch.branch} was cut from it",
             expected=f"main at snapshot {batch.base}, found {head.id if head else None}",
@@ -137,7 +140,8 @@ def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
         pa.RecordBatchReader.from_batches(rows.schema, counted()),
         branch=batch.branch,
         mode=batch.mode,
-        summary={**batch.summary, **(quarantine.entry(batch) if parted.total else {})},
+        summary=batch.summary,
+        state={**batch.state, **(quarantine.entry(batch) if parted.total else {})},
         key=batch.key,
         order=batch.order,
     )

@@ -1,0 +1,178 @@
+"""What a snapshot says of itself: the caller's summary, the table's state, and Onward's marks."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from pyiceberg.io import FileIO
+from pyiceberg.table import Table
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
+
+from onward.core.ports import Snapshot
+
+BRANCH: Final = "onward-branch"
+"""The branch that the snapshot was staged on."""
+
+MODE: Final = "onward-mode"
+"""How the rows were staged: what ``append``, ``replace`` or ``upsert`` did to main's."""
+
+REWRITES: Final = "onward-rewrites"
+"""Says that main's rows are as they were: ``files`` alone are new, or their ``columns`` too."""
+
+GONE: Final = "onward.gone"
+"""The table's property that knows the commits of snapshots that are gone."""
+
+_REMEMBERED: Final = 1_000  # of the newest commits that are gone: 17 bytes each
+_SUMMARY: Final = "onward."
+_STATE: Final = "onward-state."
+_SPILLED: Final = "@"  # before the name of the file that holds a long value
+_LONG: Final = 4096  # characters of a value that every later snapshot's metadata would repeat
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State(Mapping[str, str]):
+    """A table's state as of a snapshot; a long value is read from its file when it is asked for."""
+
+    stored: Mapping[str, str]
+    folder: str
+    io: FileIO
+
+    def __getitem__(self, name: str) -> str:
+        value = self.stored[name]
+        if not value.startswith(_SPILLED):
+            return value
+        with self.io.new_input(f"{self.folder}/{value[1:]}").open() as file:
+            return file.read().decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.stored)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+
+def record(table: Table, snapshot: IcebergSnapshot) -> Snapshot:
+    """Return Iceberg's snapshot as the port has it."""
+    own = snapshot.summary
+    return Snapshot(
+        table=".".join(table.name()),
+        id=snapshot.snapshot_id,
+        parent=snapshot.parent_snapshot_id,
+        at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
+        rows=int((own and own["total-records"]) or 0),
+        summary=summary(snapshot),
+        state=State(_under(_STATE, snapshot), _metadata(table), table.io),
+    )
+
+
+def said(table: Table, summary: Mapping[str, str], state: Mapping[str, str]) -> dict[str, str]:
+    """Return the caller's entries as Iceberg's summary holds them; long state goes to files."""
+    entries = {_SUMMARY + name: value for name, value in summary.items()}
+    for name, value in state.items():
+        long = len(value) > _LONG or value.startswith(_SPILLED)
+        entries[_STATE + name] = _spill(table, value) if long else value
+    return entries
+
+
+def carried(head: IcebergSnapshot | None) -> dict[str, str]:
+    """Return the entries that a commit on `head` holds on to unless it says otherwise."""
+    if head is None:
+        return {}
+    return {_STATE + name: value for name, value in _under(_STATE, head).items()}
+
+
+def spilled(table: Table, snapshot: IcebergSnapshot) -> list[str]:
+    """Return the files with a snapshot's long state."""
+    stored = _under(_STATE, snapshot).values()
+    return [f"{_metadata(table)}/{v[1:]}" for v in stored if v.startswith(_SPILLED)]
+
+
+def summary(snapshot: IcebergSnapshot) -> dict[str, str]:
+    """Return what the caller said of this commit."""
+    return _under(_SUMMARY, snapshot)
+
+
+def mark(snapshot: IcebergSnapshot, name: str) -> str | None:
+    """Return one of Onward's marks, or None."""
+    return snapshot.summary[name] if snapshot.summary else None
+
+
+def main(metadata: TableMetadata) -> Iterator[IcebergSnapshot]:
+    """Yield the snapshots that have been main's head and are kept, newest first.
+
+    The log tells, not the parents: a snapshot whose parent has expired has none.
+    """
+    seen = set()
+    for entry in reversed(metadata.snapshot_log):
+        found = metadata.snapshot_by_id(entry.snapshot_id)
+        if found is not None and entry.snapshot_id not in seen:
+            seen.add(entry.snapshot_id)
+            yield found
+
+
+def published(
+    metadata: TableMetadata, *, branch: str | None = None, key: str | None = None
+) -> IcebergSnapshot | None:
+    """Return main's snapshot with this key, or else one that was staged on this branch.
+
+    Where that snapshot is gone by now, main's head stands for it: its rows are there.
+    """
+    wanted = _commits(key, branch)
+    if not wanted:
+        return None
+    for snapshot in main(metadata):
+        if wanted & commits(snapshot):
+            return snapshot
+    return metadata.current_snapshot() if wanted & set(gone(metadata)) else None
+
+
+def commits(snapshot: IcebergSnapshot) -> set[str]:
+    """Return by what a repetition of this commit is known: a digest of its key, of its branch."""
+    return _commits(summary(snapshot).get("key"), mark(snapshot, BRANCH))
+
+
+def gone(metadata: TableMetadata) -> list[str]:
+    """Return by what the commits of snapshots that are gone are known, the newest last."""
+    return metadata.properties.get(GONE, "").split()
+
+
+def remembering(metadata: TableMetadata, going: Iterable[IcebergSnapshot]) -> dict[str, str]:
+    """Return the property that knows main's snapshots among `going` as well."""
+    mine = {s.snapshot_id for s in main(metadata)}
+    added = [c for s in going if s.snapshot_id in mine for c in sorted(commits(s))]
+    return {GONE: " ".join([*gone(metadata), *added][-_REMEMBERED:])} if added else {}
+
+
+def _commits(key: str | None, branch: str | None) -> set[str]:
+    named = {"key": key, "branch": branch}
+    return {
+        hashlib.sha256(f"{kind} {text}".encode()).hexdigest()[:16]
+        for kind, text in named.items()
+        if text is not None
+    }
+
+
+def _under(prefix: str, snapshot: IcebergSnapshot) -> dict[str, str]:
+    stored = snapshot.summary.additional_properties if snapshot.summary else {}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in stored.items()
+        if name.startswith(prefix)
+    }
+
+
+def _spill(table: Table, value: str) -> str:
+    file = f"state-{uuid.uuid4()}.txt"
+    with table.io.new_output(f"{_metadata(table)}/{file}").create() as stream:
+        stream.write(value.encode())
+    return _SPILLED + file
+
+
+def _metadata(table: Table) -> str:
+    return f"{table.location().rstrip('/')}/metadata"
