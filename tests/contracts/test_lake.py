@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,27 +10,11 @@ import pyarrow as pa
 import pytest
 
 from onward.core.errors import DataError, DivergedError, NotFoundError
-from onward.core.ports import Erased, Lake, Snapshot
+from onward.core.ports import Lake, Snapshot
 from onward.core.records import Batch, DatasetRef, Delta
 
 FLIGHTS = pa.table({"id": [1, 2], "origin": ["EWR", "JFK"]})
 MORE = pa.table({"id": [3], "origin": ["LGA"]})
-
-
-def iceberg(folder: Path) -> Lake:
-    from onward.infra.lake.iceberg import open_lake
-
-    return open_lake(folder)
-
-
-@pytest.fixture(params=[iceberg], ids=lambda adapter: adapter.__name__)
-def open_lake(request: pytest.FixtureRequest) -> Callable[[Path], Lake]:
-    return request.param
-
-
-@pytest.fixture
-def lake(open_lake: Callable[[Path], Lake], tmp_path: Path) -> Lake:
-    return open_lake(tmp_path / "lake")
 
 
 def rows(table: pa.Table) -> list[tuple]:
@@ -402,163 +385,3 @@ def test_long_state_is_kept_and_read_back(lake: Lake) -> None:
     lake.append("raw.n", pa.table({"id": [1]}), key="1", state={"long": long, "odd": odd})
     lake.append("raw.n", pa.table({"id": [2]}), key="2")
     assert lake.head("raw.n").state == {"long": long, "odd": odd}
-
-
-# ---------------------------------------------------------------- deltas
-
-
-def gained(lake: Lake, after: Snapshot | None, upto: Snapshot) -> list[tuple] | None:
-    delta = lake.added("raw.n", after=after and after.id, upto=upto.id)
-    if delta is None:
-        return None
-    found = shown(lake, delta)
-    assert delta.rows == len(found)
-    return found
-
-
-def put(lake: Lake, *values: int) -> Snapshot:
-    return lake.append("raw.n", pa.table({"id": list(values)}), key=str(values))
-
-
-def replace(lake: Lake, *values: int) -> Snapshot:
-    table = pa.table({"id": list(values)})
-    staged = lake.stage("raw.n", table, branch="x", mode="replace", summary={"of": str(values)})
-    return lake.publish("raw.n", "x", expect=staged.parent)
-
-
-def test_a_delta_is_what_was_appended_whatever_was_compacted(lake: Lake) -> None:
-    first, second, third = put(lake, 1), put(lake, 2), put(lake, 3, 3)
-    assert gained(lake, None, first) == [(1,)]
-    assert gained(lake, first, third) == [(2,), (3,), (3,)]
-    assert gained(lake, third, third) == []
-    compacted = lake.compact("raw.n", every=1)
-    fourth = put(lake, 4)
-    assert gained(lake, second, compacted) == [(3,), (3,)]
-    assert gained(lake, second, fourth) == [(3,), (3,), (4,)]
-    assert gained(lake, compacted, fourth) == [(4,)]
-    assert gained(lake, None, fourth) == [(1,), (2,), (3,), (3,), (4,)]
-
-
-def test_there_is_no_delta_over_what_was_replaced(lake: Lake) -> None:
-    first = put(lake, 1)
-    second = replace(lake, 7)
-    third = put(lake, 8)
-    assert gained(lake, first, third) is None
-    assert gained(lake, second, third) == [(8,)]
-    assert gained(lake, third, first) is None
-    assert gained(lake, None, third) == [(7,), (8,)]
-    with pytest.raises(NotFoundError, match="cannot be told"):
-        shown(lake, Delta(table="raw.n", after=first.id, upto=third.id, rows=1))
-
-
-# ---------------------------------------------------------------- compaction beside an audit
-
-
-@pytest.mark.parametrize("mode", ["append", "replace"])
-@pytest.mark.parametrize("again", [False, True], ids=["staged before", "staged after"])
-def test_a_branch_is_published_over_compacted_files(lake: Lake, mode: str, again: bool) -> None:
-    put(lake, 1)
-    base = put(lake, 2)
-    wider = pa.table({"id": [3], "more": ["x"]})
-
-    def staged() -> Snapshot:
-        return lake.stage("raw.n", wider, branch="b", mode=mode, summary={"key": "k"})
-
-    staged()
-    lake.compact("raw.n", every=1)
-    if again:
-        staged()
-    published = lake.publish("raw.n", "b", expect=base.id, key="k")
-    assert lake.publish("raw.n", "b", expect=base.id, key="k") == published == lake.head("raw.n")
-    assert published.summary == {"key": "k"}
-    kept = [(1, None), (2, None)] if mode == "append" else []
-    found = [tuple(row.values()) for row in lake.read("raw.n").sort_by("id").to_pylist()]
-    assert found == [*kept, (3, "x")]
-    assert published.rows == len(found)
-    assert lake.head("raw.n", "b") is None
-
-
-# ---------------------------------------------------------------- erase
-
-LATER = datetime.now(UTC) + timedelta(days=1)
-
-
-def erase(lake: Lake, *values: int) -> Erased:
-    return lake.erase("raw.n", lambda t: t.id.isin(values), orphaned_before=LATER)
-
-
-def test_erased_rows_are_nowhere(lake: Lake) -> None:
-    first, second, third = put(lake, 1), put(lake, 2, 20), put(lake, 3)
-    lake.stage("raw.n", pa.table({"id": [2]}), branch="b", mode="append", summary={})
-    done = erase(lake, 2, 99)
-    assert (done.rows, done.branches, done.in_flight) == (1, ("b",), 0)
-    assert {second.id, third.id} < set(done.expired)
-    assert lake.head("raw.n") == done.snapshot
-    assert rows(lake.read("raw.n")) == [(1,), (3,), (20,)]
-    assert [s.id for s in lake.history("raw.n")] == [first.id, done.snapshot.id]
-    assert rows(lake.read("raw.n", snapshot=first.id)) == [(1,)]
-    with pytest.raises(NotFoundError, match=str(second.id)):
-        lake.read("raw.n", snapshot=second.id)
-    assert lake.head("raw.n", "b") is None
-
-
-def test_a_commit_that_was_erased_is_still_known(lake: Lake) -> None:
-    put(lake, 1)
-    put(lake, 2)
-    lake.stage("raw.n", pa.table({"id": [4]}), branch="b", mode="append", summary={"key": "k"})
-    lake.publish("raw.n", "b", expect=lake.head("raw.n").id, key="k")
-    erase(lake, 1)
-    head = lake.head("raw.n")
-    assert put(lake, 2) == head
-    assert lake.publish("raw.n", "b", expect=None, key="k") == head
-    assert rows(lake.read("raw.n")) == [(2,), (4,)]
-
-
-def test_erasing_twice_is_erasing_once(lake: Lake) -> None:
-    put(lake, 1, 2)
-    first = erase(lake, 1)
-    again = erase(lake, 1)
-    assert (again.rows, again.snapshot, again.expired, again.files) == (0, None, (), 0)
-    assert lake.head("raw.n") == first.snapshot
-    assert gained(lake, None, first.snapshot) == [(2,)]
-
-
-def test_rows_that_main_has_left_behind_are_erased_from_its_past(lake: Lake) -> None:
-    first = put(lake, 1)
-    second = replace(lake, 2)
-    done = erase(lake, 1)
-    assert (done.rows, done.snapshot, done.expired) == (0, None, (first.id,))
-    assert lake.history("raw.n") == [dataclasses.replace(second, parent=None)]
-
-
-def test_all_rows_can_be_erased(lake: Lake) -> None:
-    put(lake, 1)
-    assert erase(lake, 1).rows == 1
-    assert lake.read("raw.n").num_rows == 0
-    put(lake, 2)
-    assert rows(lake.read("raw.n")) == [(2,)]
-
-
-def test_erasure_looks_at_columns_that_are_gone(lake: Lake) -> None:
-    put(lake, 1)
-    wide = pa.table({"id": [2], "name": ["ada"]})
-    old = lake.append("raw.n", wide, key="wide")
-    staged = lake.stage("raw.n", wide.select(["id"]), branch="x", mode="replace", summary={})
-    lake.publish("raw.n", "x", expect=staged.parent)
-    done = lake.erase("raw.n", lambda t: t.name == "ada", orphaned_before=LATER)
-    assert (done.rows, done.expired) == (0, (old.id,))
-    with pytest.raises(NotFoundError, match="nmae") as caught:
-        lake.erase("raw.n", lambda t: t.nmae == "ada", orphaned_before=LATER)
-    assert "name" in caught.value.expected
-    with pytest.raises(NotFoundError):
-        lake.erase("raw.none", lambda t: t.id == 1, orphaned_before=LATER)
-
-
-def test_erasure_finds_a_value_under_the_type_it_had(lake: Lake) -> None:
-    old = put(lake, 7, 8)
-    text = pa.table({"id": ["7", "8"]})
-    staged = lake.stage("raw.n", text, branch="x", mode="replace", summary={})
-    lake.publish("raw.n", "x", expect=old.id)
-    done = lake.erase("raw.n", lambda t: t.id == "7", orphaned_before=LATER)
-    assert (done.rows, set(done.expired)) == (1, {old.id, staged.id})
-    assert rows(lake.read("raw.n")) == [("8",)]

@@ -18,22 +18,6 @@ COLUMNS = pa.schema([("id", pa.int64()), ("seen", pa.int64()), ("name", pa.strin
 Row = tuple[int | None, int | None, str]
 
 
-def iceberg(folder: Path) -> Lake:
-    from onward.infra.lake.iceberg import open_lake
-
-    return open_lake(folder)
-
-
-@pytest.fixture(params=[iceberg], ids=lambda adapter: adapter.__name__)
-def open_lake(request: pytest.FixtureRequest) -> Callable[[Path], Lake]:
-    return request.param
-
-
-@pytest.fixture
-def lake(open_lake: Callable[[Path], Lake], tmp_path: Path) -> Lake:
-    return open_lake(tmp_path / "lake")
-
-
 def table(*rows: Row) -> pa.Table:
     return pa.Table.from_pylist(
         [dict(zip(COLUMNS.names, row, strict=True)) for row in rows], COLUMNS
