@@ -6,7 +6,7 @@ These are the names that a pipeline file and a notebook import; nothing else is 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onward.core.errors import OnwardError
 from onward.core.version import VERSION
@@ -25,6 +25,7 @@ from onward.stages.validate.config import batch_check, check
 
 if TYPE_CHECKING:
     from onward.app.project import Project
+    from onward.app.testing.given import Given
 
 __version__ = VERSION
 
@@ -43,6 +44,7 @@ __all__ = [
     "feature_view",
     "files",
     "freshness",
+    "given",
     "integer",
     "label",
     "latency",
@@ -71,3 +73,13 @@ def load(folder: str | Path = ".") -> Project:
     from onward.app.project import open_project
 
     return open_project(Path(folder))
+
+
+def given(**rows: Any) -> Given:
+    """Give a declared function rows by the name of what it reads, in a test.
+
+    ``ow.given(orders=[{"price": 2.0}]).expect(purchases, [{"total": 2.0}])``
+    """
+    from onward.app.testing.given import Given
+
+    return Given(rows)

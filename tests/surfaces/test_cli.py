@@ -21,7 +21,7 @@ from onward.surfaces.cli.commands import cli
 
 COMMANDS = (
     "init", "run", "up", "status", "predict", "lineage", "rollback", "runs", "models",
-    "quarantine", "experiment", "demo", "transform", "graph",
+    "quarantine", "experiment", "demo", "transform", "graph", "test",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from onward.surfaces.cli import transform
+from onward.surfaces.cli import tests, transform
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 cli = typer.Typer(
@@ -22,6 +22,7 @@ cli = typer.Typer(
 audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_is_help=True)
 cli.add_typer(audit_cli, name="audit")
 transform.register(cli)
+tests.register(cli)
 
 
 def _version(asked: bool) -> None:

@@ -1,59 +1,68 @@
-"""The pipeline's functions are plain functions: small tables in, small tables out."""
+"""Each function of the pipeline on a few rows: `onward test` runs these.
 
-import ibis
-import pandas as pd
+A row holds what matters to the test; columns left out are NULL.
+"""
+
 import pipeline
-import pytest
 
+import onward as ow
 
-def times(*texts):
-    return pd.to_datetime(pd.Series(texts))
+WEATHER = dict.fromkeys(("wind_speed", "precip", "visib", "pressure", "humid"), 0.0)
 
 
 def test_the_calendar_is_read_from_the_scheduled_time():
-    features = pipeline.calendar.function(times("2013-01-01T10:15:00Z", "2013-12-29T00:00:00Z"))
-    assert list(features["minute_of_day"]) == [615, 0]
-    assert list(features["weekday"]) == [1, 6]
+    ow.given(
+        request=[
+            {"scheduled_at": "2013-01-01T10:15:00Z"},
+            {"scheduled_at": "2013-12-29T00:00:00Z"},
+        ]
+    ).expect(
+        pipeline.calendar,
+        [{"minute_of_day": 615, "weekday": 1}, {"minute_of_day": 0, "weekday": 6}],
+    )
 
 
 def test_it_freezes_only_with_precipitation():
-    one = pd.Series([1.0, 1.0, 1.0])
-    features = pipeline.conditions.function(
-        temp=pd.Series([30.0, 30.0, 40.0]), precip=pd.Series([0.1, 0.0, 0.1]),
-        wind_speed=one, visib=one, pressure=one, humid=one, distance=one,
-    )  # fmt: skip
-    assert list(features["freezing"]) == [True, False, False]
+    request = [
+        {**WEATHER, "distance": 500.0, "temp": temp, "precip": precip}
+        for temp, precip in [(30.0, 0.1), (30.0, 0.0), (40.0, 0.1)]
+    ]
+    ow.given(request=request).expect(
+        pipeline.conditions,
+        [{"freezing": True}, {"freezing": False}, {"freezing": False}],
+        ordered=True,
+    )
 
 
 def test_a_departure_sees_the_hour_before():
-    flights = ibis.memtable(
-        {"flight_id": ["a"], "origin": ["JFK"], "scheduled_at": times("2013-01-01 10:15:00")}
-    )
-    weather = ibis.memtable(
-        {
-            "origin": ["JFK", "JFK", "EWR"],
-            "observed_at": times(
-                "2013-01-01 09:00:00", "2013-01-01 10:00:00", "2013-01-01 09:00:00"
-            ),
-            "temp": [39.0, 41.0, 12.0],
-        }
-        | {name: [0.0] * 3 for name in ("wind_speed", "precip", "visib", "pressure", "humid")}
-    )
-    (departure,) = pipeline.departures.function(flights, weather).to_pandas().itertuples()
-    assert (departure.flight_id, departure.temp) == ("a", 39.0)
+    ow.given(
+        flights=[{"flight_id": "a", "origin": "JFK", "scheduled_at": "2013-01-01 10:15:00"}],
+        weather=[
+            {**WEATHER, "origin": "JFK", "observed_at": "2013-01-01 09:00:00", "temp": 39.0},
+            {**WEATHER, "origin": "JFK", "observed_at": "2013-01-01 10:00:00", "temp": 41.0},
+            {**WEATHER, "origin": "EWR", "observed_at": "2013-01-01 09:00:00", "temp": 12.0},
+        ],
+    ).expect(pipeline.departures, [{"flight_id": "a", "temp": 39.0}])
 
 
 def test_a_carriers_delays_are_summed_as_the_records_came_in():
-    flights = ibis.memtable(
-        {
-            "carrier": ["UA", "UA", "UA", "UA"],
-            "arr_delay": [20, 0, None, 16],
-            "scheduled_at": times("2013-01-01", "2013-01-01", "2013-01-01", "2013-01-20"),
-            "recorded_at": times("2013-01-02", "2013-01-02", "2013-01-02", "2013-01-21"),
-        }
+    def flight(delay, scheduled, recorded):
+        return {
+            "carrier": "UA", "arr_delay": delay,
+            "scheduled_at": scheduled, "recorded_at": recorded,
+        }  # fmt: skip
+
+    ow.given(
+        flights=[
+            flight(20, "2013-01-01", "2013-01-02"),
+            flight(0, "2013-01-01", "2013-01-02"),
+            flight(None, "2013-01-01", "2013-01-02"),
+            flight(16, "2013-01-20", "2013-01-21"),
+        ]
+    ).expect(
+        pipeline.carrier_delays,
+        [
+            {"available_at": "2013-01-02", "late_week": 0.5, "late_month": 0.5},
+            {"available_at": "2013-01-21", "late_week": 1.0, "late_month": 2 / 3},
+        ],
     )
-    rates = pipeline.carrier_delays.function(flights).to_pandas().sort_values("available_at")
-    first, second = rates.itertuples()
-    assert (first.late_week, first.late_month) == (0.5, 0.5)
-    assert second.late_week == 1.0
-    assert second.late_month == pytest.approx(2 / 3)
