@@ -1,0 +1,74 @@
+"""The guide to transforms: its code, put into a project and run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from onward.app.project import open_project
+from onward.app.testing.run import run_tests
+from onward.flow.runs import request
+from onward.surfaces.cli.commands import cli
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "transforms.md").read_text()
+
+
+def block(name: str) -> str:
+    found = re.search(rf"<!-- docs: {name} -->\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
+    assert found is not None, name
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, shops: Callable[[Path], Path]) -> Path:
+    """The small shop with the guide's transforms, its data taken in."""
+    folder = shops(tmp_path_factory.mktemp("guide") / "shop")
+    file = folder / "pipeline.py"
+    blocks = "\n\n".join(block(name) for name in ("ibis", "sql_transform", "arrow"))
+    head = "import pyarrow as pa\nimport pyarrow.compute as pc\n"
+    code = file.read_text().replace("from ibis", f"{head}from ibis", 1)
+    file.write_text(code.replace("\n\npipeline =", f"\n\n{blocks}\n\npipeline ="))
+    (folder / "customers.sql").write_text(block("sql"))
+    (folder / "tests").mkdir()
+    (folder / "tests" / "test_guide.py").write_text(block("test"))
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    with open_project(folder) as opened:
+        opened.deliver(request(opened.site, "data only", train=False))
+    return folder
+
+
+def test_the_tables_are_published(project: Path) -> None:
+    with open_project(project) as opened:
+        lake = opened.site.lake
+        orders = lake.read("raw.orders")
+        assert sum(lake.read("derived.daily_sales")["orders"].to_pylist()) == orders.num_rows
+        spent = lake.read("derived.customers")["spent"].to_pylist()
+        assert sum(spent) == pytest.approx(sum(orders["amount"].to_pylist()))
+        assert min(lake.read("derived.big_orders")["amount"].to_pylist()) > 20
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in GUIDE.splitlines() if line.startswith("onward graph")]
+)
+def test_the_graph_lines_run(project: Path, line: str) -> None:
+    words = [*line.partition("#")[0].split()[1:], "--project", str(project)]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    "selection", re.findall(r'^onward transform --select "?([^"#\n]+?)"?\s+#', GUIDE, re.MULTILINE)
+)
+def test_the_selections_select(project: Path, selection: str) -> None:
+    done = CliRunner().invoke(cli, ["graph", "--select", selection, "--project", str(project)])
+    assert done.exit_code == 0, done.output
+    assert "transform" in done.output
+
+
+def test_the_tests_pass(project: Path) -> None:
+    found = run_tests(project, quiet=True)
+    assert (found.exit_code, found.tests) == (0, 2)
