@@ -53,7 +53,7 @@ def test_nothing_public_is_missing_from_the_list():
         if isinstance(node, ast.ImportFrom) and node.module.startswith("onward.")
         for alias in node.names
     }
-    assert imported - {"VERSION"} | {"load"} == set(onward.__all__)
+    assert imported - {"VERSION"} | {"load", "given"} == set(onward.__all__)
 
 
 def test_no_file_names_a_registry():
