@@ -10,6 +10,8 @@ from onward.core.ports.compute import Compute, Tracker
 from onward.core.ports.features import OnlineStore, RequestFeatures
 from onward.core.ports.lake import Erased, Lake, Rows, Snapshot
 from onward.core.ports.ledger import Ledger
+from onward.core.ports.masks import Masks
+from onward.core.ports.secrets import Secret, SecretEntry, Secrets
 from onward.core.ports.servers import Server, Servers
 from onward.core.ports.workflows import Steps, Workflows
 
@@ -18,9 +20,13 @@ __all__ = [
     "Erased",
     "Lake",
     "Ledger",
+    "Masks",
     "OnlineStore",
     "RequestFeatures",
     "Rows",
+    "Secret",
+    "SecretEntry",
+    "Secrets",
     "Server",
     "Servers",
     "Snapshot",

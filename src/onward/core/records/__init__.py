@@ -21,6 +21,7 @@ from onward.core.records.data import (
     ValidationReport,
     ViewPlan,
 )
+from onward.core.records.masks import Mask, MaskKind
 from onward.core.records.model import (
     Candidate,
     EvaluationReport,
@@ -57,6 +58,8 @@ __all__ = [
     "GateResult",
     "GuardrailResult",
     "ImageRef",
+    "Mask",
+    "MaskKind",
     "Metric",
     "Mode",
     "ModelRef",

@@ -1,0 +1,80 @@
+"""Secrets in one file of the project's state, for its owner's eyes only."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from onward.core.errors import CorruptError
+from onward.core.ports.secrets import Secret, SecretEntry
+
+
+class KeyFile:
+    """A JSON object of names and values, with mode 0600; made when the first secret is kept.
+
+    Who can read the file can read what it protects: it keeps masked data apart from its keys in a
+    backup or a copy of the lake, not from the user who runs Onward.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def find(self, name: str) -> Secret | None:
+        text = self._read().get(name)
+        return None if text is None else Secret(text)
+
+    def keep(self, name: str, secret: Secret, *, first: bool = False) -> Secret:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self._path}.lock"):
+            stored = self._read()
+            if not (first and name in stored):
+                self._write({**stored, name: secret.reveal()})
+                return secret
+            return Secret(stored[name])
+
+    def entries(self) -> Sequence[SecretEntry]:
+        return [SecretEntry(name, str(self._path)) for name in sorted(self._read())]
+
+    def _read(self) -> dict[str, str]:
+        try:
+            mode = self._path.stat().st_mode
+            text = self._path.read_text()
+        except FileNotFoundError:
+            return {}
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise CorruptError(
+                f"others may read the key file {self._path} (mode {stat.S_IMODE(mode):o})",
+                expected="mode 600",
+                next_step=f"chmod 600 {self._path}; if others could use it, `onward secrets rotate`",
+            )
+        try:
+            stored = json.loads(text)
+        except ValueError:
+            stored = None
+        if not (isinstance(stored, dict) and all(isinstance(v, str) for v in stored.values())):
+            raise CorruptError(
+                f"the key file {self._path} is damaged",
+                expected="a JSON object of names and texts",
+                next_step="restore it from a backup: without it, masked values cannot be matched",
+            )
+        return stored
+
+    def _write(self, stored: dict[str, str]) -> None:
+        scratch = self._path.with_name(f".{self._path.name}.part")
+        scratch.unlink(missing_ok=True)
+        handle = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "w") as file:
+            json.dump(stored, file, indent=1, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # a key that is lost in a power cut takes what it masked with it
+        finally:
+            os.close(folder)
