@@ -16,6 +16,7 @@ from onward.stages.evaluate.config import at_least, beats_champion, fair, robust
 from onward.stages.experiment.config import categorical, integer, real
 from onward.stages.features.config import feature_view, label, on_demand
 from onward.stages.ingest.config import Source, files, sql
+from onward.stages.ingest.masks import drop, generalise, hashed, pseudonym, revealable
 from onward.stages.monitor.config import drift, freshness, operational, performance
 from onward.stages.retrain.config import retrain
 from onward.stages.serve.config import Canary
@@ -40,11 +41,14 @@ __all__ = [
     "categorical",
     "check",
     "drift",
+    "drop",
     "fair",
     "feature_view",
     "files",
     "freshness",
     "given",
+    "generalise",
+    "hashed",
     "integer",
     "label",
     "latency",
@@ -53,8 +57,10 @@ __all__ = [
     "on_demand",
     "operational",
     "performance",
+    "pseudonym",
     "real",
     "retrain",
+    "revealable",
     "robust",
     "sql",
     "sql_transform",

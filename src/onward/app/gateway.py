@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from onward.app.secrets import places
 from onward.app.settings import Settings
 from onward.core.errors import CorruptError, DataError, NotFoundError, OnwardError
+from onward.core.ports.masks import MASKS_ENTRY
 from onward.flow.release import end
 from onward.flow.releases import current
 from onward.flow.site import Folders, Site
@@ -120,6 +122,7 @@ def config(settings: Settings, *, clock: Literal["system", "request"], port: int
             entry="onward.infra.online.sqlite:open_store",
             arguments={"path": str(settings.state / "online.db")},
         ),
+        masks=Factory(entry=MASKS_ENTRY, arguments=places(settings)),
         clock=clock,
         on_log_failure=settings.gateway.on_log_failure,
         parent=os.getpid(),

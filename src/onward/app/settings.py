@@ -55,6 +55,13 @@ class TriggerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecretSettings:
+    """``[secrets]``: the folder in which secrets are mounted, a file each."""
+
+    folder: str = "/run/secrets"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that `onward.toml` can say."""
 
@@ -63,6 +70,7 @@ class Settings:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     triggers: TriggerSettings = field(default_factory=TriggerSettings)
+    secrets: SecretSettings = field(default_factory=SecretSettings)
 
     @property
     def pipeline(self) -> Path:
@@ -78,6 +86,7 @@ _SECTIONS = {
     "gateway": GatewaySettings,
     "alerts": AlertSettings,
     "triggers": TriggerSettings,
+    "secrets": SecretSettings,
 }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from onward.app.origins import find_readers
+from onward.app.secrets import filling, open_project_secrets
 from onward.app.settings import Settings
 from onward.core.clock import Clock
 from onward.core.ports import Ledger
@@ -25,18 +28,22 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
     """Open every port in its embedded form."""
     from onward.infra.compute.local import LocalCompute
     from onward.infra.lake.iceberg import open_lake
+    from onward.infra.masks.masks import KeyedMasks
     from onward.infra.online.sqlite import open_store
     from onward.infra.tracking.mlflow import MlflowTracker
     from onward.stages.register.adapters.mlflow import MlflowRegistry
     from onward.stages.serve.process import LocalServers
 
     folders = Folders(settings.state)
+    secrets = open_project_secrets(settings)
+    surroundings = Surroundings(folder=settings.folder, fill=filling(secrets))
     tracker = MlflowTracker(settings.state / "mlflow.db", settings.state / "mlruns")
     return Site(
         project=settings.folder,
         folders=folders,
         clock=clock,
-        reader=find_readers(Surroundings(folder=settings.folder)),
+        reader=find_readers(surroundings),
+        masks=KeyedMasks(secrets),
         lake=open_lake(settings.state / "lake"),
         online=open_store(str(settings.state / "online.db")),
         ledger=ledger,
@@ -44,15 +51,15 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         tracker=tracker,
         registry=MlflowRegistry(tracker.store),
         servers=LocalServers(),
-        alerts=_alerts(settings),
+        alerts=_alerts(settings, surroundings.fill),
         tell=tell,
     )
 
 
-def _alerts(settings: Settings) -> tuple[Alert, ...]:
+def _alerts(settings: Settings, fill: Callable[[str], str]) -> tuple[Alert, ...]:
     from onward.stages.monitor.adapters.log import LogAlert
     from onward.stages.monitor.adapters.webhook import WebhookAlert
 
     log = LogAlert()
-    webhook = settings.alerts.webhook
+    webhook = fill(settings.alerts.webhook)
     return (log, WebhookAlert(webhook)) if webhook else (log,)

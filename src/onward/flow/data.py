@@ -71,7 +71,7 @@ def _take_in(steps: Steps, site: Site, source: Source, run: str) -> ValidationRe
 
 def _ingest(site: Site, source: Source, run: str) -> Batch | None:
     settle(source.table, lake=site.lake)
-    batch = ingest(source, reader=site.reader(source), lake=site.lake, run=run)
+    batch = ingest(source, reader=site.reader(source), lake=site.lake, run=run, masks=site.masks)
     if batch is not None:
         happened(
             site,

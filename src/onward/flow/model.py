@@ -21,6 +21,7 @@ from onward.flow import releases
 from onward.flow.data import Refreshed
 from onward.flow.definition import Definition
 from onward.flow.happened import fact, happened
+from onward.flow.masked import masked_columns
 from onward.flow.site import Site
 from onward.stages.evaluate.step import evaluate
 from onward.stages.features.step import recompute, request_features, training_set
@@ -87,6 +88,7 @@ def build_training_set(
         inputs={name: refreshed.datasets[name] for name in model.label.inputs},
         as_of=as_of,
         folder=site.folders.training,
+        masked=masked_columns(definition, model.label),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onward.core.clock import Clock
-from onward.core.ports import Compute, Lake, Ledger, OnlineStore, Servers, Tracker
+from onward.core.ports import Compute, Lake, Ledger, Masks, OnlineStore, Servers, Tracker
 from onward.flow.progress import Listener
 from onward.stages.ingest.port import Readers
 from onward.stages.monitor.port import Alert
@@ -64,6 +64,7 @@ class Site:
     folders: Folders
     clock: Clock
     reader: Readers
+    masks: Masks
     lake: Lake
     online: OnlineStore
     ledger: Ledger

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from onward.core.records import Mask
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+MASKS_ENTRY: Final = "onward.infra.masks.masks:open_masks"
+"""How a process that is no `app` opens masks: with `keyfile` and `folder`, where secrets are."""
 
 
 class Masks(Protocol):

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from onward.core.declarations import Task
+from onward.core.records.masks import Mask
 from onward.core.refs import ref
 
 UNREADABLE: Final = "_unreadable"
@@ -141,10 +142,14 @@ class FeatureSetRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A named column: Arrow's type as text (``double``, ``int64``, ``string``, …)."""
+    """A named column: Arrow's type as text (``double``, ``int64``, ``string``, …).
+
+    A request column with a `mask` may be sent as it is: who reads it masks it first.
+    """
 
     name: str
     dtype: str
+    mask: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

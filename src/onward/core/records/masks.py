@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
 MaskKind = Literal["drop", "hash", "pseudonym", "generalise", "reveal"]
+
+_MASKED: Final = re.compile(r"[phse]-[0-9a-f]{8}-[\w=-]{22,}")
 
 UNITS: Final = ("hour", "day", "month", "quarter", "year")
 """The units to which times can be generalised."""
@@ -57,3 +60,8 @@ class Mask:
             )  # fmt: skip
             return f"generalise({how})"
         return self.kind if self.kind == "drop" else f"{self.kind}({self.domain})"
+
+
+def looks_masked(text: object) -> bool:
+    """Tell whether a value has the form of those that keyed masks give, under whatever key."""
+    return isinstance(text, str) and _MASKED.fullmatch(text) is not None

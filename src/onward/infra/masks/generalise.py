@@ -6,6 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable
 from datetime import date, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.clock import utc
@@ -58,7 +59,7 @@ def value(mask: Mask, given: Any) -> Any:
 def labels(mask: Mask) -> tuple[str, ...]:
     """Return the names of a mask's bins: ``<18``, ``18-65``, ``65+``."""
     edges = [f"{edge:g}" for edge in mask.bins]
-    between = [f"{low}-{high}" for low, high in zip(edges, edges[1:], strict=False)]
+    between = [f"{low}-{high}" for low, high in pairwise(edges)]
     return (f"<{edges[0]}", *between, f"{edges[-1]}+")
 
 

@@ -39,9 +39,7 @@ def masker(mask: Mask, key: Key) -> Callable[[str], str]:
         encrypt = _stable(secret) if mask.stable else _fresh(secret)
         return lambda text: head + base64.urlsafe_b64encode(encrypt(text.encode())).decode()
     length = 16 if mask.kind == "pseudonym" else 32
-    return lambda text: (
-        head + hmac.digest(secret, text.encode(), hashlib.sha256)[:length].hex()
-    )
+    return lambda text: head + hmac.digest(secret, text.encode(), hashlib.sha256)[:length].hex()
 
 
 def recogniser(mask: Mask, key: Key) -> Callable[[str], bool]:

@@ -30,16 +30,24 @@ class Key:
         return hmac.digest(self.secret, f"{purpose}\0{domain}".encode(), hashlib.sha512)
 
 
-def keys(secrets: Secrets, name: str) -> tuple[Key, ...]:
-    """Return a ring's keys, oldest first; a ring that is nowhere is made, with one key.
+def keys(secrets: Secrets, name: str, *, make: bool) -> tuple[Key, ...]:
+    """Return a ring's keys, oldest first; with `make` a ring that is nowhere gets its first key.
 
     Raises
     ------
     CorruptError
-        The secret is no list of keys.
+        The secret is no list of keys, or is not there.
     """
-    found = secrets.find(name) or secrets.keep(name, Secret(_new()), first=True)
-    return tuple(_key(line, name) for line in found.reveal().split())
+    found = secrets.find(name)
+    if found is None and make:
+        found = secrets.keep(name, Secret(_new()), first=True)
+    if found is None:
+        raise CorruptError(
+            f"the secret {name!r}, by which values are masked, is in no secret store",
+            expected="the project's key file, or the secret mounted where this process runs",
+            next_step=f"give it what `onward secrets show {name}` prints where the project is",
+        )
+    return tuple(_key(line, name) for line in found.reveal().split() or [""])
 
 
 def rotate(secrets: Secrets, name: str) -> Key:

@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 
 
 def open_masks(keyfile: str, folder: str) -> KeyedMasks:
-    """Open masks on the secrets of a project: as a gateway does, which knows places only."""
-    return KeyedMasks(open_secrets(keyfile, folder))
+    """Open masks on a project's secrets, as a gateway does: it knows the places, and makes no key
+    where there is none, for nothing would match what a new one masks.
+    """
+    return KeyedMasks(open_secrets(keyfile, folder), make_keys=False)
 
 
 class KeyedMasks:
-    """Masks by the newest keys of the rings, which are read when they are first needed."""
+    """Masks by the newest keys of the rings; the ring of stable masks is read once, when needed."""
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self, secrets: Secrets, *, make_keys: bool = True) -> None:
         self._secrets = secrets
-        self._rings: dict[str, tuple[keyring.Key, ...]] = {}
+        self._make_keys = make_keys
+        self._tokens: tuple[keyring.Key, ...] = ()
         self._texts: dict[Mask, tuple[Callable[[str], str], Callable[[str], bool]]] = {}
 
     def key(self, mask: Mask) -> str:
@@ -39,7 +42,8 @@ class KeyedMasks:
         make, _ = self._text(mask)
         texts = values.cast(pa.string())
         if not mask.stable:
-            return pa.array([None if t is None else make(t) for t in texts.to_pylist()], pa.string())
+            fresh = [None if text is None else make(text) for text in texts.to_pylist()]
+            return pa.array(fresh, pa.string())
         distinct = texts.dictionary_encode()
         made = pa.array(map(make, distinct.dictionary.to_pylist()), pa.string())
         return made.take(distinct.indices)
@@ -68,11 +72,14 @@ class KeyedMasks:
         found = self._texts.get(mask)
         if found is None:
             key = self._ring(mask)[-1]
-            found = self._texts[mask] = (keyed.masker(mask, key), keyed.recogniser(mask, key))
+            found = keyed.masker(mask, key), keyed.recogniser(mask, key)
+            if mask.stable:  # another ring may be rotated while this process runs
+                self._texts[mask] = found
         return found
 
     def _ring(self, mask: Mask) -> tuple[keyring.Key, ...]:
-        name = keyring.TOKENS if mask.stable else keyring.REVEAL
-        if name not in self._rings:
-            self._rings[name] = keyring.keys(self._secrets, name)
-        return self._rings[name]
+        if not mask.stable:
+            return keyring.keys(self._secrets, keyring.REVEAL, make=self._make_keys)
+        if not self._tokens:
+            self._tokens = keyring.keys(self._secrets, keyring.TOKENS, make=self._make_keys)
+        return self._tokens

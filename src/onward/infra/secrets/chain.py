@@ -62,5 +62,6 @@ class ChainedSecrets:
 
 def open_secrets(keyfile: str, folder: str) -> ChainedSecrets:
     """Open the environment, the mounted `folder` and the project's `keyfile`, in this order."""
-    stores = [EnvironmentSecrets(os.environ), FolderSecrets(Path(folder)), KeyFile(Path(keyfile))]
-    return ChainedSecrets(stores)
+    return ChainedSecrets(
+        (EnvironmentSecrets(os.environ), FolderSecrets(Path(folder)), KeyFile(Path(keyfile)))
+    )

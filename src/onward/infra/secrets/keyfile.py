@@ -50,7 +50,7 @@ class KeyFile:
             raise CorruptError(
                 f"others may read the key file {self._path} (mode {stat.S_IMODE(mode):o})",
                 expected="mode 600",
-                next_step=f"chmod 600 {self._path}; if others could use it, `onward secrets rotate`",
+                next_step=f"chmod 600 {self._path}; if it was read, `onward secrets rotate`",
             )
         try:
             stored = json.loads(text)

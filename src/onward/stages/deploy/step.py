@@ -11,6 +11,7 @@ from typing import Final
 
 from onward.core import digest
 from onward.core.ports import Servers
+from onward.core.ports.masks import MASKS_ENTRY
 from onward.core.records import Deployment, ImageRef, ModelRef
 from onward.stages.deploy.acceptance import Staged, checks
 from onward.stages.deploy.config import Latency
@@ -105,6 +106,9 @@ def _layers(model: ModelRef, trained: Path) -> list[Layer]:
         "state": "/var/lib/onward",
         "predictions": "/var/lib/onward/predictions",
     }
+    if any(column.get("mask") for column in json.loads(files["plan.json"])["plan"]["request"]):
+        secrets = {"keyfile": "/var/lib/onward/secrets.json", "folder": "/run/secrets"}
+        gateway["masks"] = {"entry": MASKS_ENTRY, "arguments": secrets}
     return [
         Layer(
             files=dict(placed[name] for name in _ENVIRONMENT if name in placed),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from onward.core.declarations import Model
 from onward.core.errors import DataError
-from onward.core.records import Column, FeaturePlan, OnDemandPlan, ViewPlan
+from onward.core.records import Column, FeaturePlan, Mask, OnDemandPlan, ViewPlan
 from onward.stages.features.config import OnDemand
+from onward.stages.features.masked import requested
 from onward.stages.features.point_in_time import column
 
 if TYPE_CHECKING:
@@ -36,23 +37,28 @@ def on_demand(model: Model) -> tuple[OnDemand, ...]:
 
 
 def plan(
-    model: Model, views: Sequence[ViewPlan], rows: pa.Table, features: pa.Table
+    model: Model,
+    views: Sequence[ViewPlan],
+    rows: pa.Table,
+    features: pa.Table,
+    masked: Mapping[str, Sequence[Mask]],
 ) -> FeaturePlan:
     """Make the plan of a model whose label gave `rows` and whose views gave `features`.
 
     The vector is in the order of the model's features. On-demand functions are called once to
-    see what they give.
+    see what they give. A request column whose name is in `masked` is masked like the data.
 
     Raises
     ------
     DataError
-        Two features have one name, or one has a name of the training set's own.
+        Two features have one name, or one has a name of the training set's own; a request column
+        holds masked values that no request could match.
     """
     from onward.stages.features.request import outputs
     from onward.stages.features.request_columns import typed
 
     names = dict.fromkeys((*model.label.key, *_request_names(model, views)))
-    request = tuple(Column(name=n, dtype=str(rows.schema.field(n).type)) for n in names)
+    request = tuple(requested(model, name, rows[name], masked.get(name, ())) for name in names)
     functions = on_demand(model)
     read = {name for function in functions for name in function.inputs}
     series, count = typed(request, read, {name: rows[name] for name in names})

@@ -12,7 +12,14 @@ from onward.core.clock import duration
 from onward.core.declarations import Model
 from onward.core.errors import DataError, NotFoundError, unknown_name
 from onward.core.ports import Lake, RequestFeatures
-from onward.core.records import DatasetRef, FeaturePlan, FeatureSetRef, TrainingSetRef, ViewPlan
+from onward.core.records import (
+    DatasetRef,
+    FeaturePlan,
+    FeatureSetRef,
+    Mask,
+    TrainingSetRef,
+    ViewPlan,
+)
 from onward.stages.features import plan as plans
 from onward.stages.features import point_in_time
 from onward.stages.features.config import FeatureView, Label
@@ -34,12 +41,15 @@ def training_set(
     inputs: Mapping[str, DatasetRef],
     as_of: datetime,
     folder: Path,
+    masked: Mapping[str, Sequence[Mask]] | None = None,
 ) -> TrainingSetRef:
     """Build the model's training set as it could be known at `as_of`.
 
     Each row of the label whose truth was available by `as_of`, and whose event lies in the
     model's window, gets the views' features as known at its event time (`point_in_time`) and the
     on-demand features of its request columns. The same content gives the same file and id.
+    `masked` says how columns of the data are masked, by name and as each source has it; those of
+    a request are masked the same.
 
     Raises
     ------
@@ -62,7 +72,7 @@ def training_set(
         if not rows.num_rows:
             raise _no_rows(model, as_of)
         features = _joined(lake, backend.con, rows, [v.view for v in chosen], found)
-    plan = plans.plan(model, [view.view for view in chosen], rows, features)
+    plan = plans.plan(model, [view.view for view in chosen], rows, features, masked or {})
     on_demand = OnDemandFeatures(plan, plans.on_demand(model))
     request = {column.name: rows[column.name] for column in plan.request}
     computed = on_demand.columns(request)

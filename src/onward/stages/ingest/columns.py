@@ -58,7 +58,15 @@ def column_types(
 
 
 def _require_declared(source: Source, scan: Scan) -> None:
-    for name in (*source.key, source.event_time, source.available_at, *source.types):
+    names = (
+        *source.key,
+        source.event_time,
+        source.available_at,
+        *source.types,
+        *source.subject,
+        *source.masked,
+    )
+    for name in names:
         if name not in scan.columns:
             what, expected = unknown_name(f"column of source {source.name!r}", name, scan.columns)
             raise DeclarationError(what, expected=expected, location=source.location)

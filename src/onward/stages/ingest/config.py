@@ -9,6 +9,8 @@ from typing import ClassVar, Final, Literal, Protocol, runtime_checkable
 from onward.core.declarations import Check, require_checks, require_name
 from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location, unknown_name
+from onward.core.records import Mask
+from onward.stages.ingest.masks import read_as, require_masks
 
 Format = Literal["csv", "parquet", "json"]
 
@@ -100,6 +102,11 @@ class Source:
     types
         The types of columns that the first rows do not show, by name: a column of doubles that
         begins with whole numbers, say. One of `COLUMN_TYPES` each.
+    masked
+        How columns are masked before anything of them is written, by name. Checks, transforms and
+        features see the masked values.
+    subject
+        The columns that say whom a row is about: `onward erase` finds them by these.
     """
 
     name: str
@@ -109,6 +116,8 @@ class Source:
     available_at: str
     checks: tuple[Check, ...]
     types: Mapping[str, str] = field(hash=False)
+    masked: Mapping[str, Mask] = field(hash=False)
+    subject: tuple[str, ...]
     location: Location | None = field(compare=False)
 
     def __init__(
@@ -121,6 +130,8 @@ class Source:
         available_at: str | None = None,
         checks: Sequence[Check] = (),
         types: Mapping[str, str] | None = None,
+        masked: Mapping[str, Mask] | None = None,
+        subject: str | Sequence[str] = (),
     ) -> None:
         location = here()
         if not isinstance(origin, Origin):
@@ -140,6 +151,16 @@ class Source:
             if kind not in COLUMN_TYPES:
                 what, expected = unknown_name("column type", kind, COLUMN_TYPES)
                 raise DeclarationError(what, expected=expected, location=location)
+        subjects = (subject,) if isinstance(subject, str) else tuple(subject)
+        masks = require_masks(
+            name,
+            masked or {},
+            key=keys,
+            times=(event_time, available_at or event_time),
+            subject=subjects,
+            cursor=getattr(origin, "cursor", None),
+            location=location,
+        )
         set_ = object.__setattr__
         set_(self, "name", require_name(name, "source", location))
         set_(self, "origin", origin)
@@ -147,9 +168,27 @@ class Source:
         set_(self, "event_time", event_time)
         set_(self, "available_at", available_at or event_time)
         set_(self, "checks", require_checks(checks, location))
-        set_(self, "types", dict(types or {}))
+        set_(self, "types", _types(name, types or {}, masks, location))
+        set_(self, "masked", masks)
+        set_(self, "subject", subjects)
         set_(self, "location", location)
 
     @property
     def table(self) -> str:
         return f"raw.{self.name}"
+
+
+def _types(
+    source: str, given: Mapping[str, str], masked: Mapping[str, Mask], location: Location | None
+) -> dict[str, str]:
+    """Return the declared types and those as which masked columns are read."""
+    decided = read_as(masked)
+    for name, kind in decided.items():
+        if given.get(name, kind) != kind:
+            raise DeclarationError(
+                f"column {name!r} of source {source!r} is declared as {given[name]}, and is read "
+                f"as {kind} to be masked by {masked[name]}",
+                expected="no type for the column",
+                location=location,
+            )
+    return {**given, **decided}

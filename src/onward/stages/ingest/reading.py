@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -95,10 +95,17 @@ def read_as(name: str, source: str, target: str) -> Column:
     return Column(name, value, text, unreadable)
 
 
-def reading(connection: DuckDBPyConnection, scan: Scan, types: Mapping[str, str]) -> str:
+def reading(
+    connection: DuckDBPyConnection,
+    scan: Scan,
+    types: Mapping[str, str],
+    *,
+    hidden: Collection[str] = (),
+) -> str:
     """Return the query that reads a scan's columns as `types`, in their order.
 
-    It has the column `UNREADABLE` only where there is a value that cannot be read.
+    It has the column `UNREADABLE` only where there is a value that cannot be read; of the columns
+    `hidden` it does not say which.
     """
     columns = [read_as(name, scan.columns[name], kind) for name, kind in types.items()]
     selected = [f"{c.value} AS {identifier(c.name)}" for c in columns]
@@ -110,11 +117,16 @@ def reading(connection: DuckDBPyConnection, scan: Scan, types: Mapping[str, str]
         ).fetchone()
         if found and found[0]:
             pairs = ", ".join(
-                f"CASE WHEN {c.unreadable} THEN {literal(c.name + '=')} || {c.text} END"
-                for c in doubtful
+                f"CASE WHEN {c.unreadable} THEN {_told(c, hidden)} END" for c in doubtful
             )
             selected.append(f"nullif(concat_ws('; ', {pairs}), '') AS {UNREADABLE}")
     return f"SELECT {', '.join(selected)} FROM ({scan.sql})"
+
+
+def _told(column: Column, hidden: Collection[str]) -> str:
+    if column.name in hidden:
+        return literal(f"{column.name}=(masked)")
+    return f"{literal(column.name + '=')} || {column.text}"
 
 
 def readable_as_time(connection: DuckDBPyConnection, scan: Scan, name: str) -> bool:

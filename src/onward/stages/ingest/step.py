@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from onward.core.errors import DataError, OnwardError
-from onward.core.ports import Lake
+from onward.core.ports import Lake, Masks
 from onward.core.records import Batch
+from onward.stages.ingest import masking
 from onward.stages.ingest.columns import column_types
 from onward.stages.ingest.config import Source
 from onward.stages.ingest.port import Desk, Reader
 from onward.stages.ingest.reading import reading
+from onward.stages.ingest.workplace import workplace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +34,9 @@ def pending(source: Source, *, reader: Reader, lake: Lake) -> bool:
     return reader.pending(source, lake.history(source.table))
 
 
-def ingest(source: Source, *, reader: Reader, lake: Lake, run: str) -> Batch | None:
+def ingest(
+    source: Source, *, reader: Reader, lake: Lake, run: str, masks: Masks | None = None
+) -> Batch | None:
     """Stage the new rows of `source` on branch ``audit-<run>``; None if there are none.
 
     The rows have the published columns, and `_unreadable` besides where a value could not be
@@ -47,6 +49,8 @@ def ingest(source: Source, *, reader: Reader, lake: Lake, run: str) -> Batch | N
         The reader of the source's origin.
     run
         The run's id.
+    masks
+        What masks the columns that the source says; needed only where it says some.
 
     Raises
     ------
@@ -56,7 +60,8 @@ def ingest(source: Source, *, reader: Reader, lake: Lake, run: str) -> Batch | N
         The key, event time or availability time names no column, or none that holds times.
     """
     history = lake.history(source.table)
-    published = lake.schema(source.table) if history else None
+    published = masking.as_read(source, lake.schema(source.table) if history else None)
+    masked = masking.entry(source, masks, history)
     base = history[-1].id if history else None
     known = published.names if published is not None else None
     with _desk(source) as desk:
@@ -64,10 +69,15 @@ def ingest(source: Source, *, reader: Reader, lake: Lake, run: str) -> Batch | N
         if intake is None:
             return None
         types = column_types(source, intake.scan, published, desk.connection)
-        rows = Counted(desk.connection, reading(desk.connection, intake.scan, types))
-        summary = {**intake.summary, "key": f"{run}@{base}"}
+        query = reading(desk.connection, intake.scan, types, hidden=source.masked)
+        rows = Counted(desk.connection, query)
+        summary = {**intake.summary, **masked, "key": f"{run}@{base}"}
         staged = lake.stage(
-            source.table, rows.reader(), branch=f"audit-{run}", mode="append", summary=summary
+            source.table,
+            masking.masked(source, masks, rows.reader()),
+            branch=f"audit-{run}",
+            mode="append",
+            summary=summary,
         )
         intake.confirm()
     return Batch(
@@ -120,13 +130,14 @@ def _desk(source: Source) -> Iterator[Desk]:
     import duckdb
 
     with (
-        TemporaryDirectory(prefix="onward-ingest-") as folder,
-        TemporaryDirectory(prefix="onward-spool-") as spool,
-        duckdb.connect(config={"temp_directory": folder}) as connection,
+        workplace() as folder,
+        duckdb.connect(config={"temp_directory": str(folder / "spill")}) as connection,
     ):
+        spool = folder / "spool"
+        spool.mkdir()
         connection.execute("SET TimeZone = 'UTC'")
         try:
-            yield Desk(connection=connection, folder=Path(spool))
+            yield Desk(connection=connection, folder=spool)
         except OnwardError as error:
             error.location = error.location or source.location
             raise
@@ -138,6 +149,8 @@ def _desk(source: Source) -> Iterator[Desk]:
 
 def _damaged(error: Exception) -> DataError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Rows may not be shown: what is masked in them is not masked yet.
+    lines = [line for line in lines if not line.startswith("Original Line")]
     file = next((f"{line}: " for line in lines if line.startswith("file")), "")
     return DataError(
         f"the rows cannot be read: {file}{' '.join(lines[:3])}",

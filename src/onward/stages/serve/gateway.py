@@ -20,6 +20,7 @@ import msgspec
 import uvloop
 
 from onward.core.errors import CorruptError, OnwardError
+from onward.core.ports import Masks
 from onward.core.records import ImageRef, ModelRef, Route, Routes
 from onward.core.version import VERSION
 from onward.stages.serve.endpoints import Endpoints, error_body
@@ -45,6 +46,7 @@ class Follower:
         self._endpoints = endpoints
         self._metrics = metrics
         self._cache = _cache(config)
+        self._masks: Masks | None = None if config.masks is None else config.masks.make()
         self._seen: dict[str, tuple[int, int, int]] = {}
 
     async def look(self) -> None:
@@ -72,7 +74,9 @@ class Follower:
             if routes.model != name:
                 raise CorruptError(f"{path} holds the routes of {routes.model!r}")
             before = self._endpoints.live.get(name)
-            live = await loop.run_in_executor(None, open_live, routes, version, self._load, before)
+            live = await loop.run_in_executor(
+                None, open_live, routes, version, self._load, before, self._masks
+            )
         except Exception as error:
             reason = str(error) if isinstance(error, OnwardError) else repr(error)
             self._metrics.refused_routes[name] = reason
@@ -91,7 +95,7 @@ class Follower:
         routes = Routes(model=name, salt="", routes=(route,))
         opened = self._load if folder is None else lambda _: load(folder)
         live = await asyncio.get_running_loop().run_in_executor(
-            None, open_live, routes, "", opened, None
+            None, open_live, routes, "", opened, None, self._masks
         )
         self._install({name: live})
 

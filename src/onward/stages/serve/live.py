@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 
 from onward.core.errors import DataError
+from onward.core.ports import Masks
 from onward.core.records import Route, Routes
+from onward.stages.serve.masking import Masked, masking
 from onward.stages.serve.model import ServedModel
 from onward.stages.serve.routes import bucket, thresholds
 from onward.stages.serve.rows import RowDecoder
@@ -32,11 +34,13 @@ class Target:
     image: str
     header: Header
     positions: tuple[int, ...]
+    masked: tuple[tuple[int, Masked], ...]
     whole_row: bool
     champion_features: bool
 
     def pick(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the row's values in the order of this version's request columns.
+        """Return the row's values in the order of this version's request columns, masked as its
+        training set was.
 
         Raises
         ------
@@ -52,13 +56,25 @@ class Target:
                 f"column {column.name!r} is missing, which version {self.model.version} reads",
                 expected=f"{column.name}: {column.dtype}",
             )
+        if self.masked:
+            values = list(picked)
+            for position, mask in self.masked:
+                values[position] = mask(values[position])
+            return tuple(values)
         return picked
 
 
 class Live:
     """One model's routes in service."""
 
-    def __init__(self, routes: Routes, version: str, models: Mapping[str, ServedModel]) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        version: str,
+        models: Mapping[str, ServedModel],
+        masks: Masks | None = None,
+    ) -> None:
+        self._masks = masks
         self.routes = routes
         self.version = version
         self.models = models
@@ -75,13 +91,17 @@ class Live:
             for _, route in reversed(ordered)
         }
         key = self.champion.model.plan.key
-        self._unit = [self.decoder.columns.index(name) for name in key]
+        self._unit = [(self.decoder.columns.index(name), self._mask(name, served)) for name in key]
 
     def unit(self, row: Sequence[Any]) -> str:
-        """Return what the row is about: its key's values, joined by ``|``."""
+        """Return what the row is about: its key's values, joined by ``|``.
+
+        A column that any arm masks is masked: labels that come later have it so.
+        """
         if len(self._unit) == 1:
-            return str(row[self._unit[0]])
-        return "|".join(str(row[position]) for position in self._unit)
+            position, mask = self._unit[0]
+            return str(mask(row[position]))
+        return "|".join(str(mask(row[position])) for position, mask in self._unit)
 
     def assign(self, unit: str) -> Target:
         """Return the arm that this unit always gets while the routes' salt stays."""
@@ -120,6 +140,11 @@ class Live:
     def _target(self, route: Route, arm: str) -> Target:
         model = self.models[route.image.digest]
         positions = self.decoder.positions(model.plan)
+        masked = tuple(
+            (at, masking(column, self._masks))
+            for at, column in enumerate(model.plan.request)
+            if column.mask is not None
+        )
         return Target(
             model=model,
             arm=arm,
@@ -136,14 +161,29 @@ class Live:
                 width=model.width,
             ),
             positions=positions,
+            masked=masked,
             champion_features=model.plan.columns == self._columns,
-            whole_row=not self.decoder.optional
+            whole_row=not masked
+            and not self.decoder.optional
             and positions == tuple(range(len(self.decoder.columns))),
         )
 
+    def _mask(self, name: str, models: Sequence[ServedModel]) -> Masked:
+        columns = (c for m in models for c in m.plan.request if c.name == name)
+        masked = next((c for c in columns if c.mask is not None), None)
+        return masking(masked, self._masks) if masked is not None else _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
 
 def open_live(
-    routes: Routes, version: str, load: Callable[[Route], ServedModel], before: Live | None
+    routes: Routes,
+    version: str,
+    load: Callable[[Route], ServedModel],
+    before: Live | None,
+    masks: Masks | None = None,
 ) -> Live:
     """Make routes ready to serve, loading only the images that `before` has not loaded.
 
@@ -157,4 +197,4 @@ def open_live(
     for route in routes.routes:
         digest = route.image.digest
         models[digest] = known[digest] if digest in known else load(route)
-    return Live(routes, version, models)
+    return Live(routes, version, models, masks)

@@ -15,6 +15,7 @@ import msgspec
 
 from onward.core.errors import DataError, nearest
 from onward.core.records import Column, FeaturePlan
+from onward.stages.serve.masking import raw_type
 
 
 class RowDecoder:
@@ -35,8 +36,8 @@ class RowDecoder:
         keys = {name for plan in plans for name in plan.key}
         fields: list[Any] = []
         for at, (name, columns) in enumerate(found.items()):
-            kinds = {c.dtype for c in columns}
-            kind = python_type(columns[0].dtype) if len(kinds) == 1 else Any
+            kinds = {(c.dtype, c.mask) for c in columns}
+            kind = sent_type(columns[0]) if len(kinds) == 1 else Any
             if name not in keys:
                 kind = kind | None if kind is not Any else Any
             required = len(columns) == len(plans)
@@ -72,6 +73,11 @@ class RowDecoder:
     def positions(self, plan: FeaturePlan) -> tuple[int, ...]:
         """Return where the plan's request columns lie among `columns`."""
         return tuple(self.columns.index(c.name) for c in plan.request)
+
+
+def sent_type(column: Column) -> Any:
+    """Return the type in which a caller may send a request column."""
+    return python_type(column.dtype) if column.mask is None else raw_type(column)
 
 
 def python_type(dtype: str) -> Any:
@@ -112,7 +118,7 @@ def _wrong(row: Mapping[str, Any], column: Column, plan: FeaturePlan) -> tuple[s
         hint = f"; did {close!r} mean it?" if close else ""
         return f"column {column.name!r} is missing{hint}", kind
     value = row[column.name]
-    allowed = python_type(column.dtype)
+    allowed = sent_type(column)
     if column.name not in plan.key and allowed is not Any:
         allowed, kind = allowed | None, f"{kind}, or null"
     try:

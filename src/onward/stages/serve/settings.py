@@ -51,6 +51,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         The log's folder; None logs nothing.
     online
         Opens the online store; without one every view's features are missing (NaN).
+    masks
+        Opens what masks a request's columns as training saw them; without it they must come
+        masked.
     golden_views
         Staging: views answer with what the image's golden rows were trained on.
     clock
@@ -75,6 +78,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     model: str | None = None
     predictions: str | None = None
     online: Factory | None = None
+    masks: Factory | None = None
     golden_views: bool = False
     clock: Literal["system", "request"] = "system"
     on_log_failure: Literal["refuse", "serve"] = "refuse"

@@ -9,6 +9,7 @@ import typer
 
 from onward.surfaces.cli import tests, transform
 from onward.surfaces.cli.options import HERE, Folder, Json
+from onward.surfaces.cli.secrets import secrets_cli
 
 cli = typer.Typer(
     name="onward",
@@ -23,6 +24,7 @@ audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_
 cli.add_typer(audit_cli, name="audit")
 transform.register(cli)
 tests.register(cli)
+cli.add_typer(secrets_cli, name="secrets")
 
 
 def _version(asked: bool) -> None:
