@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from onward.surfaces.cli import tests, transform
+from onward.surfaces.cli import secrets, tests, transform
 from onward.surfaces.cli.options import HERE, Folder, Json
-from onward.surfaces.cli.secrets import secrets_cli
 
 cli = typer.Typer(
     name="onward",
@@ -24,7 +23,7 @@ audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_
 cli.add_typer(audit_cli, name="audit")
 transform.register(cli)
 tests.register(cli)
-cli.add_typer(secrets_cli, name="secrets")
+secrets.register(cli)
 
 
 def _version(asked: bool) -> None:

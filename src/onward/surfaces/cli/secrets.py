@@ -14,6 +14,11 @@ secrets_cli = typer.Typer(
 )
 
 
+def register(cli: typer.Typer) -> None:
+    """Add this file's commands."""
+    cli.add_typer(secrets_cli, name="secrets")
+
+
 @secrets_cli.command("list", epilog="Example: onward secrets list")
 def list_secrets(project: Folder = HERE, as_json: Json = False) -> None:
     """List the names of secrets and where each is kept."""
