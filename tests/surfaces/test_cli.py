@@ -21,13 +21,8 @@ from onward.surfaces.cli.commands import cli
 
 COMMANDS = (
     "init", "run", "up", "status", "predict", "lineage", "rollback", "runs", "models",
-    "quarantine", "experiment", "demo", "transform", "graph", "test",
+    "experiment", "demo", "transform", "graph", "test",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onward.surfaces.cli.show.console.width", 160)
 
 
 @pytest.fixture(scope="module")
@@ -107,16 +102,6 @@ def test_status_and_runs_and_models(project: Path) -> None:
     assert version["aliases"] == ["champion"]
     assert "champion" in asked(project, "models")
     assert run["id"] in asked(project, "runs")
-
-
-def test_quarantine_shows_rows_and_rules(project: Path) -> None:
-    [entry] = told(project, "quarantine", "orders")
-    assert entry["rows"] == 10
-    assert entry["rules"] == {"amount is positive": 10}
-    assert "amount is positive" in asked(project, "quarantine")
-    assert "nothing is in quarantine" in asked(project, "quarantine", "sold")
-    error = refused(project, "quarantine", "order")
-    assert "did you mean 'orders'" in str(error)
 
 
 def test_predict_and_trace(project: Path) -> None:

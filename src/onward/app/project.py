@@ -19,7 +19,8 @@ from onward.flow.progress import Listener, silent
 from onward.flow.runs import RunEntry, called_for, request, runs, unfinished
 
 if TYPE_CHECKING:
-    from onward.app.questions import Quarantined, RunDetail
+    from onward.app.quarantine import Quarantined
+    from onward.app.questions import RunDetail
     from onward.core.records import Candidate, RunRequest
     from onward.flow.definition import Definition
     from onward.flow.outcome import RunOutcome
@@ -177,10 +178,10 @@ class Project:
         return run_detail(self.ledger, run_id)
 
     def quarantine(self, dataset: str | None = None, *, limit: int = 10) -> Sequence[Quarantined]:
-        """Return the rows that failed their audit, by dataset and rule."""
-        from onward.app.questions import quarantine
+        """Return the rows that wait in quarantine, by dataset and rule."""
+        from onward.app.quarantine import show
 
-        return quarantine(self, dataset, limit=limit)
+        return show(self, dataset, limit=limit)
 
     def sample(self, count: int = 1) -> Sequence[Mapping[str, Any]]:
         """Return held-out rows that the champion was evaluated on, to try it with."""

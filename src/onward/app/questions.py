@@ -1,4 +1,4 @@
-"""Questions about a project's past: one run in full, the quarantine, rows to try."""
+"""Questions about a project's past: one run in full, rows to try."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onward.core.errors import NotFoundError, unknown_name
 from onward.core.ports import Ledger
@@ -14,9 +14,6 @@ from onward.core.records import Deployment, EvaluationReport, ValidationReport
 from onward.flow.happened import fact
 from onward.flow.releases import champion
 from onward.flow.runs import RunEntry, runs
-
-if TYPE_CHECKING:
-    from onward.app.project import Project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +24,6 @@ class RunDetail:
     audits: Sequence[ValidationReport]
     evaluation: EvaluationReport | None
     deployment: Deployment | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantined:
-    """A dataset's quarantine: how many rows, by which rules, and the newest of them."""
-
-    dataset: str
-    rows: int
-    rules: Mapping[str, int]
-    newest: Sequence[Mapping[str, Any]]
 
 
 def run_detail(ledger: Ledger, run_id: str) -> RunDetail:
@@ -64,40 +51,6 @@ def run_detail(ledger: Ledger, run_id: str) -> RunDetail:
 
 
 _AUDITED = "batch.audited"
-
-
-def quarantine(project: Project, dataset: str | None, *, limit: int) -> Sequence[Quarantined]:
-    """Return what is in quarantine, for one dataset or for all.
-
-    Raises
-    ------
-    NotFoundError
-        Nothing of that name is declared.
-    """
-    definition, lake = project.definition, project.site.lake
-    names = [*definition.sources, *(t.name for t in definition.transforms)]
-    if dataset is not None and dataset not in names:
-        what, expected = unknown_name("source or transform", dataset, names)
-        raise NotFoundError(what, expected=expected)
-    found = []
-    for name in [dataset] if dataset else names:
-        table = f"quarantine.{definition.table(name).replace('.', '_')}"
-        if lake.head(table) is not None:
-            found.append(_quarantined(project, name, table, limit))
-    return found
-
-
-def _quarantined(project: Project, name: str, table: str, limit: int) -> Quarantined:
-    with project.site.lake.open({"bad": project.site.lake.dataset(table)}) as backend:
-        bad = backend.table("bad")
-        rules = bad.select(rule=bad["_reasons"].unnest()).rule.value_counts(name="rows")
-        newest = bad.order_by(bad["_quarantined_at"].desc()).limit(limit)
-        return Quarantined(
-            dataset=name,
-            rows=bad.count().to_pyarrow().as_py(),
-            rules={row["rule"]: row["rows"] for row in rules.to_pyarrow().to_pylist()},
-            newest=newest.to_pyarrow().to_pylist(),
-        )
 
 
 def sample(ledger: Ledger, model: str, count: int) -> Sequence[Mapping[str, Any]]:

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from onward.core.ports import Ledger
-from onward.core.records import MonitorReport, ValidationReport
+from onward.core.records import MonitorReport, Replay, ValidationReport
 from onward.flow.happened import fact
+from onward.flow.quarantine import REPLAYED
 from onward.flow.releases import Release, champion, current
 from onward.flow.runs import RunEntry, runs
 
@@ -94,13 +95,19 @@ def status(project: Project) -> Status:
 def _dataset(ledger: Ledger, table: str) -> DatasetStatus | None:
     audits = ledger.events(kind="batch.audited", subject=table)
     reports = [fact(told, "report", ValidationReport) for told in audits]
-    published = [r.published for r in reports if r.published is not None]
     if not reports:
         return None
+    replays = [
+        (told.seq, fact(told, "report", Replay))
+        for told in ledger.events(kind=REPLAYED, subject=table)
+    ]
+    of_each = [(told.seq, r.published) for told, r in zip(audits, reports, strict=True)]
+    of_each += [(seq, r.published) for seq, r in replays]
+    published = [found for _, found in sorted(of_each, key=lambda e: e[0]) if found is not None]
     return DatasetStatus(
         name=table,
         rows=published[-1].rows if published else 0,
-        quarantined=sum(r.rows_quarantined for r in reports),
+        quarantined=sum(r.rows_quarantined for r in reports) - sum(r.released for _, r in replays),
         held=reports[-1].held,
         audited_at=audits[-1].event.at,
     )

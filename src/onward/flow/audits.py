@@ -22,6 +22,6 @@ def tell_audit(site: Site, batch: Batch, report: ValidationReport) -> None:
         key=batch.ref,
         run=batch.run,
         inputs=(batch.ref, *earlier),
-        outputs=(report.published.ref, report.ref) if report.published else (report.ref,),
+        outputs=[r.ref for r in (report.published, report.quarantine, report) if r is not None],
         report=report,
     )

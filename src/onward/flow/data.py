@@ -12,13 +12,14 @@ from onward.core.refs import ref
 from onward.flow.audits import tell_audit
 from onward.flow.definition import Definition
 from onward.flow.happened import happened
+from onward.flow.quarantine import settled
 from onward.flow.site import Site
 from onward.flow.transforms import derive_tables
 from onward.stages.features.config import FeatureView
 from onward.stages.features.step import publish
 from onward.stages.ingest.config import Source
 from onward.stages.ingest.step import ingest
-from onward.stages.validate.step import audit, settle
+from onward.stages.validate.step import audit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ def _take_in(steps: Steps, site: Site, source: Source, run: str) -> ValidationRe
 
 
 def _ingest(site: Site, source: Source, run: str) -> Batch | None:
-    settle(source.table, lake=site.lake)
+    settled(site, source.table)
     batch = ingest(source, reader=site.reader(source), lake=site.lake, run=run, masks=site.masks)
     if batch is not None:
         happened(

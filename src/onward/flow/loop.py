@@ -10,6 +10,7 @@ from onward.core.ports import Ledger
 from onward.core.records import MonitorReport, ReleaseDecision, RunRequest, Suppressed
 from onward.flow.definition import Definition
 from onward.flow.outcome import RunOutcome
+from onward.flow.quarantine import released
 from onward.flow.release import advance
 from onward.flow.runs import new_data, request, requested
 from onward.flow.site import Site
@@ -59,10 +60,20 @@ def turn(
 def _refresh(
     site: Site, definition: Definition, deliver: Callable[[RunRequest], RunOutcome]
 ) -> RunOutcome | None:
-    waiting = new_data(site, definition)
-    if not waiting or _held_lately(site.ledger, site):
+    reason = _news(site, definition)
+    if reason is None or _held_lately(site.ledger, site):
         return None
-    return deliver(request(site, f"new data in {', '.join(waiting)}", "data", train=False))
+    return deliver(request(site, reason, "data", train=False))
+
+
+def _news(site: Site, definition: Definition) -> str | None:
+    """Return why tables and features are to be brought up to date, or None."""
+    waiting = new_data(site, definition)
+    if waiting:
+        return f"new data in {', '.join(waiting)}"
+    last = site.ledger.events(kind="run.started", newest_first=True, limit=1)
+    let_out = released(site.ledger, after=last[0].seq if last else 0)
+    return f"rows of {', '.join(let_out)} were released from quarantine" if let_out else None
 
 
 def _held_lately(ledger: Ledger, site: Site) -> bool:

@@ -12,6 +12,7 @@ from onward.core.ports import Ledger
 from onward.core.records import RunRequest
 from onward.flow.definition import Definition
 from onward.flow.happened import fact
+from onward.flow.quarantine import released
 from onward.flow.site import Site
 from onward.stages.ingest.step import pending
 
@@ -111,4 +112,7 @@ def called_for(site: Site, definition: Definition) -> str | None:
     later = site.ledger.events(kind="batch.audited", after=began)
     if any(told.event.run != last.id for told in later):
         return "data came in since the last training"
+    let_out = released(site.ledger, after=began)
+    if let_out:
+        return f"rows of {', '.join(let_out)} were released from quarantine"
     return None

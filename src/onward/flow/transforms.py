@@ -11,10 +11,11 @@ from onward.core.records import Batch, DatasetRef, ValidationReport
 from onward.flow.audits import tell_audit
 from onward.flow.definition import Definition
 from onward.flow.happened import happened
+from onward.flow.quarantine import settled
 from onward.flow.site import Site
 from onward.stages.transform.config import Transform
 from onward.stages.transform.step import build
-from onward.stages.validate.step import audit, settle
+from onward.stages.validate.step import audit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ def _derive(
 def _build(
     site: Site, transform: Transform, datasets: Mapping[str, DatasetRef], run: str, afresh: bool
 ) -> Batch | None:
-    settle(transform.table, lake=site.lake)
+    settled(site, transform.table)
     read = {name: datasets[name] for name in transform.inputs}
     batch = build(
         transform, lake=site.lake, inputs=read, folder=site.project, run=run, afresh=afresh

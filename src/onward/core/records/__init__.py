@@ -43,6 +43,7 @@ from onward.core.records.operation import (
     RunRequest,
     Suppressed,
 )
+from onward.core.records.quarantine import Replay, Selection
 
 __all__ = [
     "UNREADABLE",
@@ -68,11 +69,13 @@ __all__ = [
     "OnDemandPlan",
     "Prediction",
     "ReleaseDecision",
+    "Replay",
     "Route",
     "Routes",
     "RuleResult",
     "RunRef",
     "RunRequest",
+    "Selection",
     "Suppressed",
     "TrainingSetRef",
     "ValidationReport",

@@ -91,7 +91,10 @@ class RuleResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationReport:
-    """Rows in = rows published + rows quarantined, unless the whole batch is held."""
+    """Rows in = rows published + rows quarantined, unless the whole batch is held.
+
+    `quarantine` is the quarantine with this batch's offenders, None without any.
+    """
 
     batch: str
     dataset: str
@@ -103,6 +106,7 @@ class ValidationReport:
     rules: tuple[RuleResult, ...]
     profile: Mapping[str, Any]
     published: DatasetRef | None
+    quarantine: DatasetRef | None = None
 
     @property
     def ref(self) -> str:

@@ -1,4 +1,8 @@
-"""The quarantine: offenders, kept with the rules that they broke."""
+"""The quarantine: offenders, kept with the rules that they broke, and what became of them.
+
+A row in quarantine is never changed or deleted. Whatever becomes of it (other reasons, a mended
+value, its release) is a further version of the row, under the same id; the newest counts.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from onward.core.ports import Lake
-from onward.core.records import UNREADABLE, Batch
+from onward.core import fingerprint
+from onward.core.ports import Lake, Snapshot
+from onward.core.records import UNREADABLE, Batch, DatasetRef
 from onward.stages.validate.rules import Rule
 from onward.stages.validate.split import Split, reasons
 
@@ -16,7 +21,17 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
+REPLAY: Final = "replay"
+"""The entry of a quarantine's snapshot that tells of the replay which it ends."""
 
+ID: Final = "_quarantine_id"
+OWN: Final = (
+    UNREADABLE, "_reasons", "_rules", "_run", "_quarantined_at",
+    ID, "_row_version", "_judged_by", "_judged_at", "_mended", "_released_by",
+)  # fmt: skip
+"""The columns that a quarantine has besides its table's."""
+
+_TIME: Final = "timestamp('UTC', 6)"
 _STATE: Final = "quarantine"
 
 
@@ -28,9 +43,15 @@ def table_of(table: str) -> str:
 def stage(batch: Batch, split: Split, rules: Sequence[Rule], *, lake: Lake, at: datetime) -> None:
     """Write the offenders on a branch of the batch's quarantine, for `settle` to publish.
 
-    Their columns are those of the batch, then `_unreadable` (the text of values that could not be
-    read), `_reasons` and `_rules` (the names and versions of the rules broken), `_run` and
-    `_quarantined_at`.
+    Their columns are those of the batch, then
+
+    - `_unreadable`: the text of values that could not be read,
+    - `_reasons`, `_rules`: the names and versions of the rules broken,
+    - `_run`, `_quarantined_at`: the run that quarantined the row, and when,
+    - `_quarantine_id`, `_row_version`: the row's id, and which version of it this is, from 1,
+    - `_judged_by`, `_judged_at`: the run or replay that judged this version, and when,
+    - `_mended`: the columns whose values were corrected,
+    - `_released_by`: the replay that published the row, NULL while it waits.
     """
     import ibis
 
@@ -42,13 +63,20 @@ def stage(batch: Batch, split: Split, rules: Sequence[Rule], *, lake: Lake, at: 
         else ibis.null("string")
     )
     columns = {column: split.offenders[column] for column in split.good.columns}
+    begins = fingerprint.of_text(batch.table, batch.summary["key"])[:8]
     rows = split.offenders.select(
-        **_fitted(columns, lake.schema(name)),
+        **fitted(columns, lake.schema(name)),
         **{UNREADABLE: unreadable},
         _reasons=names,
         _rules=versions,
         _run=ibis.literal(batch.run, "string"),
-        _quarantined_at=ibis.literal(at, ibis.dtype("timestamp('UTC', 6)")),
+        _quarantined_at=ibis.literal(at, ibis.dtype(_TIME)),
+        _quarantine_id=ibis.literal(f"{begins}-") + (ibis.row_number() + 1).cast("string"),
+        _row_version=ibis.literal(1, "int64"),
+        _judged_by=ibis.literal(batch.run, "string"),
+        _judged_at=ibis.literal(at, ibis.dtype(_TIME)),
+        _mended=ibis.literal([], "array<string>"),
+        _released_by=ibis.null("string"),
     )
     lake.stage(
         name,
@@ -59,17 +87,40 @@ def stage(batch: Batch, split: Split, rules: Sequence[Rule], *, lake: Lake, at: 
     )
 
 
-def entry(batch: Batch) -> Mapping[str, str]:
-    """Return what a table's state says of the offenders that belong to its newest batch."""
-    return {_STATE: json.dumps({"branch": batch.branch, "key": batch.summary["key"]})}
+def newest(versions: ir.Table) -> ir.Table:
+    """Return the newest version of each row of a quarantine."""
+    import ibis
+
+    of_each = ibis.window(group_by=ID, order_by=ibis.desc("_row_version"))
+    ranked = versions.mutate(_rank=ibis.row_number().over(of_each))
+    return ranked.filter(ranked["_rank"] == 0).drop("_rank")
+
+
+def waiting(versions: ir.Table) -> ir.Table:
+    """Return the rows of a quarantine that were not released, each as it stands now."""
+    rows = newest(versions)
+    return rows.filter(rows["_released_by"].isnull())
+
+
+def entry(branch: str, key: str) -> Mapping[str, str]:
+    """Return what a table's state says of the quarantine's branch that its newest batch left."""
+    return {_STATE: json.dumps({"branch": branch, "key": key})}
+
+
+def published_under(key: str, *, table: str, lake: Lake) -> DatasetRef | None:
+    """Return the snapshot of a table that was published under `key`, if there is one."""
+    newest_first = reversed(lake.history(table))
+    found: Snapshot | None = next((s for s in newest_first if s.summary.get("key") == key), None)
+    return DatasetRef(table=table, snapshot=found.id, rows=found.rows) if found else None
 
 
 def settle(table: str, *, lake: Lake) -> None:
-    """Publish the offenders of the newest published batch, unless that was done.
+    """Publish what the newest published batch left on its quarantine's branch, unless it was done.
 
     Offenders become visible after the rows they came with, never without them: a run that dies
     before it publishes leaves nothing in the quarantine, and one that dies between the two is
-    settled when it resumes, or by the next audit of the table.
+    settled when it resumes, or by the next audit of the table. The same holds for a replay: rows
+    are marked as released after they are published, and never without that.
     """
     head = lake.head(table)
     told = head and head.state.get(_STATE)
@@ -90,13 +141,14 @@ def settle(table: str, *, lake: Lake) -> None:
         base=staged.parent,
         snapshot=staged.id,
     )
+    about = {name: staged.summary[name] for name in ("run", REPLAY) if name in staged.summary}
     with lake.open({"offenders": offenders}) as connection:
         rows = connection.table("offenders").to_pyarrow_batches()
-        lake.append(name, rows, key=last["key"])
+        lake.append(name, rows, key=last["key"], summary=about)
     lake.drop_branch(name, branch)
 
 
-def _fitted(columns: dict[str, ir.Value], published: pa.Schema | None) -> dict[str, ir.Value]:
+def fitted(columns: dict[str, ir.Value], published: pa.Schema | None) -> dict[str, ir.Value]:
     """Return the columns as the quarantine can take them.
 
     A derived table may lose a column or change its type; its quarantine keeps what it has. A
@@ -108,7 +160,7 @@ def _fitted(columns: dict[str, ir.Value], published: pa.Schema | None) -> dict[s
         return columns
     kept = dict(ibis.schema(published).items())
     fitted: dict[str, ir.Value] = {
-        name: ibis.null(kind) for name, kind in kept.items() if not name.startswith("_")
+        name: ibis.null(kind) for name, kind in kept.items() if name not in OWN
     }
     for name, column in columns.items():
         same = name not in kept or column.type().copy(nullable=True) == kept[name]

@@ -101,6 +101,15 @@ def verdicts(table: ir.Table, rules: Sequence[Rule]) -> dict[str, bool]:
     return {rule.name: found[_flag(i)] is True for i, rule in enumerate(whole)}
 
 
+def two_answers(dataset: str, *, offend: int, passed: int, rows: int) -> DataError:
+    """Return the error for rules that did not answer the same when asked twice."""
+    return DataError(
+        f"the checks of {dataset!r} gave two answers on the same rows: "
+        f"{offend} of {rows} rows offend, but {passed} do not",
+        expected="rules that depend on the rows alone, not on chance or the present time",
+    )
+
+
 def _flag(number: int) -> str:
     return f"_rule_{number}"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from onward.core.clock import Clock
 from onward.core.declarations import Check
-from onward.core.errors import DataError, DivergedError
+from onward.core.errors import DivergedError
 from onward.core.ports import Lake, Snapshot
 from onward.core.records import (
     UNREADABLE,
@@ -20,7 +20,7 @@ from onward.stages.validate import quarantine
 from onward.stages.validate.profile import profile
 from onward.stages.validate.quarantine import settle
 from onward.stages.validate.rules import Rule, bind
-from onward.stages.validate.split import Split, split, verdicts
+from onward.stages.validate.split import Split, split, two_answers, verdicts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,6 +93,9 @@ def audit(
         published=DatasetRef(table=batch.table, snapshot=published.id, rows=published.rows)
         if published
         else None,
+        quarantine=quarantine.published_under(
+            batch.summary["key"], table=quarantine.table_of(batch.table), lake=lake
+        ),
     )
 
 
@@ -127,6 +130,7 @@ def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
     import pyarrow as pa
 
     rows = parted.good.to_pyarrow_batches(chunk_size=_ROWS_AT_A_TIME)
+    entry = quarantine.entry(batch.branch, batch.summary["key"])
     passed = 0
 
     def counted() -> Iterator[pa.RecordBatch]:
@@ -141,16 +145,12 @@ def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
         branch=batch.branch,
         mode=batch.mode,
         summary=batch.summary,
-        state={**batch.state, **(quarantine.entry(batch) if parted.total else {})},
+        state={**batch.state, **(entry if parted.total else {})},
         key=batch.key,
         order=batch.order,
     )
     if passed != batch.rows - parted.total:
-        raise DataError(
-            f"the checks of {batch.dataset!r} gave two answers on the same rows: "
-            f"{parted.total} of {batch.rows} rows offend, but {passed} do not",
-            expected="rules that depend on the rows alone, not on chance or the present time",
-        )
+        raise two_answers(batch.dataset, offend=parted.total, passed=passed, rows=batch.rows)
 
 
 def _result(rule: Rule, parted: Split, whole: dict[str, bool], rows: int) -> RuleResult:

@@ -9,6 +9,7 @@ import typer
 
 from onward.surfaces.cli import secrets, tests, transform
 from onward.surfaces.cli.options import HERE, Folder, Json
+from onward.surfaces.cli.quarantine import quarantine
 
 cli = typer.Typer(
     name="onward",
@@ -21,6 +22,7 @@ cli = typer.Typer(
 )
 audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_is_help=True)
 cli.add_typer(audit_cli, name="audit")
+cli.add_typer(quarantine, name="quarantine")
 transform.register(cli)
 tests.register(cli)
 secrets.register(cli)
@@ -167,23 +169,6 @@ def models(project: Folder = HERE, as_json: Json = False) -> None:
 
     with open_project(project) as opened:
         show_models(opened.models(), as_json=as_json)
-
-
-@cli.command(epilog="Example: onward quarantine flights --limit 5")
-def quarantine(
-    dataset: Annotated[
-        str | None, typer.Argument(help="A source or transform; all of them unless given.")
-    ] = None,
-    project: Folder = HERE,
-    limit: Annotated[int, typer.Option(help="How many rows to show.")] = 10,
-    as_json: Json = False,
-) -> None:
-    """Show rows that failed their audit, and why."""
-    from onward.app.project import open_project
-    from onward.surfaces.cli.show import show_quarantine
-
-    with open_project(project) as opened:
-        show_quarantine(opened.quarantine(dataset, limit=limit), as_json=as_json)
 
 
 @cli.command(epilog="Example: onward experiment --trials 30")

@@ -190,22 +190,6 @@ def show_models(found: Sequence[Any], *, as_json: bool) -> None:
     console.print(table if found else "no versions yet; `onward run` makes the first")
 
 
-def show_quarantine(found: Any, *, as_json: bool) -> None:
-    """Show quarantined rows: counts by rule, then the newest rows."""
-    if put(found, as_json):
-        return
-    if not found:
-        console.print("nothing is in quarantine")
-    for entry in found:
-        console.print(f"[bold]{entry.dataset}[/]: {entry.rows:,} rows")
-        for rule, count in entry.rules.items():
-            console.print(f"  [yellow]{plain(rule)}[/]: {count:,}")
-        for row in entry.newest:
-            shown = {k: v for k, v in row.items() if not k.startswith("_") and v is not None}
-            text = ", ".join(f"{k}={v}" for k, v in list(shown.items())[:8])
-            console.print(f"    [dim]{plain(text)}[/] ← {plain(', '.join(row['_reasons']))}")
-
-
 def show_candidate(found: Candidate, *, as_json: bool) -> None:
     """Show a search's choice."""
     if put(found, as_json):

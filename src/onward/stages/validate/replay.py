@@ -1,0 +1,238 @@
+"""Replay: judge quarantined rows again, after a rule, a value or what they refer to was mended."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from onward.core import fingerprint
+from onward.core.clock import Clock
+from onward.core.declarations import Check
+from onward.core.errors import DivergedError
+from onward.core.ports import Lake
+from onward.core.records import UNREADABLE, Replay, RuleResult, Selection
+from onward.stages.validate.mending import CHANGED
+from onward.stages.validate.quarantine import (
+    OWN,
+    REPLAY,
+    entry,
+    fitted,
+    published_under,
+    settle,
+    table_of,
+)
+from onward.stages.validate.replayed_rows import QUARANTINE, to_judge
+from onward.stages.validate.rules import Rule, bind
+from onward.stages.validate.split import Split, reasons, split, two_answers
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+_ATTEMPTS: Final = 20
+
+
+def replay(
+    dataset: str,
+    table: str,
+    checks: Sequence[Check],
+    *,
+    lake: Lake,
+    clock: Clock,
+    run: str,
+    required: Sequence[str] = (),
+    selection: Selection | None = None,
+    mended: Path | None = None,
+) -> Replay:
+    """Judge the rows that wait in a table's quarantine by its row rules of today.
+
+    Those that pass are published in one commit and then marked as released by `run`; those that
+    fail stay, with their new reasons. Repeating it after a crash, or in another process at the
+    same time, publishes no row twice. Batch rules are not asked: the batch that the rows came with
+    has passed them.
+
+    Parameters
+    ----------
+    required
+        Columns in which NULL is an offence: the key and the times.
+    selection
+        Which rows are meant; all that wait unless given.
+    mended
+        A file of corrected rows, by their quarantine id: only these are judged, with its values.
+
+    Raises
+    ------
+    DeclarationError
+        A check, or the selection's condition, does not fit the columns.
+    DataError
+        The mended file is at fault, or a rule fails on a value.
+    DivergedError
+        Other writers kept publishing meanwhile.
+    """
+    chosen = selection or Selection()
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _once(dataset, table, checks, lake, clock, run, required, chosen, mended)
+        except DivergedError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def replays(table: str, *, lake: Lake) -> Iterator[Replay]:
+    """Yield every replay of a table that had an effect, oldest first, as the lake tells of them."""
+    import msgspec
+
+    name = table_of(table)
+    for snapshot in lake.history(name):
+        if {REPLAY, "key"} <= snapshot.summary.keys():
+            report = msgspec.json.decode(snapshot.summary[REPLAY], type=Replay)
+            yield _landed(report, snapshot.summary["key"], lake)
+
+
+def _once(
+    dataset: str,
+    table: str,
+    checks: Sequence[Check],
+    lake: Lake,
+    clock: Clock,
+    run: str,
+    required: Sequence[str],
+    selection: Selection,
+    mended: Path | None,
+) -> Replay:
+    # The base first: a replay that publishes after this is seen as a divergence, one that
+    # published before it is settled here, so that no row is read as waiting that is not.
+    head = lake.head(table)
+    base = head.id if head else None
+    settle(table, lake=lake)
+    read = lake.dataset(table_of(table))
+    with lake.open({QUARANTINE: read}) as connection:
+        rows, earlier = to_judge(connection, table, lake, selection, mended)
+        rules = bind([check for check in checks if check.scope == "row"], rows, required)
+        parted = split(connection, rows, rules)
+        good = connection.create_table("_passed", parted.good, temp=True)
+        total, passed = _count(rows), _count(good)
+        if passed + parted.total != total:
+            raise two_answers(dataset, offend=parted.total, passed=passed, rows=total)
+        report = Replay(
+            dataset=dataset,
+            table=table,
+            run=run,
+            rows=total,
+            released=passed,
+            kept=parted.total,
+            mended=_count(rows.filter(rows[CHANGED])),
+            released_before=earlier,
+            rules=tuple(_result(rule, parted, total) for rule in rules),
+            read=read,
+            base=base,
+        )
+        versions = _versions(report, good, parted, rules, clock, lake)
+        asked = (selection, _digest(mended), *(rule.version for rule in rules))
+        effect = f"replay-{fingerprint.of_text(table, base, read.snapshot, *asked)}"
+        _commit(report, good, versions, effect, lake)
+    return _landed(report, _key(report, effect), lake)
+
+
+def _commit(report: Replay, good: ir.Table, versions: ir.Table, effect: str, lake: Lake) -> None:
+    """Publish the rows that passed, then the new versions of all that changed.
+
+    The versions are on their branch before the rows are published: whoever is killed between the
+    two leaves what `settle` needs.
+    """
+    key, name = _key(report, effect), table_of(report.table)
+    told = {"run": report.run, REPLAY: json.dumps(dataclasses.asdict(report))}
+    if not report.released:
+        if _count(versions):
+            lake.append(name, versions.to_pyarrow_batches(), key=key, summary=told)
+        return
+    published = lake.schema(report.table)
+    assert published is not None
+    branch = f"audit-{effect}"
+    lake.stage(
+        report.table,
+        good.select(published.names).to_pyarrow_batches(),
+        branch=branch,
+        mode="append",
+        summary={"key": key, "run": report.run},
+        state=entry(branch, key),
+    )
+    lake.stage(
+        name,
+        versions.to_pyarrow_batches(),
+        branch=branch,
+        mode="append",
+        summary={"batch": key, **told},
+    )
+    lake.publish(report.table, branch, expect=report.base, key=key)
+    settle(report.table, lake=lake)
+
+
+def _key(report: Replay, effect: str) -> str:
+    return f"{effect}@{report.base}"
+
+
+def _landed(report: Replay, key: str, lake: Lake) -> Replay:
+    return dataclasses.replace(
+        report,
+        published=published_under(key, table=report.table, lake=lake) if report.released else None,
+        quarantine=published_under(key, table=table_of(report.table), lake=lake),
+    )
+
+
+def _versions(
+    report: Replay, good: ir.Table, parted: Split, rules: Sequence[Rule], clock: Clock, lake: Lake
+) -> ir.Table:
+    """Return a further version of each row that was released or that fails for other reasons."""
+    import ibis
+
+    published = lake.schema(report.table)
+    assert published is not None
+    names, digests = reasons(parted, rules)
+    judged = parted.offenders.mutate(_now=names, _now_rules=digests)
+    kept = judged.filter(
+        judged[CHANGED]
+        | (judged["_reasons"] != judged["_now"])
+        | (judged["_rules"] != judged["_now_rules"])
+    )
+    held, now = lake.schema(table_of(report.table)), clock.now()
+
+    def further(rows: ir.Table, **changed: Any) -> ir.Table:
+        data = {c: rows[c] for c in rows.columns if c in published.names}
+        own = {name: rows[name] for name in OWN if name in rows.columns} | changed
+        own["_row_version"] = rows["_row_version"] + 1
+        own["_judged_by"] = ibis.literal(report.run, "string")
+        own["_judged_at"] = ibis.literal(now, ibis.dtype("timestamp('UTC', 6)"))
+        return rows.select(**fitted(data, held), **{name: own[name] for name in OWN})
+
+    return further(kept, _reasons=kept["_now"], _rules=kept["_now_rules"]).union(
+        further(
+            good,
+            _released_by=ibis.literal(report.run, "string"),
+            **{UNREADABLE: ibis.null("string")},
+        )
+    )
+
+
+def _result(rule: Rule, parted: Split, rows: int) -> RuleResult:
+    offenders = parted.counts.get(rule.name, 0)
+    return RuleResult(
+        rule=rule.name,
+        version=rule.version,
+        scope="row",
+        passed=not offenders,
+        offenders=offenders,
+        detail=f"{offenders:,} of {rows:,} rows" if offenders else "",
+    )
+
+
+def _count(rows: ir.Table) -> int:
+    return int(rows.count().to_pyarrow().as_py())
+
+
+def _digest(file: Path | None) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file else ""

@@ -1,0 +1,42 @@
+"""A shop whose data is in, without a model: for commands that only look at data."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from onward.app.project import open_project
+from onward.flow.runs import request
+
+FEBRUARY = datetime(2026, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onward.surfaces.cli.show.console.width", 160)
+
+
+def take_in(folder: Path) -> None:
+    """Bring tables and features up to date, as `onward up` does when files come."""
+    with open_project(folder) as project, project.alone():
+        project.deliver(request(project.site, "new data", "data", train=False))
+
+
+@pytest.fixture(scope="session")
+def stocked(tmp_path_factory: pytest.TempPathFactory, shops: Callable[[Path], Path]) -> Path:
+    """The shop after its data came in: 390 orders published, 10 with a bad amount quarantined."""
+    folder = shops(tmp_path_factory.mktemp("stocked") / "shop")
+    take_in(folder)
+    return folder
+
+
+@pytest.fixture
+def own_stock(stocked: Path, tmp_path: Path) -> Path:
+    """A copy of the stocked shop that a test may change."""
+    target = tmp_path / "shop"
+    shutil.copytree(stocked, target)
+    return target
