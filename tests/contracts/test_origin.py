@@ -181,4 +181,5 @@ def test_opening_changes_nothing(source, reader, lake, stage, outside) -> None:
     assert (first.rows, first.summary["key"]) == (2, "r1@None")
     without = [{k: v for k, v in b.summary.items() if k != "key"} for b in (first, again)]
     assert without[0] == without[1]
+    assert first.state == again.state
     assert pending(source, reader=reader, lake=lake)

@@ -13,7 +13,6 @@ import pytest
 import onward as ow
 from onward.core.clock import SystemClock
 from onward.core.errors import DataError, DeclarationError
-from onward.core.ports import Snapshot
 from onward.infra.lake.iceberg import IcebergLake, open_lake
 from onward.stages.ingest import cursor
 from onward.stages.ingest.adapters import sql
@@ -150,9 +149,6 @@ def test_other_columns_are_refused(
     [7, 1.5, "x", Decimal("1.10"), datetime(2024, 1, 1, tzinfo=UTC), date(2024, 1, 1)],
 )
 def test_a_position_survives_being_written(value: Any) -> None:
-    at = datetime(2024, 1, 1, tzinfo=UTC)
-    snapshot = Snapshot(
-        table="raw.x", id=1, parent=None, at=at, rows=0, summary=cursor.of_position(value)
-    )
-    assert cursor.position([snapshot]) == value
-    assert type(cursor.position([snapshot])) is type(value)
+    state = cursor.of_position(value)
+    assert cursor.position(state) == value
+    assert type(cursor.position(state)) is type(value)

@@ -13,7 +13,9 @@ import onward as ow
 from onward.core.clock import SystemClock
 from onward.core.errors import DataError, DeclarationError
 from onward.infra.lake.iceberg import IcebergLake, open_lake
+from onward.stages.ingest import cursor
 from onward.stages.ingest.adapters.files import FileReader
+from onward.stages.ingest.cursor import SeenFile
 from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit
@@ -306,3 +308,16 @@ def test_the_cursor_remembers_a_year_of_files(lake: IcebergLake, tmp_path: Path)
         put(tmp_path, f"{day:03}.csv", f"id,at\n{day},2024-01-01\n")
     assert len(take(lake, tmp_path, "r1")) == 365
     assert not pending(source(), reader=files_in(tmp_path), lake=lake)
+
+
+def test_the_list_of_files_is_folded_when_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cursor, "_RECENT", 3)
+    seen = [SeenFile(f"{n}.csv", n, n, str(n)) for n in range(10)]
+    state: dict[str, str] = {}
+    lists = []
+    for file in seen:
+        state |= cursor.with_files([file], state)
+        found = (json.loads(state.get(name, "[]")) for name in (cursor.FOLDED, cursor.FILES))
+        lists.append(tuple(map(len, found)))
+    assert lists == [(0, 1), (0, 2), (0, 3), (4, 0), (4, 1), (4, 2), (4, 3), (8, 0), (8, 1), (8, 2)]
+    assert list(cursor.seen_files(state).values()) == seen

@@ -8,7 +8,7 @@ from pyiceberg.table.snapshots import Snapshot
 
 from onward.core.errors import DataError, DivergedError, NotFoundError, unknown_name
 from onward.infra.lake import commit
-from onward.infra.lake.snapshots import REWRITES, mark, published, summary
+from onward.infra.lake.snapshots import REWRITES, key_of, mark, published
 
 
 def publish(table: Table, branch: str, *, expect: int | None, key: str | None) -> Snapshot:
@@ -38,10 +38,10 @@ def publish(table: Table, branch: str, *, expect: int | None, key: str | None) -
             return done
         if head is None:
             raise _unknown_branch(branch, now)
-        if key is not None and summary(head).get("key") != key:
+        if key is not None and key_of(head) != key:
             raise DataError(
                 f"branch {branch} of {_name(now)} was not staged under the key {key!r}",
-                expected=f"summary['key'] of the staged rows: {summary(head).get('key')!r}",
+                expected=f"summary['key'] of the staged rows: {key_of(head)!r}",
             )
         main = now.current_snapshot()
         parent = _found(now, head.parent_snapshot_id)

@@ -31,13 +31,14 @@ GONE: Final = "onward.gone"
 _REMEMBERED: Final = 1_000  # of the newest commits that are gone: 17 bytes each
 _SUMMARY: Final = "onward."
 _STATE: Final = "onward-state."
+_KEY: Final = _SUMMARY + "key"
 _SPILLED: Final = "@"  # before the name of the file that holds a long value
-_LONG: Final = 4096  # characters of a value that every later snapshot's metadata would repeat
+_LONG: Final = 512  # characters of a value that every later snapshot's metadata would repeat
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class State(Mapping[str, str]):
-    """A table's state as of a snapshot; a long value is read from its file when it is asked for."""
+class Entries(Mapping[str, str]):
+    """A summary or a state; a long value is read from its file when it is asked for."""
 
     stored: Mapping[str, str]
     folder: str
@@ -66,18 +67,19 @@ def record(table: Table, snapshot: IcebergSnapshot) -> Snapshot:
         parent=snapshot.parent_snapshot_id,
         at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
         rows=int((own and own["total-records"]) or 0),
-        summary=summary(snapshot),
-        state=State(_under(_STATE, snapshot), _metadata(table), table.io),
+        summary=Entries(_under(_SUMMARY, snapshot), _metadata(table), table.io),
+        state=Entries(_under(_STATE, snapshot), _metadata(table), table.io),
     )
 
 
 def said(table: Table, summary: Mapping[str, str], state: Mapping[str, str]) -> dict[str, str]:
-    """Return the caller's entries as Iceberg's summary holds them; long state goes to files."""
+    """Return the caller's entries as Iceberg's summary holds them; long ones go to files."""
     entries = {_SUMMARY + name: value for name, value in summary.items()}
-    for name, value in state.items():
-        long = len(value) > _LONG or value.startswith(_SPILLED)
-        entries[_STATE + name] = _spill(table, value) if long else value
-    return entries
+    entries |= {_STATE + name: value for name, value in state.items()}
+    return {
+        name: value if name == _KEY or not _spills(value) else _spill(table, value)
+        for name, value in entries.items()
+    }
 
 
 def carried(head: IcebergSnapshot | None) -> dict[str, str]:
@@ -88,14 +90,15 @@ def carried(head: IcebergSnapshot | None) -> dict[str, str]:
 
 
 def spilled(table: Table, snapshot: IcebergSnapshot) -> list[str]:
-    """Return the files with a snapshot's long state."""
-    stored = _under(_STATE, snapshot).values()
-    return [f"{_metadata(table)}/{v[1:]}" for v in stored if v.startswith(_SPILLED)]
+    """Return the files with a snapshot's long entries."""
+    stored = {**_under(_STATE, snapshot), **_under(_SUMMARY, snapshot)}
+    stored.pop("key", None)
+    return [f"{_metadata(table)}/{v[1:]}" for v in stored.values() if v.startswith(_SPILLED)]
 
 
-def summary(snapshot: IcebergSnapshot) -> dict[str, str]:
-    """Return what the caller said of this commit."""
-    return _under(_SUMMARY, snapshot)
+def key_of(snapshot: IcebergSnapshot) -> str | None:
+    """Return the key that the caller gave this commit."""
+    return mark(snapshot, _KEY)
 
 
 def mark(snapshot: IcebergSnapshot, name: str) -> str | None:
@@ -134,7 +137,7 @@ def published(
 
 def commits(snapshot: IcebergSnapshot) -> set[str]:
     """Return by what a repetition of this commit is known: a digest of its key, of its branch."""
-    return _commits(summary(snapshot).get("key"), mark(snapshot, BRANCH))
+    return _commits(key_of(snapshot), mark(snapshot, BRANCH))
 
 
 def gone(metadata: TableMetadata) -> list[str]:
@@ -165,6 +168,10 @@ def _under(prefix: str, snapshot: IcebergSnapshot) -> dict[str, str]:
         for name, value in stored.items()
         if name.startswith(prefix)
     }
+
+
+def _spills(value: str) -> bool:
+    return len(value) > _LONG or value.startswith(_SPILLED)
 
 
 def _spill(table: Table, value: str) -> str:

@@ -1,8 +1,8 @@
 """Ingest: new rows from a source, onto an audit branch, each exactly once.
 
 Takes a declared `Source` and the lake; gives a `Batch` on branch ``audit-<run>`` of
-``raw.<source>``, or None where there is nothing new. What has been read is kept in the summaries
-of the published snapshots, so the cursor commits with the rows: a crash anywhere followed by
+``raw.<source>``, or None where there is nothing new. What has been read is kept in the
+published table's state, so the cursor commits with the rows: a crash anywhere followed by
 another run neither loses nor doubles a row.
 
 Every value is read as its column's type, which the first batch settles and the published schema

@@ -1,4 +1,4 @@
-"""The cursor: what has been read, kept in the summaries of published snapshots."""
+"""The cursor: what has been read, kept in the published table's state."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from onward.core.ports import Snapshot
-
 FILES: Final = "files"
+FOLDED: Final = "files.folded"
 POSITION: Final = "position"
+
+_RECENT: Final = 500  # files, about 100 bytes each
 
 _KINDS: Final[dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]]] = {
     "int": (int, int, int),
@@ -34,33 +35,38 @@ class SeenFile:
     digest: str
 
 
-def seen_files(history: Iterable[Snapshot]) -> dict[str, SeenFile]:
-    """Return every file that a published snapshot has taken in, by path."""
-    return {
-        row[0]: SeenFile(*row)
-        for snapshot in history
-        for row in json.loads(snapshot.summary.get(FILES, "[]"))
-    }
+def seen_files(state: Mapping[str, str]) -> dict[str, SeenFile]:
+    """Return every file that was taken in, by path."""
+    return {row[0]: SeenFile(*row) for name in (FOLDED, FILES) for row in _rows(state, name)}
 
 
 def of_files(files: Iterable[SeenFile]) -> Mapping[str, str]:
-    """Return the summary entry that lists `files`."""
-    rows = [[f.path, f.size, f.mtime_ns, f.digest] for f in files]
-    return {FILES: json.dumps(rows, separators=(",", ":"))}
+    """Return the entry that lists `files`."""
+    return {FILES: _text([f.path, f.size, f.mtime_ns, f.digest] for f in files)}
 
 
-def position(history: Iterable[Snapshot]) -> Any | None:
+def with_files(new: Iterable[SeenFile], state: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the entries that list the `new` files besides those of `state`.
+
+    A list of the recent ones is written with every batch. When it is long it is folded into the
+    other, which then stays as it is for as many batches as files were folded.
+    """
+    recent = [*_rows(state, FILES), *_rows(of_files(new), FILES)]
+    if len(recent) <= _RECENT:
+        return {FILES: _text(recent)}
+    return {FOLDED: _text([*_rows(state, FOLDED), *recent]), FILES: _text([])}
+
+
+def position(state: Mapping[str, str]) -> Any | None:
     """Return the highest cursor value that has been published, or None."""
-    found = None
-    for snapshot in history:
-        if POSITION in snapshot.summary:
-            [(kind, value)] = json.loads(snapshot.summary[POSITION]).items()
-            found = _KINDS[kind][2](value)
-    return found
+    if POSITION not in state:
+        return None
+    [(kind, value)] = json.loads(state[POSITION]).items()
+    return _KINDS[kind][2](value)
 
 
 def of_position(value: Any) -> Mapping[str, str]:
-    """Return the summary entry for a cursor value.
+    """Return the entry for a cursor value.
 
     Raises
     ------
@@ -71,3 +77,12 @@ def of_position(value: Any) -> Mapping[str, str]:
         if type(value) is type_:
             return {POSITION: json.dumps({kind: encode(value)})}
     raise TypeError(type(value).__name__)
+
+
+def _rows(state: Mapping[str, str], name: str) -> list[list[Any]]:
+    found: list[list[Any]] = json.loads(state.get(name, "[]"))
+    return found
+
+
+def _text(rows: Iterable[list[Any]]) -> str:
+    return json.dumps(list(rows), separators=(",", ":"))

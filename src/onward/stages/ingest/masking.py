@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from onward.core.errors import DataError, DeclarationError
-from onward.core.ports import Masks, Snapshot
+from onward.core.ports import Masks
 from onward.core.records import Mask
 from onward.stages.ingest.config import Source
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ENTRY: Final = "masks"
-"""The summary entry that says how the columns of a published snapshot are masked."""
+"""The entry of a table's state that says how its columns are masked."""
 
 
 def as_read(source: Source, published: pa.Schema | None) -> pa.Schema | None:
@@ -28,8 +28,12 @@ def as_read(source: Source, published: pa.Schema | None) -> pa.Schema | None:
     return pa.schema([*fields, *(pa.field(name, pa.string()) for name in _dropped(source))])
 
 
-def entry(source: Source, masks: Masks | None, history: Sequence[Snapshot]) -> Mapping[str, str]:
-    """Return the summary entry for rows that are masked as declared now.
+def entry(
+    source: Source, masks: Masks | None, state: Mapping[str, str] | None
+) -> Mapping[str, str]:
+    """Return the entry for rows that are masked as declared now.
+
+    `state` is the published table's, None before the first batch.
 
     Raises
     ------
@@ -40,9 +44,8 @@ def entry(source: Source, masks: Masks | None, history: Sequence[Snapshot]) -> M
         name: _described(mask, _given(source, masks))
         for name, mask in sorted(source.masked.items())
     }
-    if history:
-        entries = [s.summary[ENTRY] for s in history if ENTRY in s.summary]
-        before: dict[str, str] = json.loads(entries[-1]) if entries else {}
+    if state is not None:
+        before: dict[str, str] = json.loads(state.get(ENTRY, "{}"))
         for name in sorted(now.keys() | before.keys()):
             if now.get(name) != before.get(name):
                 raise _other_mask(source, name, before.get(name), now.get(name))

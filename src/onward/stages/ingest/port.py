@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from onward.core.ports import Snapshot
 from onward.stages.ingest.config import Source
 from onward.stages.ingest.scan import Scan
 
@@ -60,24 +59,27 @@ class Intake:
     scan
         The rows; it is run more than once and gives the same rows each time.
     summary
-        The cursor's entries for the published snapshot, which holds the rows: both commit as one.
+        What was read, for whoever asks later: it stays with the published snapshot.
+    state
+        The cursor's new entries for the table's state, which commit with the rows as one.
     confirm
         Called when the rows are staged; raises `DataError` if what was read changed meanwhile.
     """
 
     scan: Scan
     summary: Mapping[str, str]
+    state: Mapping[str, str]
     confirm: Callable[[], None] = _nothing
 
 
 class Reader(Protocol):
     """Reads one kind of origin; made from `Surroundings`, named in the group ``onward.origins``.
 
-    It changes nothing, at the origin or here. What was read before it knows from `history` alone:
-    the published snapshots of the source's table, oldest first, with the summaries it gave.
+    It changes nothing, at the origin or here. What was read before it knows from `state` alone: the
+    published table's, with the entries that its intakes gave; empty before the first batch.
     """
 
-    def pending(self, source: Source, history: Sequence[Snapshot]) -> bool:
+    def pending(self, source: Source, state: Mapping[str, str]) -> bool:
         """Tell, cheaply, whether there are rows that no published snapshot holds.
 
         Raises
@@ -90,7 +92,7 @@ class Reader(Protocol):
     def open(
         self,
         source: Source,
-        history: Sequence[Snapshot],
+        state: Mapping[str, str],
         *,
         known: Sequence[str] | None,
         desk: Desk,

@@ -31,7 +31,8 @@ def pending(source: Source, *, reader: Reader, lake: Lake) -> bool:
     DataError, DeclarationError
         The origin does not answer, or is not what was declared.
     """
-    return reader.pending(source, lake.history(source.table))
+    head = lake.head(source.table)
+    return reader.pending(source, head.state if head else {})
 
 
 def ingest(
@@ -59,25 +60,28 @@ def ingest(
     DeclarationError
         The key, event time or availability time names no column, or none that holds times.
     """
-    history = lake.history(source.table)
-    published = masking.as_read(source, lake.schema(source.table) if history else None)
-    masked = masking.entry(source, masks, history)
-    base = history[-1].id if history else None
+    head = lake.head(source.table)
+    before = head.state if head else {}
+    published = masking.as_read(source, lake.schema(source.table))
+    masked = masking.entry(source, masks, before if head else None)
+    base = head.id if head else None
     known = published.names if published is not None else None
     with _desk(source) as desk:
-        intake = reader.open(source, history, known=known, desk=desk)
+        intake = reader.open(source, before, known=known, desk=desk)
         if intake is None:
             return None
         types = column_types(source, intake.scan, published, desk.connection)
         query = reading(desk.connection, intake.scan, types, hidden=source.masked)
         rows = Counted(desk.connection, query)
-        summary = {**intake.summary, **masked, "key": f"{run}@{base}"}
+        summary = {**intake.summary, "key": f"{run}@{base}"}
+        state = {**intake.state, **masked}
         staged = lake.stage(
             source.table,
             masking.masked(source, masks, rows.reader()),
             branch=f"audit-{run}",
             mode="append",
             summary=summary,
+            state=state,
         )
         intake.confirm()
     return Batch(
@@ -90,6 +94,7 @@ def ingest(
         base=base,
         snapshot=staged.id,
         summary=summary,
+        state=state,
     )
 
 

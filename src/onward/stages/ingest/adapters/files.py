@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from onward.core.errors import DataError
-from onward.core.ports import Snapshot
 from onward.stages.ingest import cursor
 from onward.stages.ingest.config import Files, Source
 from onward.stages.ingest.cursor import SeenFile
@@ -26,14 +25,14 @@ class FileReader:
     def __init__(self, surroundings: Surroundings) -> None:
         self._folder = surroundings.folder
 
-    def pending(self, source: Source, history: Sequence[Snapshot]) -> bool:
+    def pending(self, source: Source, state: Mapping[str, str]) -> bool:
         """Tell whether there is a file that was not read; looks at names and sizes."""
-        return unread(present(_files(source), self._folder), cursor.seen_files(history))
+        return unread(present(_files(source), self._folder), cursor.seen_files(state))
 
     def open(
         self,
         source: Source,
-        history: Sequence[Snapshot],
+        state: Mapping[str, str],
         *,
         known: Sequence[str] | None,
         desk: Desk,
@@ -46,7 +45,7 @@ class FileReader:
             A file changed after it was read, is empty or damaged, or has other columns.
         """
         origin = _files(source)
-        new = take(source, origin, self._folder, cursor.seen_files(history))
+        new = take(source, origin, self._folder, cursor.seen_files(state))
         if not new:
             return None
         paths = [self._folder / file.path for file in new]
@@ -56,6 +55,7 @@ class FileReader:
         return Intake(
             scan=_scan(origin, paths, known, desk),
             summary=cursor.of_files(new),
+            state=cursor.with_files(new, state),
             confirm=lambda: require_unchanged(source, new, self._folder),
         )
 

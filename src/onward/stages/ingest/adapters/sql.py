@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.errors import DataError, DeclarationError, unknown_name
-from onward.core.ports import Snapshot
 from onward.stages.ingest import cursor
 from onward.stages.ingest.config import Source, SqlTable
 from onward.stages.ingest.port import Desk, Intake, Surroundings
@@ -33,26 +32,26 @@ class SqlReader:
     def __init__(self, surroundings: Surroundings) -> None:
         self._folder = surroundings.folder
 
-    def pending(self, source: Source, history: Sequence[Snapshot]) -> bool:
+    def pending(self, source: Source, state: Mapping[str, str]) -> bool:
         """Tell whether the cursor column has grown; asks one ``max()``."""
-        return self._beyond(source, history) is not None
+        return self._beyond(source, state) is not None
 
     def open(
         self,
         source: Source,
-        history: Sequence[Snapshot],
+        state: Mapping[str, str],
         *,
         known: Sequence[str] | None,
         desk: Desk,
     ) -> Intake | None:
         """Return the rows past the cursor, or None."""
-        origin, upto = _table(source), self._beyond(source, history)
+        origin, upto = _table(source), self._beyond(source, state)
         if upto is None:
             return None
-        after = cursor.position(history)
+        after = cursor.position(state)
         names = spool(source, origin, self._folder, after=after, upto=upto, into=desk.folder)
         try:
-            summary = cursor.of_position(upto)
+            entries = cursor.of_position(upto)
         except TypeError as error:
             raise DeclarationError(
                 f"column {origin.cursor!r} of {origin.table} cannot be a cursor: it holds {error}",
@@ -60,10 +59,10 @@ class SqlReader:
                 location=source.location,
             ) from None
         scan = scan_spool(desk.connection, desk.folder, names, known)
-        return Intake(scan=scan, summary=summary)
+        return Intake(scan=scan, summary=entries, state=entries)
 
-    def _beyond(self, source: Source, history: Sequence[Snapshot]) -> Any | None:
-        after, upto = cursor.position(history), highest(source, _table(source), self._folder)
+    def _beyond(self, source: Source, state: Mapping[str, str]) -> Any | None:
+        after, upto = cursor.position(state), highest(source, _table(source), self._folder)
         return None if upto is None or (after is not None and not upto > after) else upto
 
 
