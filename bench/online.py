@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from bench.report import Row
 from onward.core.records import ViewPlan
-from onward.infra.online.sqlite import _key, open_store
+from onward.infra.online.rows import key
+from onward.infra.online.sqlite import open_store
 
 COLUMNS = tuple(f"f{i}" for i in range(20))
 VIEW = ViewPlan(
@@ -42,11 +43,11 @@ def run(quick: bool = False) -> Sequence[Row]:
                 [(f"entity-{chosen.randrange(entities)}",) for _ in range(batch)]
                 for _ in range(repeat)
             ]
-            keys = [[_key(entity) for entity in some] for some in asked]
+            keys = [[key(entity) for entity in some] for some in asked]
             query = _plainest(batch)
             ours, raw, decoded = _interleaved(
                 rounds,
-                lambda asked=asked: [store.read(VIEW, some, AT) for some in asked],
+                lambda asked=asked: [store.read([(VIEW, some)]) for some in asked],
                 lambda keys=keys, query=query: [bare.execute(query, k).fetchall() for k in keys],
                 lambda keys=keys, query=query: [
                     [msgspec.msgpack.decode(row[-1]) for row in bare.execute(query, k)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from onward.app.online import opener
 from onward.app.secrets import places
 from onward.app.settings import Settings
 from onward.core.errors import CorruptError, DataError, NotFoundError, OnwardError
@@ -112,16 +113,15 @@ def config(settings: Settings, *, clock: Literal["system", "request"], port: int
     from onward.stages.serve.settings import Factory, GatewayConfig
 
     folders = Folders(settings.state)
+    timeout_s = settings.online.timeout.total_seconds()
     return GatewayConfig(
         state=str(folders.gateway),
         host=settings.gateway.host,
         port=port,
         routes=str(folders.routes),
         predictions=str(folders.predictions),
-        online=Factory(
-            entry="onward.infra.online.sqlite:open_store",
-            arguments={"path": str(settings.state / "online.db")},
-        ),
+        online=opener(settings, timeout_s=timeout_s),
+        online_timeout_s=timeout_s,
         masks=Factory(entry=MASKS_ENTRY, arguments=places(settings)),
         clock=clock,
         on_log_failure=settings.gateway.on_log_failure,

@@ -35,6 +35,19 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnlineSettings:
+    """``[online]``: which store features are served from, where it is, how long it may take.
+
+    `url` is for ``redis`` and ``postgres``; one with a password is better kept in the environment,
+    as ONWARD_ONLINE_URL. Predictions whose lookup takes longer than `timeout` are refused.
+    """
+
+    store: Literal["sqlite", "redis", "postgres"] = "sqlite"
+    url: str = field(default="", repr=False)
+    timeout: timedelta = timedelta(milliseconds=250)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertSettings:
     """``[alerts]``: where breaches are sent besides the log; empty for nowhere."""
 
@@ -68,6 +81,7 @@ class Settings:
     folder: Path
     project: ProjectSettings = field(default_factory=ProjectSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    online: OnlineSettings = field(default_factory=OnlineSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     triggers: TriggerSettings = field(default_factory=TriggerSettings)
     secrets: SecretSettings = field(default_factory=SecretSettings)
@@ -84,9 +98,16 @@ class Settings:
 _SECTIONS = {
     "project": ProjectSettings,
     "gateway": GatewaySettings,
+    "online": OnlineSettings,
     "alerts": AlertSettings,
     "triggers": TriggerSettings,
     "secrets": SecretSettings,
+}
+
+
+_CHOICES = {
+    "on_log_failure": ("policy", ("refuse", "serve")),
+    "store": ("online store", ("sqlite", "redis", "postgres")),
 }
 
 
@@ -176,8 +197,9 @@ def _typed(value: Any, default: Any, where: str, file: Path, name: str) -> Any:
             expected=f"a {type(default).__name__}, such as {default!r}",
             location=location,
         )
-    if name == "on_log_failure" and value not in ("refuse", "serve"):
-        what, expected = unknown_name("policy", value, ("refuse", "serve"))
+    kind, known = _CHOICES.get(name, ("", ()))
+    if known and value not in known:
+        what, expected = unknown_name(kind, value, known)
         raise DeclarationError(f"{where}: {what}", expected=expected, location=location)
     return value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from onward.app.online import open_online
 from onward.app.origins import find_readers
 from onward.app.secrets import filling, open_project_secrets
 from onward.app.settings import Settings
@@ -25,11 +26,10 @@ def open_ledger(settings: Settings) -> Ledger:
 
 
 def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listener) -> Site:
-    """Open every port in its embedded form."""
+    """Open every port in the form that the settings choose."""
     from onward.infra.compute.local import LocalCompute
     from onward.infra.lake.iceberg import open_lake
     from onward.infra.masks.masks import KeyedMasks
-    from onward.infra.online.sqlite import open_store
     from onward.infra.tracking.mlflow import MlflowTracker
     from onward.stages.register.adapters.mlflow import MlflowRegistry
     from onward.stages.serve.process import LocalServers
@@ -45,7 +45,7 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         reader=find_readers(surroundings),
         masks=KeyedMasks(secrets),
         lake=open_lake(settings.state / "lake"),
-        online=open_store(str(settings.state / "online.db")),
+        online=open_online(settings),
         ledger=ledger,
         compute=LocalCompute(),
         tracker=tracker,

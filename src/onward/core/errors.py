@@ -107,6 +107,12 @@ class CorruptError(OnwardError):
     exit_code = 6
 
 
+class UnavailableError(OnwardError):
+    """A server that this needs does not answer: it is down, out of reach, or refuses the login."""
+
+    exit_code = 7
+
+
 class DivergedError(OnwardError):
     """Main moved on while a branch was being audited: rebase and audit again."""
 

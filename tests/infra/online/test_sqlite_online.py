@@ -15,7 +15,7 @@ import pytest
 
 from onward.core.errors import CorruptError
 from onward.core.records import ViewPlan
-from onward.infra.online.sqlite import open_store
+from onward.infra.online.sqlite import SqliteOnlineStore, open_store
 
 AT = datetime(2013, 6, 1, tzinfo=UTC)
 VIEW = ViewPlan(
@@ -26,9 +26,10 @@ WRITER = f"""
 import sys
 from datetime import UTC, datetime
 import pyarrow as pa
-from onward.core.records import ViewPlan
+from onward.core.records import Materialized, ViewPlan
 from onward.infra.online.sqlite import open_store
 view = {VIEW!r}
+at = datetime.fromtimestamp({AT.timestamp()!r}, UTC)
 store = open_store(sys.argv[1])
 count = 0
 while True:
@@ -38,7 +39,7 @@ while True:
         "event_time": pa.array([{AT.timestamp()!r}] * 2).cast("int64").cast("timestamp[s]"),
         "a": [float(count)] * 2, "b": [float(count)] * 2,
     }})
-    store.write(view, rows, mark=str(count))
+    store.write(view, rows, mark=Materialized(snapshot=count, at=at, newest=at))
     print(count, flush=True)
 """
 
@@ -46,6 +47,11 @@ while True:
 def rows(value: float) -> pa.Table:
     times = pa.array([AT] * 2, pa.timestamp("us", "UTC"))
     return pa.table({"entity": ["x", "y"], "event_time": times, "a": [value] * 2, "b": [value] * 2})
+
+
+def features(store: SqliteOnlineStore, *names: str) -> list[tuple[object, ...] | None]:
+    [found] = store.read([(VIEW, [(name,) for name in names])])
+    return [None if row is None else row[1] for row in found]
 
 
 def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
@@ -57,9 +63,9 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
 
 def test_a_store_that_another_connection_fills_is_seen(tmp_path: Path) -> None:
     reader, writer = (open_store(str(tmp_path / "new" / "online.db")) for _ in range(2))
-    assert list(reader.read(VIEW, [("x",)], AT)) == [None]
+    assert reader.read([(VIEW, [("x",)])]) == [[None]]
     writer.write(VIEW, rows(1.0))
-    assert list(reader.read(VIEW, [("x",)], AT)) == [(1.0, 1.0)]
+    assert features(reader, "x") == [(1.0, 1.0)]
     reader.close()
     writer.close()
 
@@ -80,13 +86,15 @@ def test_readers_see_whole_writes_while_a_writer_is_killed(tmp_path: Path) -> No
     reader = open_store(path)
     for _ in range(3):
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True
-        )
+            [sys.executable, "-c", WRITER, path],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
         assert writer.stdout is not None
         acknowledged = 0
         while acknowledged < 200:
             acknowledged = int(writer.stdout.readline())
-            x, y = reader.read(VIEW, [("x",), ("y",)], AT)
+            x, y = features(reader, "x", "y")
             assert x is not None
             assert x == y, "a reader saw half a write"
         os.kill(writer.pid, signal.SIGKILL)
@@ -96,6 +104,6 @@ def test_readers_see_whole_writes_while_a_writer_is_killed(tmp_path: Path) -> No
         last = int(rest[-1]) if rest else acknowledged
         mark = reader.mark(VIEW)
         assert mark is not None
-        assert int(mark) >= last
-        assert list(reader.read(VIEW, [("x",)], AT)) == [(float(mark), float(mark))]
+        assert mark.snapshot >= last
+        assert features(reader, "x") == [(float(mark.snapshot), float(mark.snapshot))]
     reader.close()

@@ -7,7 +7,7 @@ Ibis backend is how a room asks the lake a question.
 from __future__ import annotations
 
 from onward.core.ports.compute import Compute, Tracker
-from onward.core.ports.features import OnlineStore, RequestFeatures
+from onward.core.ports.features import Entity, Lookup, OnlineRow, OnlineStore, RequestFeatures
 from onward.core.ports.lake import Erased, Lake, Rows, Snapshot
 from onward.core.ports.ledger import Ledger
 from onward.core.ports.masks import Masks
@@ -17,10 +17,13 @@ from onward.core.ports.workflows import Steps, Workflows
 
 __all__ = [
     "Compute",
+    "Entity",
     "Erased",
     "Lake",
     "Ledger",
+    "Lookup",
     "Masks",
+    "OnlineRow",
     "OnlineStore",
     "RequestFeatures",
     "Rows",

@@ -1,14 +1,11 @@
-"""Records of the data stages: batches, datasets, audits, features, training sets."""
+"""Records of the data: batches, datasets, audits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, Literal
 
-from onward.core.declarations import Task
-from onward.core.records.masks import Mask
 from onward.core.refs import ref
 
 UNREADABLE: Final = "_unreadable"
@@ -111,97 +108,3 @@ class ValidationReport:
     @property
     def ref(self) -> str:
         return ref("report", f"{self.run}.validate.{self.dataset}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ViewPlan:
-    """A feature view's version as a model reads it. `ttl_s` is in seconds, None for ever."""
-
-    name: str
-    version: int
-    table: str
-    entity: tuple[str, ...]
-    columns: tuple[str, ...]
-    ttl_s: float | None = None
-
-    @property
-    def ref(self) -> str:
-        return ref("features", self.name, self.version)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureSetRef:
-    """A feature view's version after publication: its table's snapshot and the rows added."""
-
-    view: ViewPlan
-    snapshot: int | None
-    rows_added: int
-    online_written: int
-    inputs: tuple[str, ...]
-
-    @property
-    def ref(self) -> str:
-        return self.view.ref
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """A named column: Arrow's type as text (``double``, ``int64``, ``string``, …).
-
-    A request column with a `mask` may be sent as it is: who reads it masks it first.
-    """
-
-    name: str
-    dtype: str
-    mask: Mask | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnDemandPlan:
-    """An on-demand feature function: the request columns it reads, the features it gives."""
-
-    name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeaturePlan:
-    """How a model's feature vector is made, in training and in the gateway alike.
-
-    `columns` is the vector in the model's order; a column of view ``v`` is named ``v__column``,
-    one of an on-demand function keeps its own name. `request` lists what a caller must send:
-    the row's key, the views' entity columns and the on-demand functions' inputs, with types.
-    `key` names the label's key columns (the unit of assignment, and what labels join on).
-    """
-
-    columns: tuple[Column, ...]
-    views: tuple[ViewPlan, ...]
-    on_demand: tuple[OnDemandPlan, ...]
-    request: tuple[Column, ...]
-    key: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSetRef:
-    """A point-in-time training set, as one Parquet file named by its content.
-
-    The file's columns: the plan's key and request columns, ``event_time`` (when the prediction
-    would have been made), the plan's feature columns, every slice column, and ``label``.
-    Rows are ordered by event time, then key. `as_of` is the moment nothing later was used.
-    """
-
-    id: str
-    path: str
-    rows: int
-    label: str
-    task: Task
-    plan: FeaturePlan
-    as_of: datetime
-    first: datetime
-    last: datetime
-    inputs: tuple[str, ...]
-
-    @property
-    def ref(self) -> str:
-        return ref("training", self.id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from onward.core.records.data import TrainingSetRef
+from onward.core.records.features import TrainingSetRef
 from onward.core.refs import ref
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -145,7 +145,10 @@ class Suppressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """One logged prediction, as it was answered. Times in UTC, latency in microseconds."""
+    """One logged prediction, as it was answered. Times in UTC, latency in microseconds.
+
+    `marks` says, by view, what stood in for a fresh row: ``missing:null``, ``stale:last``, ….
+    """
 
     id: str
     at: datetime
@@ -161,6 +164,7 @@ class Prediction:
     features: Mapping[str, Any]
     output: Any
     error: str | None = None
+    marks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ref(self) -> str:

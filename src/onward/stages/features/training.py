@@ -26,8 +26,8 @@ from onward.stages.features.config import FeatureView, Label
 from onward.stages.features.evaluation import inputs_of
 from onward.stages.features.labels import EVENT_TIME, spine
 from onward.stages.features.point_in_time import Joined
-from onward.stages.features.publication import Published, published
 from onward.stages.features.training_file import assembled, stored
+from onward.stages.features.versions import Published, published
 
 if TYPE_CHECKING:
     import pyarrow as pa

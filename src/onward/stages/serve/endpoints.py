@@ -14,9 +14,10 @@ from onward.core.errors import DataError, OnwardError, unknown_name
 from onward.stages.serve import inference
 from onward.stages.serve.http import Connection
 from onward.stages.serve.inference import InferRequest
+from onward.stages.serve.job import Job, Part
 from onward.stages.serve.live import Live, Target
 from onward.stages.serve.metrics import Metrics
-from onward.stages.serve.tick import Job, Part, Ticker
+from onward.stages.serve.tick import Ticker
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,10 +121,10 @@ class Endpoints:
             )
         return f"{what}; {expected}"
 
-    def _moment(self, at: bytes | None) -> tuple[datetime, int]:
+    def _moment(self, at: bytes | None) -> int:
+        """Return the request's time in microseconds since the epoch."""
         if not self._request_clock:
-            at_us = time.time_ns() // 1000
-            return datetime.fromtimestamp(at_us / 1e6, UTC), at_us
+            return time.time_ns() // 1000
         try:
             moment = datetime.fromisoformat((at or b"").decode())
         except ValueError:
@@ -133,7 +134,7 @@ class Endpoints:
             ) from None
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         since = moment - _EPOCH
-        return moment, (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
     # ------------------------------------------------------------ predictions
 
@@ -142,14 +143,14 @@ class Endpoints:
 
         def handler(job: Job, body: bytes, at: bytes | None) -> None:
             rows = live.decoder.decode(body)
-            moment, at_us = self._moment(at)
+            at_us = self._moment(at)
             parts: dict[Target, Part] = {}
             for place, row in enumerate(rows):
                 unit = live.unit(row)
                 target = direct or live.assign(unit)
                 part = parts.get(target)
                 if part is None:
-                    part = parts[target] = Part(target, moment, at_us)
+                    part = parts[target] = Part(target, at_us)
                     part.requests = []
                 part.units.append(unit)
                 part.places.append(place)
@@ -167,7 +168,7 @@ class Endpoints:
             unit = request.id or f"{self._born:x}-{next(self._anonymous):x}"
             target = direct or live.assign_features(unit)
             n, numbers, texts = inference.features(request, target.model)
-            part = Part(target, *self._moment(at))
+            part = Part(target, self._moment(at))
             part.units, part.numbers, part.texts = [unit] * n, numbers, texts
             job.parts = (part,)
             job.reply = lambda job: _inferred(request, job.parts[0])

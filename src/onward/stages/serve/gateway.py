@@ -31,6 +31,7 @@ from onward.stages.serve.live import Live, open_live
 from onward.stages.serve.log import PredictionLog
 from onward.stages.serve.metrics import Metrics
 from onward.stages.serve.model import About, ServedModel, load
+from onward.stages.serve.online import Online
 from onward.stages.serve.port import OnlineReader
 from onward.stages.serve.process import ADDRESS, Address, busy
 from onward.stages.serve.routes import read_routes
@@ -137,7 +138,7 @@ async def serve(config: GatewayConfig) -> None:
     log = None
     if config.predictions is not None:
         log = PredictionLog(Path(config.predictions), started_ns=time.time_ns())
-    online = _open_online(config)
+    online = Online(_open_store(config), timeout_s=config.online_timeout_s)
     ticker = Ticker(
         metrics=metrics,
         log=log,
@@ -177,8 +178,7 @@ async def serve(config: GatewayConfig) -> None:
         (state / ADDRESS).unlink(missing_ok=True)
         if log is not None:
             log.close()
-        if online is not None:
-            online.close()
+        online.close()
 
 
 async def _listen(config: GatewayConfig, endpoints: Endpoints) -> asyncio.Server:
@@ -204,7 +204,7 @@ async def _drain(server: asyncio.Server, endpoints: Endpoints, drain_s: float) -
         await asyncio.sleep(0.005)
 
 
-def _open_online(config: GatewayConfig) -> OnlineReader | None:
+def _open_store(config: GatewayConfig) -> OnlineReader | None:
     if config.image is not None and config.golden_views:
         return GoldenStore(unpack(config.image, _cache(config)) / MODEL_FOLDER)
     if config.online is None:

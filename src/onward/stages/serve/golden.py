@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from onward.core.ports import Entity, Lookup, OnlineRow
 from onward.core.records import FeaturePlan, ViewPlan
 
-Entity = tuple[Any, ...]
+_AHEAD: Final = 2**62  # microseconds: a time that no request has passed
 
 
 class GoldenStore:
@@ -30,14 +31,20 @@ class GoldenStore:
                 values = tuple(None if place is None else features[place] for place in places)
                 self._found[view.ref, _key(row[name] for name in view.entity)] = values
 
-    def read(
-        self,
-        view: ViewPlan,
-        entities: Sequence[Entity],
-        at: datetime,  # noqa: ARG002 (the port's)
-    ) -> Sequence[tuple[Any, ...] | None]:
-        """Return each entity's features whatever the time; None for one no golden row is about."""
-        return [self._found.get((view.ref, _key(entity))) for entity in entities]
+    @property
+    def remote(self) -> bool:
+        return False
+
+    def read(self, lookups: Sequence[Lookup]) -> Sequence[Sequence[OnlineRow | None]]:
+        """Return each entity's features, never too old; None for one no golden row is about."""
+        return [[self._row(view, one) for one in entities] for view, entities in lookups]
+
+    def _row(self, view: ViewPlan, entity: Entity) -> OnlineRow | None:
+        values = self._found.get((view.ref, _key(entity)))
+        return None if values is None else (_AHEAD, values)
+
+    def mark(self, view: ViewPlan) -> None:
+        """Return None: nothing was written here."""
 
     def close(self) -> None:
         """Hold nothing open."""

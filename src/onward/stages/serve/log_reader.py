@@ -99,6 +99,7 @@ class Logged:
             features=features,
             output=None if batch.status[row] != 200 else output if len(output) > 1 else output[0],
             error=None if batch.errors is None else batch.errors[row],
+            marks=(None if batch.marks is None else batch.marks[row]) or {},
         )
 
 

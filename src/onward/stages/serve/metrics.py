@@ -29,6 +29,7 @@ class Metrics:
         self.refused_routes: dict[str, str] = {}
         self.route_changes = 0
         self.log_failures = 0
+        self.online_failures = 0
 
     def answered(self, route: str, status: int, elapsed_ns: int) -> None:
         """Count one answered prediction request."""
@@ -58,6 +59,11 @@ class Metrics:
             *_family(
                 "onward_prediction_log_failures_total", "counter",
                 "Writes to the log that failed.", [("", self.log_failures)],
+            ),
+            *_family(
+                "onward_online_failures_total", "counter",
+                "Reads of the online store that failed or came too late.",
+                [("", self.online_failures)],
             ),
             *_family(
                 "onward_route_changes_total", "counter", "Routes taken into service.",

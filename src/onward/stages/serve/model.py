@@ -18,6 +18,7 @@ from onward.core.declarations import Task
 from onward.core.errors import CorruptError, OnwardError
 from onward.core.ports import RequestFeatures
 from onward.core.records import FeaturePlan
+from onward.stages.serve.lookup import ViewReader, readers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +51,7 @@ class ServedModel:
     version: int
     task: Task
     plan: FeaturePlan
+    views: tuple[ViewReader, ...]
     strings: tuple[int, ...]
     width: int
     labels: tuple[int, ...] | tuple[str, ...]
@@ -100,6 +102,7 @@ def load(folder: Path) -> ServedModel:
         version=about.version,
         task=about.task,
         plan=plan,
+        views=readers(plan),
         strings=strings,
         width=len(labels) if about.task == "multiclass" else 1,
         labels=labels,

@@ -90,6 +90,8 @@ def start_gateway(config: GatewayConfig, *, timeout_s: float = 60.0) -> LocalSer
     state.mkdir(parents=True, exist_ok=True)
     (state / ADDRESS).unlink(missing_ok=True)
     file = state / "gateway.json"
+    file.unlink(missing_ok=True)
+    file.touch(0o600)  # a store's URL may hold a password
     file.write_bytes(msgspec.json.format(msgspec.json.encode(config)))
     with (state / "gateway.log").open("ab") as log:
         start = log.tell()

@@ -49,6 +49,8 @@ class Batch(msgspec.Struct, array_like=True, tag=1):
     epoch, UTC; `requests` holds each row's values in the header's order, or None for a row that
     came as features; `features` and `output` are float64 matrices, (n, n_features) and
     (n, width), row by row, NaN where there is no number; `strings` holds each row's text features.
+    `marks` says, of a row that got something for want of a view's fresh row, what by view:
+    ``missing:default``, ``stale:last`` and so on.
     """
 
     header: int
@@ -61,6 +63,7 @@ class Batch(msgspec.Struct, array_like=True, tag=1):
     strings: list[tuple[str | None, ...]] | None
     output: bytes
     errors: list[str | None] | None
+    marks: list[dict[str, str] | None] | None = None
 
 
 class Address(NamedTuple):

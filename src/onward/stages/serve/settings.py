@@ -25,11 +25,21 @@ class Factory(msgspec.Struct, frozen=True):
         module, _, name = self.entry.partition(":")
         try:
             function = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] == "onward":
+                raise self._unknown(error) from None
             raise DeclarationError(
-                f"{self.entry!r} cannot be imported: {error}", expected="'module:function'"
+                f"{module} needs the package {error.name!r}, which is not installed",
+                next_step=f"`pip install 'onward[{module.rpartition('.')[2]}]'`",
             ) from None
+        except (ImportError, AttributeError, ValueError) as error:
+            raise self._unknown(error) from None
         return function(**self.arguments)
+
+    def _unknown(self, error: Exception) -> DeclarationError:
+        return DeclarationError(
+            f"{self.entry!r} cannot be imported: {error}", expected="'module:function'"
+        )
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +60,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     predictions
         The log's folder; None logs nothing.
     online
-        Opens the online store; without one every view's features are missing (NaN).
+        Opens the online store; without one every view's rows are missing.
+    online_timeout_s
+        How long a lookup in a remote store may take before its rows are refused.
     masks
         Opens what masks a request's columns as training saw them; without it they must come
         masked.
@@ -78,6 +90,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     model: str | None = None
     predictions: str | None = None
     online: Factory | None = None
+    online_timeout_s: float = 0.25
     masks: Factory | None = None
     golden_views: bool = False
     clock: Literal["system", "request"] = "system"

@@ -10,14 +10,15 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from onward.core.errors import DataError
+from onward.stages.serve.job import Job, Part
 from onward.stages.serve.live import Target
 from onward.stages.serve.log import PredictionLog
+from onward.stages.serve.lookup import UNAVAILABLE, named, settle, silent, wanted
 from onward.stages.serve.metrics import Metrics
-from onward.stages.serve.port import OnlineReader
+from onward.stages.serve.online import Found, Online
 from onward.stages.serve.segment import Batch
 
 if TYPE_CHECKING:
@@ -26,73 +27,8 @@ if TYPE_CHECKING:
 UNLOGGED = "unlogged"
 """The id of predictions that could not be logged, where the gateway serves them all the same."""
 
-
-class Part:
-    """One caller's rows for one arm.
-
-    Either `requests` (values in the order of the arm's request columns) or `numbers` and `texts`
-    (features, row by row) hold the rows. `places` says where they stand in the caller's body.
-    """
-
-    __slots__ = (
-        "at", "at_us", "computed", "error", "ids", "job", "latency_us", "numbers", "output",
-        "places", "requests", "status", "target", "texts", "units",
-    )  # fmt: skip
-
-    def __init__(self, target: Target, at: datetime, at_us: int) -> None:
-        self.target = target
-        self.at = at
-        self.at_us = at_us
-        self.units: list[str] = []
-        self.places: list[int] = []
-        self.requests: list[tuple[Any, ...]] | None = None
-        self.numbers: list[float | None] = []
-        self.texts: list[tuple[str | None, ...]] = []
-        self.status = 200
-        self.error: str | None = None
-        self.computed: np.ndarray | None = None
-        self.output: np.ndarray | None = None
-        self.ids: list[str] = []
-        self.latency_us = 0
-
-
-class Caller(Protocol):
-    """Who is waiting for an answer."""
-
-    def answer(self, status: int, body: bytes, *, keep_alive: bool, kind: str) -> None:
-        """Send the answer, if the caller is still there."""
-        ...
-
-
-class Job:
-    """One request under way: its parts and how to answer it, or an answer that is ready."""
-
-    __slots__ = (
-        "body",
-        "caller",
-        "keep_alive",
-        "kind",
-        "parts",
-        "reply",
-        "route",
-        "started",
-        "status",
-    )
-
-    def __init__(self, caller: Caller, *, route: str, keep_alive: bool) -> None:
-        self.caller = caller
-        self.route = route
-        self.keep_alive = keep_alive
-        self.kind = "application/json"
-        self.started = time.perf_counter_ns()
-        self.parts: Sequence[Part] = ()
-        self.status = 200
-        self.body = b""
-        self.reply: Callable[[Job], tuple[int, bytes]] | None = None
-
-    def ready(self, status: int, body: bytes, kind: str = "application/json") -> None:
-        """Give the answer that needs no prediction."""
-        self.status, self.body, self.kind, self.parts, self.reply = status, body, kind, (), None
+Groups = dict[tuple[Target, bool], list[Part]]
+"""A tick's parts by arm, and by whether they came as features."""
 
 
 class Ticker:
@@ -103,7 +39,7 @@ class Ticker:
         *,
         metrics: Metrics,
         log: PredictionLog | None,
-        online: OnlineReader | None,
+        online: Online,
         on_log_failure: Literal["refuse", "serve"],
         refusal: Callable[[OSError], bytes],
     ) -> None:
@@ -113,23 +49,60 @@ class Ticker:
         self._refuse = on_log_failure == "refuse"
         self._refusal = refusal
         self._jobs: list[Job] = []
+        self._asking = False
         self._loop = asyncio.get_running_loop()
 
     def add(self, job: Job) -> None:
-        """Answer `job` in this tick."""
-        if not self._jobs:
+        """Answer `job` in this tick; while a remote store is asked, in the one after."""
+        if not self._jobs and not self._asking:
             self._loop.call_soon(self.flush)
         self._jobs.append(job)
 
     def flush(self) -> None:
-        """Answer everything that was collected."""
+        """Answer everything that was collected, once the online store has said what it holds."""
         jobs, self._jobs = self._jobs, []
-        groups: dict[tuple[Target, bool], list[Part]] = {}
+        groups = _grouped(jobs)
+        asked = [
+            parts for (target, direct), parts in groups.items() if target.model.views and not direct
+        ]
+        if not asked:
+            self._finish(jobs, groups)
+            return
+
+        def told(found: Found | Exception) -> None:
+            self._asking = False
+            self._finish(jobs, self._looked_up(jobs, groups, asked, found))
+            if self._jobs:
+                self._loop.call_soon(self.flush)
+
+        self._asking = True
+        self._online.read([lookup for parts in asked for lookup in wanted(parts)], told)
+
+    def _looked_up(
+        self, jobs: Sequence[Job], groups: Groups, asked: list[list[Part]], found: Found | Exception
+    ) -> Groups:
+        """Give the parts that asked for views what was found; divide those with refused rows."""
+        if isinstance(found, Exception):
+            self._metrics.online_failures += 1
+            for parts in asked:
+                for part in parts:
+                    part.fail(UNAVAILABLE, silent(found))
+            return groups
+        rows = iter(found)
+        for parts in asked:
+            settle(parts, [next(rows) for _ in parts[0].target.model.views])
+        if not any(part.refused for parts in asked for part in parts):
+            return groups
         for job in jobs:
-            for part in job.parts:
-                groups.setdefault((part.target, part.requests is None), []).append(part)
+            if any(part.refused for part in job.parts):
+                job.parts = [each for part in job.parts for each in part.divided()]
+        return _grouped(jobs)
+
+    def _finish(self, jobs: Sequence[Job], groups: Groups) -> None:
         for (target, _), parts in groups.items():
-            self._predict(target, parts)
+            ready = [part for part in parts if part.status == 200]
+            if ready:
+                self._predict(target, ready)
         refusal = self._record(jobs, groups) if groups else None
         for job in jobs:
             self._answer(job, refusal)
@@ -195,17 +168,10 @@ class Ticker:
             return np.array(flat, dtype=np.float64).reshape(-1, len(plan.columns)), texts
         rows = [row for part in parts for row in part.requests or ()]
         request = dict(zip([c.name for c in plan.request], zip(*rows, strict=True), strict=True))
-        found: dict[str, Any] = {}
-        for view in plan.views:
-            entities = list(zip(*(request[name] for name in view.entity), strict=True))
-            values = self._looked_up(view, entities, parts)
-            missing = (None,) * len(view.columns)
-            columns = zip(*(missing if v is None else v for v in values), strict=True)
-            found.update(
-                (f"{view.name}__{c}", v) for c, v in zip(view.columns, columns, strict=True)
-            )
+        views = target.model.views
+        found = named(views, [row for part in parts for row in part.looked_up]) if views else {}
         if plan.on_demand:
-            found.update(target.model.request_features.columns(request))
+            found |= target.model.request_features.columns(request)
         numbers = np.full((len(rows), len(plan.columns)), np.nan)
         for position, column in enumerate(plan.columns):
             if column.dtype != "string":
@@ -213,28 +179,9 @@ class Ticker:
         strings = [found[plan.columns[position].name] for position in target.model.strings]
         return numbers, list(zip(*strings, strict=True)) if strings else [()] * len(rows)
 
-    def _looked_up(
-        self, view: Any, entities: list[tuple[Any, ...]], parts: Sequence[Part]
-    ) -> Sequence[tuple[Any, ...] | None]:
-        """Read the online store once per moment: once per tick, but in a replay."""
-        if self._online is None:
-            return [None] * len(entities)
-        moments = [part.at for part in parts for _ in part.units]
-        if moments[0] == moments[-1] and len(set(moments)) == 1:
-            return self._online.read(view, entities, moments[0])
-        found: list[tuple[Any, ...] | None] = [None] * len(entities)
-        for moment in set(moments):
-            at = [i for i, m in enumerate(moments) if m == moment]
-            values = self._online.read(view, [entities[i] for i in at], moment)
-            for i, value in zip(at, values, strict=True):
-                found[i] = value
-        return found
-
     # ------------------------------------------------------------ logging
 
-    def _record(
-        self, jobs: Sequence[Job], groups: dict[tuple[Target, bool], list[Part]]
-    ) -> bytes | None:
+    def _record(self, jobs: Sequence[Job], groups: Groups) -> bytes | None:
         """Log every part that counts as a prediction; return the refusal where that fails."""
         now = time.perf_counter_ns()
         for job in jobs:
@@ -273,12 +220,21 @@ class Ticker:
         return None
 
 
+def _grouped(jobs: Sequence[Job]) -> Groups:
+    groups: Groups = {}
+    for job in jobs:
+        for part in job.parts:
+            groups.setdefault((part.target, part.requests is None), []).append(part)
+    return groups
+
+
 def _batch(target: Target, parts: Sequence[Part]) -> Batch:
     import numpy as np
 
     width, k = target.model.width, len(target.model.plan.columns)
     at, units, status, latency = [], [], [], []
     requests: list[tuple[Any, ...] | None] = []
+    marks: list[dict[str, str] | None] = []
     errors: list[str | None] = []
     features, outputs = [], []
     for part in parts:
@@ -288,6 +244,7 @@ def _batch(target: Target, parts: Sequence[Part]) -> Batch:
         status += [part.status] * n
         latency += [part.latency_us] * n
         requests.extend(part.requests or itertools.repeat(None, n))
+        marks.extend(part.marks or itertools.repeat(None, n))
         errors += [part.error] * n
         computed, output = part.computed, part.output
         features.append(np.full((n, k), np.nan) if computed is None else computed)
@@ -311,4 +268,5 @@ def _batch(target: Target, parts: Sequence[Part]) -> Batch:
         strings=texts,
         output=b"".join(o.tobytes() for o in outputs),
         errors=errors if any(errors) else None,
+        marks=marks if any(marks) else None,
     )

@@ -1,7 +1,7 @@
 """The command line: thin commands over `onward.app`, each with ``--json`` and an example.
 
 Exit codes: 0 done · 1 failed · 2 a wrong declaration, name or option · 3 data · 4 a gate said no
-· 5 something else holds what is needed · 6 stored state is damaged.
+· 5 something else holds what is needed · 6 stored state is damaged · 7 a server does not answer.
 """
 
 from __future__ import annotations
