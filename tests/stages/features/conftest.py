@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from flight_shop import Shop
 
 from onward.infra.lake.iceberg import IcebergLake, open_lake
 from onward.infra.online.sqlite import SqliteOnlineStore, open_store
@@ -25,3 +26,8 @@ def online(tmp_path: Path) -> Iterator[SqliteOnlineStore]:
     store = open_store(str(tmp_path / "online.db"))
     yield store
     store.close()
+
+
+@pytest.fixture
+def shop(lake: IcebergLake, online: SqliteOnlineStore) -> Shop:
+    return Shop(lake, online)

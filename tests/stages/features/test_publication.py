@@ -1,95 +1,17 @@
-"""Publishing: versions by content, append-only rows, the newest online, whatever crashes."""
+"""Publishing: versions by content, append-only rows, the newest online."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
+from flight_shop import DAY, START, Shop, delays, flights
 from ibis import _
 
 import onward as ow
-from onward.core.clock import ReplayClock
 from onward.core.errors import DataError, NotFoundError
-from onward.core.records import DatasetRef, FeatureSetRef
-from onward.infra.lake.iceberg import IcebergLake
-from onward.infra.online.sqlite import SqliteOnlineStore
 from onward.stages.features.config import FeatureView
-from onward.stages.features.step import publish
-
-DAY = timedelta(days=1)
-START = datetime(2013, 1, 1, tzinfo=UTC)
-TIME = pa.timestamp("us", "UTC")
-
-
-@ow.feature_view(entity="carrier", ttl="30d")
-def delays(flights):
-    return flights.select("carrier", event_time=_.at, available_at=_.known, delay=_.delay)
-
-
-def flights(*rows: tuple[str | None, int, int, float | None]) -> pa.Table:
-    """Rows of (carrier, day of the event, day it was known, delay)."""
-    return pa.table(
-        {
-            "carrier": pa.array([r[0] for r in rows], pa.string()),
-            "at": pa.array([START + r[1] * DAY for r in rows], TIME),
-            "known": pa.array([START + r[2] * DAY for r in rows], TIME),
-            "delay": pa.array([r[3] for r in rows], pa.float64()),
-        }
-    )
-
-
-class Shop:
-    """A lake with one raw table, replaced at will, and a clock in days."""
-
-    def __init__(self, lake: IcebergLake, online: SqliteOnlineStore) -> None:
-        self.lake, self.online, self.clock = lake, online, ReplayClock(START)
-        self.runs = 0
-
-    def holds(self, rows: pa.Table) -> Mapping[str, DatasetRef]:
-        self.runs += 1
-        head = self.lake.head("raw.flights")
-        self.lake.stage("raw.flights", rows, branch="b", mode="replace", summary={})
-        self.lake.publish("raw.flights", "b", expect=head.id if head else None)
-        return {"flights": self.lake.dataset("raw.flights")}
-
-    def publish(self, view: FeatureView, rows: pa.Table, *, day: int) -> FeatureSetRef:
-        self.clock.advance(START + day * DAY)
-        return self.again(view, self.holds(rows))
-
-    def again(self, view: FeatureView, inputs: Mapping[str, DatasetRef]) -> FeatureSetRef:
-        return publish(
-            view, lake=self.lake, online=self.online, inputs=inputs, run=f"run-{self.runs}",
-            clock=self.clock,
-        )  # fmt: skip
-
-    def stored(self, table: str = "features.delays_v1") -> list[tuple[Any, ...]]:
-        """Rows of (carrier, event day, available day, delay)."""
-        return sorted(
-            (r["carrier"], (r["event_time"] - START) / DAY, (r["available_at"] - START) / DAY,
-             r["delay"])
-            for r in self.lake.read(table).to_pylist()
-        )  # fmt: skip
-
-    def served(self, found: FeatureSetRef, carrier: str, day: int) -> tuple[Any, ...] | None:
-        [[row]] = self.online.read([(found.view, [(carrier,)])])
-        if row is None or found.view.ttl_s is None:
-            return None if row is None else row[1]
-        oldest = START + day * DAY - timedelta(seconds=found.view.ttl_s)
-        return row[1] if row[0] >= oldest.timestamp() * 1_000_000 else None
-
-
-@pytest.fixture
-def shop(lake: IcebergLake, online: SqliteOnlineStore) -> Shop:
-    return Shop(lake, online)
 
 
 def test_rows_are_stored_once_and_the_newest_known_is_served(shop: Shop) -> None:
@@ -341,64 +263,3 @@ def test_many_publications_stay_a_few_files_and_lose_nothing(shop: Shop) -> None
     assert (len(appended), len(compacted)) == (25, 1)
     again = shop.again(delays, {"flights": shop.lake.dataset("raw.flights")})
     assert (again.rows_added, again.online_written) == (0, 0)
-
-
-def test_a_lost_store_is_filled_again(shop: Shop, tmp_path: Path) -> None:
-    from onward.infra.online.sqlite import open_store
-
-    inputs = shop.holds(flights(("UA", 0, 1, 1.0), ("AA", 0, 1, 2.0)))
-    shop.clock.advance(START + 2 * DAY)
-    shop.again(delays, inputs)
-    shop.online = open_store(str(tmp_path / "another.db"))
-    assert shop.again(delays, inputs).online_written == 2
-    shop.online.close()
-
-
-CRASHING = """
-import os, signal, sys
-from pathlib import Path
-import test_publication as t
-from onward.core.clock import ReplayClock
-from onward.infra.lake.iceberg import open_lake
-from onward.infra.online.sqlite import open_store
-from onward.stages.features.step import publish
-
-folder, where = Path(sys.argv[1]), sys.argv[2]
-lake, online = open_lake(folder / "lake"), open_store(str(folder / "online.db"))
-end = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-append, write = lake.append, online.write
-if where == "before append":
-    lake.append = end
-if where == "after append":
-    lake.append = lambda *a, **k: (append(*a, **k), end())
-if where == "after write":
-    online.write = lambda *a, **k: (write(*a, **k), end())
-inputs = {"flights": lake.dataset("raw.flights")}
-publish(t.delays, lake=lake, online=online, inputs=inputs, run="run-2",
-        clock=ReplayClock(t.START + 5 * t.DAY))
-"""
-
-
-@pytest.mark.crash
-@pytest.mark.parametrize("where", ["before append", "after append", "after write"])
-def test_killed_anywhere_and_run_again_the_rows_are_there_once(
-    shop: Shop, tmp_path: Path, where: str
-) -> None:
-    shop.publish(delays, flights(("UA", 0, 1, 1.0), ("AA", 0, 1, 2.0)), day=2)
-    inputs = shop.holds(
-        flights(("UA", 0, 1, 1.0), ("AA", 0, 1, 2.5), ("UA", 2, 3, 3.0), ("B6", 2, 3, 4.0))
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", CRASHING, str(tmp_path), where],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), *sys.path))},
-        check=False,
-    )
-    assert ended.returncode == -signal.SIGKILL
-    shop.clock.advance(START + 5 * DAY)
-    found = shop.again(delays, inputs)
-    assert shop.stored() == [
-        ("AA", 0, 1, 2.0), ("AA", 0, 5, 2.5), ("B6", 2, 3, 4.0), ("UA", 0, 1, 1.0),
-        ("UA", 2, 3, 3.0),
-    ]  # fmt: skip
-    assert [shop.served(found, c, 5) for c in ("UA", "AA", "B6")] == [(3.0,), (2.5,), (4.0,)]
-    assert shop.again(delays, inputs).online_written == 0
