@@ -28,24 +28,24 @@ def test_a_project_says_nothing_and_has_a_file_of_its_own(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("store", "url"),
-    [
-        ("redis", "redis://:hunter2@localhost:1/0"),
-        ("postgres", "postgresql://o:hunter2@localhost:1/o"),
-    ],
+    [("redis", "redis://:${secret:PASS}@h:1/0"), ("postgres", "postgresql://o:${secret:PASS}@h/o")],
 )
-def test_a_server_is_chosen_by_name_and_url_and_opened_when_it_is_asked(
-    tmp_path: Path, store: str, url: str
+def test_a_server_is_chosen_by_name_and_url_and_its_password_is_a_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, url: str
 ) -> None:
+    monkeypatch.setenv("ONWARD_SECRET_PASS", "hunter2")
     text = f'[project]\nname = "shop"\n[online]\nstore = "{store}"\ntimeout = "100ms"\n'
     settings = chosen(tmp_path, text, ONWARD_ONLINE_URL=url)
-    assert "hunter2" not in repr(settings)
     opened = open_online(settings)
     assert opened.remote
+    assert "hunter2" in repr(vars(opened)), "its library has the password"
     opened.close()
     made = config(settings, clock="system", port=0)
     assert made.online == opener(settings, timeout_s=0.1)
-    assert made.online.arguments == {"url": url, "namespace": "shop", "timeout_s": 0.1}
     assert made.online_timeout_s == 0.1
+    assert made.online is not None
+    assert made.online.arguments["namespace"] == "shop"
+    assert "hunter2" not in repr((settings, made)), "what is written to disk has not"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from onward.app.secrets import filling, places
 from onward.app.settings import Settings
 from onward.core.errors import DeclarationError
 
@@ -20,30 +23,24 @@ _SCHEMES: Final = {
 def opener(settings: Settings, *, timeout_s: float | None = None) -> Factory:
     """Return what opens the project's online store, in this process or another.
 
-    `timeout_s` is how long a server may take to answer; unless given, as long as a write needs.
-
-    Raises
-    ------
-    DeclarationError
-        The store's URL is missing or not one of its kind.
+    No secret that the URL names is in it. `timeout_s` is how long a server may take to answer;
+    unless given, as long as a write needs.
     """
     from onward.stages.serve.settings import Factory
 
-    store, url = settings.online.store, settings.online.url
-    if store == "sqlite":
-        arguments: dict[str, Any] = {"path": str(settings.state / "online.db")}
-    else:
-        if not url.startswith(_SCHEMES[store]):
-            scheme = url.partition("://")[0] if "://" in url else ""
-            raise DeclarationError(
-                f"[online] url is {f'a {scheme}:// one' if scheme else 'no URL'}",
-                expected=f"the server's, beginning with {' or '.join(_SCHEMES[store])}",
-                next_step="set it in onward.toml, or ONWARD_ONLINE_URL if it holds a password",
-            )
-        arguments = {"url": url, "namespace": settings.project.name}
-        if timeout_s is not None:
-            arguments["timeout_s"] = timeout_s
-    return Factory(entry=f"onward.infra.online.{store}:open_store", arguments=arguments)
+    chosen = settings.online
+    if chosen.store == "sqlite":
+        path = str(settings.state / "online.db")
+        return Factory(entry="onward.infra.online.sqlite:open_store", arguments={"path": path})
+    arguments: dict[str, Any] = {
+        "store": chosen.store,
+        "url": chosen.url,
+        "namespace": settings.project.name,
+        "secrets": places(settings),
+    }
+    if timeout_s is not None:
+        arguments["timeout_s"] = timeout_s
+    return Factory(entry="onward.app.online:open_server", arguments=arguments)
 
 
 def open_online(settings: Settings) -> OnlineStore:
@@ -56,3 +53,34 @@ def open_online(settings: Settings) -> OnlineStore:
     """
     store: OnlineStore = opener(settings).make()
     return store
+
+
+def open_server(
+    *, store: str, url: str, secrets: Mapping[str, Any], **arguments: Any
+) -> OnlineStore:
+    """Open a store on a server, with secrets in the place of what `url` names.
+
+    Raises
+    ------
+    DeclarationError
+        The URL is none of the store's kind, names no secret, or the library is not installed.
+    """
+    from onward.infra.secrets.chain import open_secrets
+
+    filled = filling(open_secrets(**secrets))(url)
+    if not filled.startswith(_SCHEMES[store]):
+        scheme = filled.partition("://")[0] if "://" in filled else ""
+        raise DeclarationError(
+            f"[online] url is {f'a {scheme}:// one' if scheme else 'no URL'}",
+            expected=f"the server's, beginning with {' or '.join(_SCHEMES[store])}",
+            next_step="set it in onward.toml, a password in it as ${secret:NAME}",
+        )
+    try:
+        adapter = importlib.import_module(f"onward.infra.online.{store}")
+    except ModuleNotFoundError as error:
+        raise DeclarationError(
+            f"the online store {store!r} needs the package {error.name!r}, which is not installed",
+            next_step=f"`pip install 'onward[{store}]'`",
+        ) from None
+    opened: OnlineStore = adapter.open_store(filled, **arguments)
+    return opened

@@ -38,8 +38,8 @@ class GatewaySettings:
 class OnlineSettings:
     """``[online]``: which store features are served from, where it is, how long it may take.
 
-    `url` is for ``redis`` and ``postgres``; one with a password is better kept in the environment,
-    as ONWARD_ONLINE_URL. Predictions whose lookup takes longer than `timeout` are refused.
+    `url` is for ``redis`` and ``postgres``; a password in it is best a ``${secret:NAME}``.
+    Predictions whose lookup takes longer than `timeout` are refused.
     """
 
     store: Literal["sqlite", "redis", "postgres"] = "sqlite"

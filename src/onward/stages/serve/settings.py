@@ -25,21 +25,11 @@ class Factory(msgspec.Struct, frozen=True):
         module, _, name = self.entry.partition(":")
         try:
             function = getattr(importlib.import_module(module), name)
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] == "onward":
-                raise self._unknown(error) from None
-            raise DeclarationError(
-                f"{module} needs the package {error.name!r}, which is not installed",
-                next_step=f"`pip install 'onward[{module.rpartition('.')[2]}]'`",
-            ) from None
         except (ImportError, AttributeError, ValueError) as error:
-            raise self._unknown(error) from None
+            raise DeclarationError(
+                f"{self.entry!r} cannot be imported: {error}", expected="'module:function'"
+            ) from None
         return function(**self.arguments)
-
-    def _unknown(self, error: Exception) -> DeclarationError:
-        return DeclarationError(
-            f"{self.entry!r} cannot be imported: {error}", expected="'module:function'"
-        )
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
