@@ -40,6 +40,14 @@ def commit_of(folder: Path) -> str | None:
     return f"{head}-dirty" if changed else head
 
 
+def repository_of(folder: Path) -> str | None:
+    """Return the address that the project's code was fetched from; None without one."""
+    try:
+        return _git(folder, "remote", "get-url", "origin") or None
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def _git(folder: Path, *words: str) -> str:
     run = subprocess.run(
         ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True

@@ -75,6 +75,19 @@ class SecretSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LineageSettings:
+    """``[lineage]``: who else hears of lineage, in OpenLineage's form.
+
+    `openlineage` is a backend's address or a file (relative to the project); empty for nobody.
+    `namespace` is the project's name unless given.
+    """
+
+    openlineage: str = ""
+    api_key: str = field(default="", repr=False)
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that `onward.toml` can say."""
 
@@ -85,6 +98,7 @@ class Settings:
     alerts: AlertSettings = field(default_factory=AlertSettings)
     triggers: TriggerSettings = field(default_factory=TriggerSettings)
     secrets: SecretSettings = field(default_factory=SecretSettings)
+    lineage: LineageSettings = field(default_factory=LineageSettings)
 
     @property
     def pipeline(self) -> Path:
@@ -102,6 +116,7 @@ _SECTIONS = {
     "alerts": AlertSettings,
     "triggers": TriggerSettings,
     "secrets": SecretSettings,
+    "lineage": LineageSettings,
 }
 
 

@@ -11,6 +11,7 @@ from typing import Final, Self
 from onward.app.gateway import require_free, serving, settle
 from onward.app.load import commit_of
 from onward.app.log import logging_to
+from onward.app.openlineage import try_to_send
 from onward.app.project import Project
 from onward.core.errors import OnwardError
 from onward.core.records import RunRequest, Suppressed
@@ -37,6 +38,7 @@ class Up:
         self._say = say
         self._held = ExitStack()
         self._paused_until = 0.0
+        self._unsent_until = 0.0
         self._seen: tuple[object, ...] = ()
 
     def __enter__(self) -> Self:
@@ -98,6 +100,15 @@ class Up:
         except OnwardError as error:
             self._say(f"error: {error}")
             self._paused_until = time.monotonic() + PAUSE_S
+        self._send_lineage()
+
+    def _send_lineage(self) -> None:
+        if time.monotonic() < self._unsent_until:
+            return
+        failed = try_to_send(self._project)
+        if failed is not None:
+            self._say(f"lineage waits: {failed}")
+            self._unsent_until = time.monotonic() + PAUSE_S
 
     def _first_run(self) -> None:
         """Finish what was cut short; train the first model where there is none."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from onward.surfaces.cli import secrets, tests, transform
+from onward.surfaces.cli import openlineage, secrets, tests, transform
 from onward.surfaces.cli.options import HERE, Folder, Json
 from onward.surfaces.cli.quarantine import quarantine
 
@@ -24,6 +24,7 @@ audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_
 cli.add_typer(audit_cli, name="audit")
 cli.add_typer(quarantine, name="quarantine")
 transform.register(cli)
+openlineage.register(cli)
 tests.register(cli)
 secrets.register(cli)
 

@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+from onward.app.openlineage import try_to_send
 from onward.app.project import Project, open_project
 from onward.core.errors import BusyError
 from onward.surfaces.cli.live import watching
@@ -16,6 +17,7 @@ from onward.surfaces.cli.show import (
     show_candidate,
     show_nothing_new,
     show_outcome,
+    warn,
 )
 
 _EXIT = {"held": 3, "rejected": 4, "refused": 4, "failed": 1}
@@ -37,10 +39,13 @@ def run_once(folder: Path, *, force: bool, resume: bool, as_json: bool) -> int:
                     raise
                 return _asked(project, as_json=as_json)
             last = next(iter(project.runs(limit=1)), None)
+            unsent = try_to_send(project) if outcome is not None else None
     except KeyboardInterrupt:
         if not put({"state": "interrupted"}, as_json):
             console.print("stopped: `onward run --resume` goes on where it stood")
         return 128 + signal.SIGINT
+    if unsent is not None:
+        warn(f"lineage waits for the next time: {unsent}")
     if outcome is not None:
         show_outcome(outcome, as_json=as_json)
         return _EXIT.get(outcome.state, 0)

@@ -63,6 +63,11 @@ def show_error(error: OnwardError) -> None:
         out.print(f"  [dim]next[/]     {plain(error.next_step)}")
 
 
+def warn(text: str) -> None:
+    """Print what went wrong without making the command fail, to standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]note[/] {plain(text)}")
+
+
 def show_created(folder: Path, files: Sequence[Path], *, as_json: bool) -> None:
     """Show a new project's files and what to type next."""
     if put({"folder": folder, "files": list(files)}, as_json):

@@ -1,0 +1,1 @@
+"""Lineage in the forms that others read."""
