@@ -69,6 +69,7 @@ def replay(
                 required=tuple(dict.fromkeys((*one.key, one.event_time, one.available_at))),
                 selection=selection,
                 mended=mended,
+                masked=tuple(one.masked),
             )
         )
         tell_replays(site, one.table)

@@ -287,6 +287,14 @@ def test_a_mended_file_at_fault_is_refused_and_nothing_changes(
     assert (versions(lake), published(lake)) == (before, [1])
 
 
+def test_a_masked_column_is_not_mended_by_a_file(lake: IcebergLake, tmp_path: Path) -> None:
+    file = exported(lake, tmp_path / "bad.csv")
+    assert replayed(lake, "p1", NAMED, mended=file, masked=("name",)).released == 1
+    file = mend_csv(exported(lake, tmp_path / "bad.csv"), lambda row: {**row, "name": "raw"})
+    with pytest.raises(DataError, match="another value for 'name', which is masked"):
+        replayed(lake, "p2", NAMED, mended=file, masked=("name",))
+
+
 def test_a_rule_that_answers_by_chance_is_refused(
     lake: IcebergLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 CHANGED: Final = "_changed"
-"""The column of the rows to be judged that says whether mending changed them."""
+"""The column of the rows to be judged that lists which of their columns mending changed."""
 
 _READERS: Final = {
     ".csv": "read_csv({}, all_varchar = true, header = true)",
@@ -72,20 +72,24 @@ def read(connection: DuckDBPyConnection, file: Path) -> tuple[str, ...]:
 
 
 def lay_over(
-    connection: DuckDBPyConnection, rows: str, types: Mapping[str, str], file: Path
+    connection: DuckDBPyConnection,
+    rows: str,
+    types: Mapping[str, str],
+    file: Path,
+    masked: Collection[str] = (),
 ) -> None:
     """Leave of the table `rows` those that are in ``mended``, with the values that these have.
 
-    `_mended` names the columns that were ever mended, `CHANGED` tells whether one was now.
-
-    `types` are the DuckDB types of the columns that may be mended. An empty cell means NULL, but
-    leaves an empty text as it is. A value that could not be read counts as mended, and
-    `_unreadable` is emptied, once all such columns of the row have a value.
+    `_mended` names the columns that were ever mended, `CHANGED` those that were now. `types` are
+    the DuckDB types of the columns that may be mended. An empty cell means NULL, but leaves an
+    empty text as it is. A value that could not be read counts as mended, and `_unreadable` is
+    emptied, once all such columns of the row have a value.
 
     Raises
     ------
     DataError
-        A column is unknown, or a value cannot be read as its column's type.
+        A column is unknown, a value cannot be read as its column's type, or a `masked` one was
+        changed.
     """
     given = _columns(connection)
     for name in given:
@@ -108,10 +112,21 @@ def lay_over(
             {replaced},
             list_sort(list_distinct(list_concat(q._mended, [{changed}]::VARCHAR[]))) AS _mended,
             {_still_unreadable(connection, values)} AS {UNREADABLE},
-            len(list_filter([{changed}], lambda name: name IS NOT NULL)) > 0 AS {CHANGED}
+            list_filter([{changed}]::VARCHAR[], lambda name: name IS NOT NULL) AS {CHANGED}
         )
         FROM {rows} AS q JOIN mended ON {given[ID]} = q.{ID}
     """)
+    touched = f"list_intersect({CHANGED}, ?::VARCHAR[])"
+    found = connection.execute(
+        f"SELECT {ID}, {touched}[1] FROM {rows} WHERE len({touched}) > 0 LIMIT 1",
+        [list(masked), list(masked)],
+    ).fetchone()
+    if found is not None:
+        raise DataError(
+            f"{file}: row {found[0]} has another value for {found[1]!r}, which is masked",
+            expected="masked columns as they were exported: a file would show what the mask hides",
+            next_step="mend the value where it comes from",
+        )
 
 
 def _before(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,6 +46,7 @@ def replay(
     required: Sequence[str] = (),
     selection: Selection | None = None,
     mended: Path | None = None,
+    masked: Collection[str] = (),
 ) -> Replay:
     """Judge the rows that wait in a table's quarantine by its row rules of today.
 
@@ -62,6 +63,8 @@ def replay(
         Which rows are meant; all that wait unless given.
     mended
         A file of corrected rows, by their quarantine id: only these are judged, with its values.
+    masked
+        Columns whose values a file may not change.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def replay(
     chosen = selection or Selection()
     for attempt in range(_ATTEMPTS):
         try:
-            return _once(dataset, table, checks, lake, clock, run, required, chosen, mended)
+            return _once(dataset, table, checks, lake, clock, run, required, chosen, mended, masked)
         except DivergedError:
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -103,6 +106,7 @@ def _once(
     required: Sequence[str],
     selection: Selection,
     mended: Path | None,
+    masked: Collection[str],
 ) -> Replay:
     # The base first: a replay that publishes after this is seen as a divergence, one that
     # published before it is settled here, so that no row is read as waiting that is not.
@@ -111,7 +115,7 @@ def _once(
     settle(table, lake=lake)
     read = lake.dataset(table_of(table))
     with lake.open({QUARANTINE: read}) as connection:
-        rows, earlier = to_judge(connection, table, lake, selection, mended)
+        rows, earlier = to_judge(connection, table, lake, selection, mended, masked)
         rules = bind([check for check in checks if check.scope == "row"], rows, required)
         parted = split(connection, rows, rules)
         good = connection.create_table("_passed", parted.good, temp=True)
@@ -125,7 +129,7 @@ def _once(
             rows=total,
             released=passed,
             kept=parted.total,
-            mended=_count(rows.filter(rows[CHANGED])),
+            mended=_count(rows.filter(rows[CHANGED].length() > 0)),
             released_before=earlier,
             rules=tuple(_result(rule, parted, total) for rule in rules),
             read=read,
@@ -195,7 +199,7 @@ def _versions(
     names, digests = reasons(parted, rules)
     judged = parted.offenders.mutate(_now=names, _now_rules=digests)
     kept = judged.filter(
-        judged[CHANGED]
+        (judged[CHANGED].length() > 0)
         | (judged["_reasons"] != judged["_now"])
         | (judged["_rules"] != judged["_now_rules"])
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,12 @@ BATCH: Final = "batch"
 
 
 def to_judge(
-    connection: Backend, table: str, lake: Lake, selection: Selection, mended: Path | None
+    connection: Backend,
+    table: str,
+    lake: Lake,
+    selection: Selection,
+    mended: Path | None,
+    masked: Collection[str],
 ) -> tuple[ir.Table, int]:
     """Return the chosen rows that wait, as the table `BATCH`, with mended values laid over.
 
@@ -35,14 +41,16 @@ def to_judge(
     assert published is not None
     held, connected = connection.table(QUARANTINE), connection.con
     rows = _as_published(waiting(held).semi_join(choose(held, selection), ID), published)
-    connection.create_table(BATCH, rows.mutate(**{CHANGED: ibis.literal(False)}), temp=True)
+    connection.create_table(
+        BATCH, rows.mutate(**{CHANGED: ibis.literal([], "array<string>")}), temp=True
+    )
     earlier = 0
     if mended is not None:
         ids = mending.read(connected, mended)
         earlier = mending.released_before(connected, ids, QUARANTINE, mended)
         described = connected.execute(f"DESCRIBE {BATCH}").fetchall()
         types = {name: kind for name, kind, *_ in described if name in published.names}
-        mending.lay_over(connected, BATCH, types, mended)
+        mending.lay_over(connected, BATCH, types, mended, masked)
     return connection.table(BATCH), earlier
 
 
