@@ -15,8 +15,9 @@ from onward.stages.deploy.config import latency
 from onward.stages.evaluate.config import at_least, beats_champion, fair, robust
 from onward.stages.experiment.config import categorical, integer, real
 from onward.stages.features.config import feature_view, label, on_demand
-from onward.stages.ingest.config import Source, files, sql
+from onward.stages.ingest.config import Source, files, micro_batch, sql
 from onward.stages.ingest.masks import drop, generalise, hashed, pseudonym, revealable
+from onward.stages.ingest.streams import kafka
 from onward.stages.monitor.config import drift, freshness, operational, performance
 from onward.stages.retrain.config import retrain
 from onward.stages.serve.config import Canary
@@ -50,9 +51,11 @@ __all__ = [
     "given",
     "hashed",
     "integer",
+    "kafka",
     "label",
     "latency",
     "load",
+    "micro_batch",
     "model",
     "on_demand",
     "operational",

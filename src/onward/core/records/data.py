@@ -52,7 +52,8 @@ class Batch:
     one key keeps the one with the greater `order`. On the branch are all rows that came.
     `summary` goes into the published snapshot, and so do the changes of the table's `state` (the
     cursor is in it, so that rows and cursor commit as one). `base` is main's snapshot when the
-    branch was cut, None for a new table.
+    branch was cut, None for a new table. `behind` is how many rows are known to wait at the source
+    behind these, None where it does not say.
     """
 
     dataset: str
@@ -68,6 +69,7 @@ class Batch:
     inputs: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     order: str | None = None
+    behind: int | None = None
 
     @property
     def ref(self) -> str:
