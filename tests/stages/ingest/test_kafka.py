@@ -382,3 +382,20 @@ def test_settings_are_filled_for_the_client_alone(kafka: Kafka, tmp_path: Path) 
     kafka.send("orders", order(1))
     reader = KafkaReader(Surroundings(folder=tmp_path, fill=fill))
     assert pending(source, reader=reader, lake=open_lake(tmp_path / "lake"))
+
+
+def test_the_bytes_of_poison_are_not_kept_where_columns_are_masked(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    origin = ow.kafka("orders", brokers=kafka.brokers)
+    masked = {"name": ow.drop()}
+    source = ow.Source("orders", origin, key="id", event_time="at", masked=masked)
+    kafka.send("orders", order(1, name="Ada"), b'{"name": "Grace"')
+    lake = open_lake(tmp_path / "lake")
+    reader = KafkaReader(Surroundings(folder=tmp_path))
+    batch = ingest(source, reader=reader, lake=lake, run="r")
+    assert batch is not None
+    audit(batch, (), lake=lake, clock=SystemClock(), required=("id", "at"))
+    [bad] = lake.read("quarantine.raw_orders").to_pylist()
+    assert bad["_unreadable"] == "value=(masked)"
+    assert bad["kafka_offset"] == 1
