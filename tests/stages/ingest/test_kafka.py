@@ -16,6 +16,7 @@ from onward.core.clock import SystemClock
 from onward.core.errors import DataError, DeclarationError
 from onward.core.records import ValidationReport
 from onward.infra.lake.iceberg import IcebergLake, open_lake
+from onward.infra.masks.masks import open_masks
 from onward.stages.ingest.adapters.kafka import KafkaReader
 from onward.stages.ingest.adapters.kafka_topic import Topic
 from onward.stages.ingest.port import Surroundings
@@ -389,11 +390,12 @@ def test_the_bytes_of_poison_are_not_kept_where_columns_are_masked(
 ) -> None:
     origin = ow.kafka("orders", brokers=kafka.brokers)
     masked = {"name": ow.drop()}
+    masks = open_masks(str(tmp_path / "keys"), str(tmp_path))
     source = ow.Source("orders", origin, key="id", event_time="at", masked=masked)
     kafka.send("orders", order(1, name="Ada"), b'{"name": "Grace"')
     lake = open_lake(tmp_path / "lake")
     reader = KafkaReader(Surroundings(folder=tmp_path))
-    batch = ingest(source, reader=reader, lake=lake, run="r")
+    batch = ingest(source, reader=reader, lake=lake, run="r", masks=masks)
     assert batch is not None
     audit(batch, (), lake=lake, clock=SystemClock(), required=("id", "at"))
     [bad] = lake.read("quarantine.raw_orders").to_pylist()
