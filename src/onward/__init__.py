@@ -23,7 +23,17 @@ from onward.stages.retrain.config import retrain
 from onward.stages.serve.config import Canary
 from onward.stages.train.config import model
 from onward.stages.transform.config import sql_transform, transform
-from onward.stages.validate.config import batch_check, check
+from onward.stages.validate.config import (
+    batch_check,
+    check,
+    complete,
+    distribution,
+    fresh,
+    python_check,
+    reconcile,
+    references,
+    unique,
+)
 
 if TYPE_CHECKING:
     from onward.app.project import Project
@@ -41,11 +51,14 @@ __all__ = [
     "beats_champion",
     "categorical",
     "check",
+    "complete",
+    "distribution",
     "drift",
     "drop",
     "fair",
     "feature_view",
     "files",
+    "fresh",
     "freshness",
     "generalise",
     "given",
@@ -61,13 +74,17 @@ __all__ = [
     "operational",
     "performance",
     "pseudonym",
+    "python_check",
     "real",
+    "reconcile",
+    "references",
     "retrain",
     "revealable",
     "robust",
     "sql",
     "sql_transform",
     "transform",
+    "unique",
 ]
 
 

@@ -6,14 +6,13 @@ record survives a crash, a process boundary and the ledger unchanged.
 
 from __future__ import annotations
 
+from onward.core.records.audit import Baseline, RuleResult, ValidationReport
 from onward.core.records.data import (
     UNREADABLE,
     Batch,
     DatasetRef,
     Delta,
     Mode,
-    RuleResult,
-    ValidationReport,
 )
 from onward.core.records.features import (
     Column,
@@ -52,6 +51,7 @@ from onward.core.records.quarantine import Replay, Selection
 
 __all__ = [
     "UNREADABLE",
+    "Baseline",
     "Batch",
     "Candidate",
     "Column",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from onward.core.refs import ref
 
@@ -74,39 +74,3 @@ class Batch:
     @property
     def ref(self) -> str:
         return ref("batch", self.table, self.run)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleResult:
-    """How one rule fared on one batch. `version` is a digest of the rule's definition."""
-
-    rule: str
-    version: str
-    scope: Literal["row", "batch"]
-    passed: bool
-    offenders: int
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidationReport:
-    """Rows in = rows published + rows quarantined, unless the whole batch is held.
-
-    `quarantine` is the quarantine with this batch's offenders, None without any.
-    """
-
-    batch: str
-    dataset: str
-    run: str
-    held: bool
-    rows_in: int
-    rows_published: int
-    rows_quarantined: int
-    rules: tuple[RuleResult, ...]
-    profile: Mapping[str, Any]
-    published: DatasetRef | None
-    quarantine: DatasetRef | None = None
-
-    @property
-    def ref(self) -> str:
-        return ref("report", f"{self.run}.validate.{self.dataset}")
