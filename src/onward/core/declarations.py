@@ -29,6 +29,10 @@ class Check:
         None where the scope decides: rows go to quarantine, a batch is held.
     reads
         The other sources and transforms that the rule looks at, by name.
+    profiles
+        How many of the batches published before it looks back at.
+    timed
+        Whether it depends on when it is asked.
     """
 
     name: str
@@ -36,7 +40,14 @@ class Check:
     scope: Literal["row", "batch"] | None
     severity: Severity | None = None
     reads: tuple[str, ...] = ()
+    profiles: int = 0
+    timed: bool = False
     location: Location | None = field(default=None, compare=False)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the batch by itself decides, whenever it is asked."""
+        return not (self.reads or self.profiles or self.timed)
 
     @property
     def version(self) -> str:

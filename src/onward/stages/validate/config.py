@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -97,7 +98,8 @@ def references(
     dataset = datasets.pop()
     rule = References(columns=ours, dataset=dataset, keys=tuple(key for _, key in parts))
     what = f"{_listed(ours)} {'are' if len(ours) > 1 else 'is'} in {_listed(theirs)}"
-    return _check(name or what, rule, "row", severity, location, reads=(dataset,))
+    found = _check(name or what, rule, "row", severity, location)
+    return replace(found, reads=(dataset,))
 
 
 def complete(
@@ -116,7 +118,8 @@ def fresh(
     """The newest time in `column` is no older than `within` when the batch is audited."""
     location = here()
     rule = Fresh(column=column, within=duration(within, location))
-    return _check(name or f"{column} is fresh", rule, "batch", severity, location)
+    what = name or f"{column} is fresh"
+    return replace(_check(what, rule, "batch", severity, location), timed=True)
 
 
 def reconcile(
@@ -169,8 +172,8 @@ def reconcile(
     rule = Reconciliation(
         ours=ours, theirs=value, dataset=dataset, by=groups, tolerance=tolerance, over=over
     )
-    reads = (dataset,) if dataset else ()
-    return _check(name, rule, "batch", severity, location, reads=reads)
+    found = _check(name, rule, "batch", severity, location)
+    return replace(found, reads=(dataset,)) if dataset else found
 
 
 def distribution(
@@ -199,7 +202,7 @@ def distribution(
         )
     rule = Distribution(column=column, measure=measure, at_most=at_most, last=last)
     what = name or f"{column} is distributed as before"
-    return _check(what, rule, "batch", severity, location)
+    return replace(_check(what, rule, "batch", severity, location), profiles=last)
 
 
 def python_check(
@@ -232,8 +235,6 @@ def _check(
     scope: Literal["row", "batch"] | None,
     severity: Severity | None,
     location: Location | None,
-    *,
-    reads: tuple[str, ...] = (),
 ) -> Check:
     known = ("hold", "warn") if scope == "batch" else ("quarantine", "hold", "warn")
     if severity is not None and severity not in known:
@@ -241,9 +242,7 @@ def _check(
         if severity == "quarantine":
             what = f"check {name!r} judges the batch and cannot quarantine rows"
         raise DeclarationError(what, expected=expected, location=location)
-    return Check(
-        name=name, rule=rule, scope=scope, severity=severity, reads=reads, location=location
-    )
+    return Check(name=name, rule=rule, scope=scope, severity=severity, location=location)
 
 
 def _require_share(share: float, location: Location | None) -> None:
