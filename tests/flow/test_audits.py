@@ -1,4 +1,4 @@
-"""What the flow fixes for an audit: the order of sources, other tables, earlier batches, the time."""
+"""What the flow fixes for an audit: other tables, earlier batches, the time; and sources in order."""
 
 from __future__ import annotations
 
