@@ -1,4 +1,4 @@
-"""What the flow fixes for an audit: other tables, earlier batches, the time; and sources in order."""
+"""What the flow fixes for an audit: other tables, earlier batches, the time."""
 
 from __future__ import annotations
 

@@ -56,12 +56,12 @@ def judge(
     """Judge `rows` as a batch of the dataset ``orders``."""
     batch = Batch(
         dataset="orders", table="raw.orders", branch="audit-r", run="r", mode=mode,
-        rows=rows.num_rows, base=None, snapshot=1,
+        rows=rows.num_rows, base=None, snapshot=1, key=("n",) if mode == "upsert" else (),
     )  # fmt: skip
     baseline = Baseline(at=at, profiles=tuple(profiles))
     with _duckdb() as connection:
         tables = {BATCH: rows, **{beside(n): t for n, t in (others or {}).items()}}
-        if published is not None and mode == "append":
+        if published is not None and mode != "replace":
             tables[PUBLISHED] = published
         for name, table in tables.items():
             connection.create_table(name, table)

@@ -49,8 +49,8 @@ def unique(
     A row whose key is published already is always an offender. Of several rows of one batch all
     are, for which of them is right is not known; with `keep` ``first`` or ``last`` all but the one
     that is first or last by the column `by` (ties go by the rest of the row). NULL is like no
-    other value. `published` False looks at the batch alone, as it always is where publishing
-    replaces the table.
+    other value. `published` False looks at the batch alone, and so it is where publishing
+    replaces rows or the table.
     """
     location = here()
     if not columns:

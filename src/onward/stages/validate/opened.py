@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = "batch"
 PUBLISHED: Final = "published"
-"""What the table holds that the batch will be added to; there only where there is such a thing."""
+"""What the table holds that the batch will be added or merged to; there only if there is any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Opened:
 
     @property
     def before(self) -> ir.Table | None:
-        """The published rows that the batch will be added to, if any."""
+        """The published rows that the batch will be added to or merged into, if any."""
         there = PUBLISHED in self.connection.list_tables()
         return self.connection.table(PUBLISHED) if there else None
 
@@ -67,7 +67,7 @@ def datasets(
         A check reads a dataset of which nothing is published.
     """
     found: dict[str, DatasetRef | Batch] = {BATCH: batch}
-    if batch.mode == "append" and batch.base is not None:
+    if batch.mode != "replace" and batch.base is not None:
         found[PUBLISHED] = DatasetRef(table=batch.table, snapshot=batch.base, rows=0)
     for check in checks:
         for name in check.reads:

@@ -60,6 +60,8 @@ class Reconciliation:
         before = seen.before
         if self.over == "batch" or before is None:
             return seen.table
+        if seen.batch.mode == "upsert":
+            before = before.anti_join(seen.table, list(seen.batch.key))
         both = [name for name in seen.columns if name in before.columns]
         return before.select(*both).union(seen.table.select(*both))
 
