@@ -19,7 +19,7 @@ SOURCES = """
 customers = ow.Source(
     "customers", ow.files("data/customers.csv"), key=["customer"], event_time="joined_at"
 )
-books = ow.Source("books", ow.files("data/books.csv"), key=["day"], event_time="day")
+books = ow.Source("books", ow.files("data/books.csv"), key=["customer"], event_time="closed_at")
 """
 
 
@@ -36,19 +36,19 @@ def project(shop: Path) -> Path:
     file = shop / "pipeline.py"
     blocks = "\n\n".join(block(name) for name in names)
     checks = ", ".join(names.values())
-    code = re.sub(
-        r"checks=\[.*?\n    \],", f"checks=[{checks}],", file.read_text(), flags=re.DOTALL
-    )
+    text = file.read_text()
+    code = re.sub(r"checks=\[.*?\n    \],", f"checks=[{checks}],", text, flags=re.DOTALL)
     file.write_text(code.replace("\norders = ", f"\n{SOURCES}\n{blocks}\n\norders = ", 1))
     with (shop / "data" / "orders" / "first.csv").open() as lines:
         orders = list(csv.DictReader(lines))
     people = sorted({row["customer"] for row in orders})
     joined = "\n".join(f"{name},2025-01-01" for name in people[1:])
     (shop / "data" / "customers.csv").write_text(f"customer,joined_at\n{joined}\n")
-    total = sum(float(row["amount"]) for row in orders)
-    (shop / "data" / "books.csv").write_text(f"day,total\n2026-01-01,{total}\n")
-    # One book for all days: the guide's `by` wants a column that both have.
-    file.write_text(file.read_text().replace('by="day", ', ""))
+    spent = dict.fromkeys(people, 0.0)
+    for row in orders:
+        spent[row["customer"]] += float(row["amount"])
+    books = "\n".join(f"{name},2026-03-01,{total:.4f}" for name, total in spent.items())
+    (shop / "data" / "books.csv").write_text(f"customer,closed_at,total\n{books}\n")
     return shop
 
 

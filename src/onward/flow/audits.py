@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from onward.core.declarations import Check
 from onward.core.ports import Steps
-from onward.core.records import Baseline, Batch, ValidationReport
+from onward.core.records import Baseline, Batch, DatasetRef, ValidationReport
 from onward.core.refs import ref
 from onward.flow.definition import Definition
 from onward.flow.happened import fact, happened
@@ -25,20 +25,29 @@ def fix_baseline(
     """
     if all(check.alone for check in checks):
         return None
-    names = sorted({name for check in checks for name in check.reads} - {batch.dataset})
+    return steps(f"baseline {batch.dataset}", _baseline, site, definition, batch, checks)
+
+
+def beside(
+    site: Site, definition: Definition, dataset: str, checks: Sequence[Check]
+) -> Mapping[str, DatasetRef]:
+    """Return what the checks of `dataset` read besides it, as it is published now, by name."""
+    names = sorted({name for check in checks for name in check.reads} - {dataset})
     tables = {name: definition.table(name) for name in names}
+    return {
+        name: site.lake.dataset(table)
+        for name, table in tables.items()
+        if site.lake.head(table) is not None
+    }
+
+
+def _baseline(
+    site: Site, definition: Definition, batch: Batch, checks: Sequence[Check]
+) -> Baseline:
     last = max(check.profiles for check in checks)
-    return steps(f"baseline {batch.dataset}", _baseline, site, batch, tables, last)
-
-
-def _baseline(site: Site, batch: Batch, tables: Mapping[str, str], last: int) -> Baseline:
     return Baseline(
         at=site.clock.now(),
-        datasets={
-            name: site.lake.dataset(table)
-            for name, table in tables.items()
-            if site.lake.head(table) is not None
-        },
+        datasets=beside(site, definition, batch.dataset, checks),
         profiles=tuple(_profiles(site, batch, last)) if last else (),
     )
 

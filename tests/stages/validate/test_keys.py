@@ -98,7 +98,10 @@ def test_a_key_of_two_columns_is_looked_up_as_one():
         (ow.unique("idd"), "no column 'idd'.*did you mean 'id'"),
         (ow.unique("id", keep="first", by="att"), "no column 'att'.*did you mean 'at'"),
         (ow.references("wat", "letters.letter"), "no column 'wat'.*did you mean 'what'"),
-        (ow.references("what", "letters.leter"), "no column 'leter'.*did you mean 'letter'"),
+        (
+            ow.references("what", "letters.leter"),
+            "no column of 'letters' 'leter'.*did you mean 'letter'",
+        ),
         (ow.references("id", "letters.letter"), "refers from 'id', which is int64.*string"),
     ],
 )

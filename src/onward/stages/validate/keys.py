@@ -106,7 +106,7 @@ class References:
         require_columns(self.columns, seen.table, check)
         here = dict(seen.table.schema().items())
         other = seen.table if self.dataset == seen.batch.dataset else seen.beside(self.dataset)
-        require_columns(self.keys, other, check)
+        require_columns(self.keys, other, check, of=self.dataset)
         there = dict(other.schema().items())
         for column, key in zip(self.columns, self.keys, strict=True):
             if not _alike(here[column], there[key]):

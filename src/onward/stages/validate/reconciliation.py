@@ -46,7 +46,7 @@ class Reconciliation:
         if self.dataset is None:
             return batch_rule(check, None, lambda _: self._single(here, self.theirs))
         other = seen.beside(self.dataset)
-        require_columns(self.by, other, check)
+        require_columns(self.by, other, check, of=self.dataset)
         there = _number(check, self.theirs, other)
         if not self.by:
             return batch_rule(check, None, lambda _: self._single(here, _value(there)))

@@ -28,8 +28,8 @@ from onward.stages.validate.quarantine import (
     table_of,
 )
 from onward.stages.validate.replayed_rows import QUARANTINE, to_judge
-from onward.stages.validate.rules import RowRule
 from onward.stages.validate.results import results
+from onward.stages.validate.rules import RowRule
 from onward.stages.validate.split import Split, reasons, split, two_answers
 
 if TYPE_CHECKING:

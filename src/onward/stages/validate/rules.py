@@ -121,8 +121,10 @@ def resolve(rule: Any, table: ir.Table, check: Check) -> Any:
         ) from error
 
 
-def require_columns(names: tuple[str, ...], table: ir.Table, check: Check | None) -> None:
-    """Refuse names that are no columns of `table`.
+def require_columns(
+    names: tuple[str, ...], table: ir.Table, check: Check | None, *, of: str = ""
+) -> None:
+    """Refuse names that are no columns of `table`, the dataset `of` unless it is the batch.
 
     Raises
     ------
@@ -131,12 +133,14 @@ def require_columns(names: tuple[str, ...], table: ir.Table, check: Check | None
     """
     for name in names:
         if name not in _visible(table):
-            raise unknown_column(name, table, check)
+            raise unknown_column(name, table, check, of=of)
 
 
-def unknown_column(name: str, table: ir.Table, check: Check | None) -> DeclarationError:
+def unknown_column(
+    name: str, table: ir.Table, check: Check | None, *, of: str = ""
+) -> DeclarationError:
     """Return the error for a column that `table` does not have."""
-    what, expected = unknown_name("column", name, _visible(table))
+    what, expected = unknown_name(f"column of {of!r}" if of else "column", name, _visible(table))
     return DeclarationError(
         f"check {check.name!r}: {what}" if check else what,
         expected=expected,
