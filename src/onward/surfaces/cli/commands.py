@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from onward.surfaces.cli import openlineage, secrets, tests, transform
+from onward.surfaces.cli import openlineage, profile, quarantine, secrets, tests, transform
 from onward.surfaces.cli.options import HERE, Folder, Json
-from onward.surfaces.cli.quarantine import quarantine
 
 cli = typer.Typer(
     name="onward",
@@ -22,7 +21,8 @@ cli = typer.Typer(
 )
 audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_is_help=True)
 cli.add_typer(audit_cli, name="audit")
-cli.add_typer(quarantine, name="quarantine")
+quarantine.register(cli)
+profile.register(cli)
 transform.register(cli)
 openlineage.register(cli)
 tests.register(cli)

@@ -14,11 +14,17 @@ if TYPE_CHECKING:
     from onward.app.quarantine import Exported, Quarantined
     from onward.core.records import Replay, Selection
 
-quarantine = typer.Typer(
+_cli = typer.Typer(
     help="Rows that failed their audit: show, export, replay.",
     invoke_without_command=True,
     no_args_is_help=False,
 )
+
+
+def register(cli: typer.Typer) -> None:
+    """Add this file's commands."""
+    cli.add_typer(_cli, name="quarantine")
+
 
 Dataset = Annotated[str, typer.Argument(help="A source or transform.")]
 AnyDataset = Annotated[
@@ -31,7 +37,7 @@ Since = Annotated[str | None, typer.Option(help="Rows quarantined at most so lon
 Where = Annotated[str | None, typer.Option(help="A SQL condition on the columns.")]
 
 
-@quarantine.callback(epilog="Example: onward quarantine")
+@_cli.callback(epilog="Example: onward quarantine")
 def every(context: typer.Context, project: Folder = HERE, as_json: Json = False) -> None:
     """Show rows that failed their audit; without a command, how many and why."""
     if context.invoked_subcommand is not None:
@@ -43,7 +49,7 @@ def every(context: typer.Context, project: Folder = HERE, as_json: Json = False)
         _show(ask(opened, limit=0), as_json=as_json)
 
 
-@quarantine.command(epilog="Example: onward quarantine show flights --rule 'distance is positive'")
+@_cli.command(epilog="Example: onward quarantine show flights --rule 'distance is positive'")
 def show(
     dataset: AnyDataset = None,
     rule: Rule = None,
@@ -65,7 +71,7 @@ def show(
         _show(ask(opened, dataset, selection=chosen, limit=limit), as_json=as_json)
 
 
-@quarantine.command(epilog="Example: onward quarantine export flights bad.csv --since 7d")
+@_cli.command(epilog="Example: onward quarantine export flights bad.csv --since 7d")
 def export(
     dataset: Dataset,
     file: Annotated[Path, typer.Argument(help="Where to: .csv, .parquet, .json or .jsonl.")],
@@ -87,7 +93,7 @@ def export(
         _exported(write(opened, dataset, file, selection=chosen), as_json=as_json)
 
 
-@quarantine.command(epilog="Example: onward quarantine replay flights --with mended.csv")
+@_cli.command(epilog="Example: onward quarantine replay flights --with mended.csv")
 def replay(
     dataset: Annotated[
         str | None, typer.Argument(help="A source; all of them unless given.")
