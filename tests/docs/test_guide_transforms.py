@@ -17,6 +17,9 @@ from onward.surfaces.cli.commands import cli
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "transforms.md").read_text()
 
 
+BLOCKS = ("ibis", "sql_transform", "arrow", "partition", "delta")
+
+
 def block(name: str) -> str:
     found = re.search(rf"<!-- docs: {name} -->\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
     assert found is not None, name
@@ -28,7 +31,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, shops: Callable[[Path], Pa
     """The small shop with the guide's transforms, its data taken in."""
     folder = shops(tmp_path_factory.mktemp("guide") / "shop")
     file = folder / "pipeline.py"
-    blocks = "\n\n".join(block(name) for name in ("ibis", "sql_transform", "arrow"))
+    blocks = "\n\n".join(block(name) for name in BLOCKS)
     head = "import pyarrow as pa\nimport pyarrow.compute as pc\n"
     code = file.read_text().replace("from ibis", f"{head}from ibis", 1)
     file.write_text(code.replace("\n\npipeline =", f"\n\n{blocks}\n\npipeline ="))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from onward.core.records import Batch, DatasetRef, Delta, Mode
+from onward.core.records import Batch, DatasetRef, Delta, Mode, Partitions
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -94,6 +94,7 @@ class Lake(Protocol):
         state: Mapping[str, str] | None = None,
         key: Sequence[str] = (),
         order: str | None = None,
+        partitions: Partitions | None = None,
     ) -> Snapshot:
         """Cut `branch` from main (afresh if it exists) and commit `rows` on it, once.
 
@@ -101,7 +102,8 @@ class Lake(Protocol):
         of `state` hold until a later commit changes them, and may be long: a snapshot refers to
         those that it does not change. With mode ``upsert`` a row takes the place of main's row
         with the same `key`, unless main's has a greater `order`; of several given rows with one
-        key the greatest, then last, is taken. Rows that come between in main make it refuse.
+        key the greatest, then last, is taken. With mode ``partitions`` the rows take the place of
+        all that main has in `partitions`. For both, rows that come between in main make it refuse.
 
         Raises
         ------

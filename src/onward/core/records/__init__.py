@@ -6,13 +6,15 @@ record survives a crash, a process boundary and the ledger unchanged.
 
 from __future__ import annotations
 
-from onward.core.records.audit import Baseline, RuleResult, ValidationReport
 from onward.core.records.data import (
     UNREADABLE,
     Batch,
     DatasetRef,
     Delta,
     Mode,
+    Partitions,
+    RuleResult,
+    ValidationReport,
 )
 from onward.core.records.features import (
     Column,
@@ -51,7 +53,6 @@ from onward.core.records.quarantine import Replay, Selection
 
 __all__ = [
     "UNREADABLE",
-    "Baseline",
     "Batch",
     "Candidate",
     "Column",
@@ -75,6 +76,7 @@ __all__ = [
     "OnDemandPlan",
     "OnMissing",
     "OnStale",
+    "Partitions",
     "Prediction",
     "ReleaseDecision",
     "Replay",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from onward.core.refs import ref
 
@@ -14,8 +14,10 @@ that could not be read as their column's type. Rows where it is not NULL are nev
 """
 
 
-Mode = Literal["append", "replace", "upsert"]
-"""What publishing does: add the rows, make them the table, or replace rows with the same key."""
+Mode = Literal["append", "replace", "upsert", "partitions"]
+"""What publishing does: add the rows, make them the table, replace rows with the same key, or
+replace whole partitions.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +47,23 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Partitions:
+    """The rows of a table whose `column` has one of `values`; None stands for NULL."""
+
+    column: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Rows on an audit branch, not yet seen by any reader.
 
     `mode` says what publishing does; an ``upsert`` goes by the columns `key`, and of two rows with
-    one key keeps the one with the greater `order`. On the branch are all rows that came.
+    one key keeps the one with the greater `order`; ``partitions`` replaces what main has in
+    `partitions`. On the branch are all rows that came.
     `summary` goes into the published snapshot, and so do the changes of the table's `state` (the
     cursor is in it, so that rows and cursor commit as one). `base` is main's snapshot when the
-    branch was cut, None for a new table. `behind` is how many rows are known to wait at the source
-    behind these, None where it does not say.
+    branch was cut, None for a new table.
     """
 
     dataset: str
@@ -69,8 +79,44 @@ class Batch:
     inputs: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     order: str | None = None
-    behind: int | None = None
+    partitions: Partitions | None = None
 
     @property
     def ref(self) -> str:
         return ref("batch", self.table, self.run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleResult:
+    """How one rule fared on one batch. `version` is a digest of the rule's definition."""
+
+    rule: str
+    version: str
+    scope: Literal["row", "batch"]
+    passed: bool
+    offenders: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationReport:
+    """Rows in = rows published + rows quarantined, unless the whole batch is held.
+
+    `quarantine` is the quarantine with this batch's offenders, None without any.
+    """
+
+    batch: str
+    dataset: str
+    run: str
+    held: bool
+    rows_in: int
+    rows_published: int
+    rows_quarantined: int
+    rules: tuple[RuleResult, ...]
+    profile: Mapping[str, Any]
+    published: DatasetRef | None
+    quarantine: DatasetRef | None = None
+
+    @property
+    def ref(self) -> str:
+        return ref("report", f"{self.run}.validate.{self.dataset}")

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from onward.core.records.audit import RuleResult
-from onward.core.records.data import DatasetRef
+from onward.core.records.data import DatasetRef, RuleResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

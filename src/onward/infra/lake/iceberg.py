@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 from pyiceberg.manifest import DataFile
@@ -18,12 +19,13 @@ from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 from onward.core.errors import DivergedError, NotFoundError, unknown_name
 from onward.core.ports import Erased, Rows, Snapshot
-from onward.core.records import Batch, DatasetRef, Delta, Mode
+from onward.core.records import Batch, DatasetRef, Delta, Mode, Partitions
 from onward.infra.lake import catalog as catalogs
 from onward.infra.lake import columns, commit, publication, upsert, views
 from onward.infra.lake.compact import compact
 from onward.infra.lake.deltas import added, plan_delta
 from onward.infra.lake.erase import erase
+from onward.infra.lake.partitions import replaced
 from onward.infra.lake.snapshots import BRANCH, MODE, main, published, record, said
 
 if TYPE_CHECKING:
@@ -100,11 +102,13 @@ class IcebergLake:
         state: Mapping[str, str] | None = None,
         key: Sequence[str] = (),
         order: str | None = None,
+        partitions: Partitions | None = None,
     ) -> Snapshot:
         """Cut `branch` from main (afresh if it exists) and commit `rows` on it, once.
 
         A key that `publish` is to know the rows by stands in the summary as ``key``. With mode
-        ``upsert`` a row takes the place of main's row with the same `key`, as `Mode` says.
+        ``upsert`` a row takes the place of main's row with the same `key`, with ``partitions``
+        the rows take the place of all that main has in `partitions`.
 
         Raises
         ------
@@ -114,18 +118,19 @@ class IcebergLake:
         DivergedError
             Main moved on while the rows were merged into it.
         ValueError
-            The branch is main, or an upsert has no key.
+            The branch is main, an upsert has no key, or no partitions are named.
         """
         if branch == MAIN_BRANCH:
             raise ValueError("rows are staged on a branch of their own, not on main")
         merged: Sequence[DataFile] = ()
-        if mode == "upsert":
-            before, written, merged = self._merge(table, rows, key, order)
+        merging = _merging(mode, key, order, partitions)
+        if merging is not None:
+            before, written, merged = self._merge(table, rows, merging)
         else:
             before, written = self._write(self._load(table), table, rows, replace=mode == "replace")
 
         def attempt(now: Table) -> IcebergSnapshot:
-            if mode == "upsert":
+            if merging is not None:
                 _require_head(table, now, before)
             without = commit.files(now) if mode == "replace" else merged
             return commit.add(now, written, branch=branch, without=without, properties=entries)
@@ -260,17 +265,14 @@ class IcebergLake:
         return now, commit.write(now, target, columns.cast(_batches(rows), target, table))
 
     def _merge(
-        self, table: str, rows: Rows, key: Sequence[str], order: str | None
+        self, table: str, rows: Rows, merging: _Merging
     ) -> tuple[Table, commit.Written, Sequence[DataFile]]:
-        """Write what main's files that hold one of the rows' keys become, with the rows."""
-        if not key:
-            raise ValueError("an upsert needs a key")
+        """Write what main's files that the rows touch become, with the rows."""
         now, target = self._place(self._load(table), table, rows.schema, replace=False)
         given = pa.RecordBatchReader.from_batches(
             target, columns.cast(_batches(rows), target, table)
         )
-        spill = self._folder / "spill"
-        with upsert.merged(now, given, key=key, order=order, spill=spill) as merged:
+        with merging(now, given, spill=self._folder / "spill") as merged:
             written = commit.write(now, target, columns.cast(merged.rows, target, table))
             return now, written, merged.without
 
@@ -288,6 +290,27 @@ class IcebergLake:
 
     def _corruption(self, subject: str) -> AbstractContextManager[None]:
         return catalogs.corruption(self._folder, subject)
+
+
+class _Merging(Protocol):
+    def __call__(
+        self, table: Table, given: pa.RecordBatchReader, *, spill: Path
+    ) -> AbstractContextManager[upsert.Merged]: ...
+
+
+def _merging(
+    mode: Mode, key: Sequence[str], order: str | None, partitions: Partitions | None
+) -> _Merging | None:
+    """Return how rows merge into main's files; None where they are added or replace them all."""
+    if mode == "upsert":
+        if not key:
+            raise ValueError("an upsert needs a key")
+        return partial(upsert.merged, key=key, order=order)
+    if mode == "partitions":
+        if partitions is None:
+            raise ValueError("partitions are replaced by name")
+        return partial(replaced, partitions=partitions)
+    return None
 
 
 def _some(rows: Rows) -> Rows | None:

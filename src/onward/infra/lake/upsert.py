@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,19 +56,21 @@ def merged(
             "CREATE TEMP TABLE _new AS FROM _arrived QUALIFY row_number() OVER "
             f"(PARTITION BY {keys} ORDER BY {newest}rowid DESC) = 1"
         )
-        without, held = _show_touched(backend, table, key)
+        without, held = show_touched(backend, table, key)
         if held and order is not None and order in held:
             ours, theirs = f"_main.{views.identifier(order)}", f"_new.{views.identifier(order)}"
             backend.con.execute(
                 f"DELETE FROM _new WHERE EXISTS (FROM _main WHERE {_same(key)} "
                 f"AND {ours} IS NOT NULL AND ({theirs} IS NULL OR {ours} > {theirs}))"
             )
-        yield Merged(rows=_rows(backend, given.schema.names, key, held), without=without)
+        names = given.schema.names
+        stay = staying(backend, names, key, held) if held else iter(())
+        yield Merged(rows=chain(stay, _new(backend, names)), without=without)
     finally:
         backend.disconnect()
 
 
-def _show_touched(
+def show_touched(
     backend: Backend, table: Table, key: Sequence[str]
 ) -> tuple[Sequence[DataFile], Sequence[str]]:
     """Show, as ``_main``, the files of main's head that hold a key of ``_new``.
@@ -93,20 +96,20 @@ def _show_touched(
     return [task.file for task in tasks], [field.name for field in schema.fields]
 
 
-def _rows(
+def staying(
     backend: Backend, names: Sequence[str], key: Sequence[str], held: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    columns = ", ".join(map(views.identifier, names))
-    query = f"SELECT {columns} FROM _new"
-    if held:
-        stays = ", ".join(
-            views.identifier(n) if n in held else f"NULL AS {views.identifier(n)}" for n in names
-        )
-        query = (
-            f"SELECT {stays} FROM _main WHERE NOT EXISTS (FROM _new WHERE {_same(key)}) "
-            f"UNION ALL {query}"
-        )
+    """Yield, in the columns `names`, the rows of ``_main`` that have no key of ``_new``."""
+    columns = ", ".join(
+        views.identifier(n) if n in held else f"NULL AS {views.identifier(n)}" for n in names
+    )
+    query = f"SELECT {columns} FROM _main WHERE NOT EXISTS (FROM _new WHERE {_same(key)})"
     yield from backend.con.execute(query).to_arrow_reader(_ROWS_AT_A_TIME)
+
+
+def _new(backend: Backend, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    columns = ", ".join(map(views.identifier, names))
+    yield from backend.con.execute(f"SELECT {columns} FROM _new").to_arrow_reader(_ROWS_AT_A_TIME)
 
 
 def _same(key: Sequence[str]) -> str:

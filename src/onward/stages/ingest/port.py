@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from onward.stages.ingest.config import MicroBatch, Source
+from onward.stages.ingest.config import Source
 from onward.stages.ingest.scan import Scan
 
 if TYPE_CHECKING:
@@ -44,14 +44,10 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Where an intake is prepared: DuckDB in UTC, and an empty folder for what must be spooled.
-
-    `limits` says how much is wanted at once; None for all that is there now.
-    """
+    """Where an intake is prepared: DuckDB in UTC, and an empty folder for what must be spooled."""
 
     connection: DuckDBPyConnection
     folder: Path
-    limits: MicroBatch | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +64,12 @@ class Intake:
         The cursor's new entries for the table's state, which commit with the rows as one.
     confirm
         Called when the rows are staged; raises `DataError` if what was read changed meanwhile.
-    behind
-        How many rows are known to wait at the origin behind these; None where it does not say.
     """
 
     scan: Scan
     summary: Mapping[str, str]
     state: Mapping[str, str]
     confirm: Callable[[], None] = _nothing
-    behind: int | None = None
 
 
 class Reader(Protocol):
@@ -107,8 +100,7 @@ class Reader(Protocol):
         """Return the rows that no published snapshot holds, or None without any.
 
         Memory stays bounded whatever there is to read: rows are streamed into the desk's folder,
-        or scanned where they lie. With the desk's `limits` it takes no more than they say, as far
-        as the origin can be cut, and may wait for rows as long as they say.
+        or scanned where they lie.
 
         Parameters
         ----------

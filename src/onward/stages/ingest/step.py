@@ -11,7 +11,7 @@ from onward.core.ports import Lake, Masks
 from onward.core.records import Batch
 from onward.stages.ingest import masking
 from onward.stages.ingest.columns import column_types
-from onward.stages.ingest.config import MicroBatch, Source
+from onward.stages.ingest.config import Source
 from onward.stages.ingest.port import Desk, Reader
 from onward.stages.ingest.reading import reading
 from onward.stages.ingest.workplace import workplace
@@ -36,13 +36,7 @@ def pending(source: Source, *, reader: Reader, lake: Lake) -> bool:
 
 
 def ingest(
-    source: Source,
-    *,
-    reader: Reader,
-    lake: Lake,
-    run: str,
-    masks: Masks | None = None,
-    limits: MicroBatch | None = None,
+    source: Source, *, reader: Reader, lake: Lake, run: str, masks: Masks | None = None
 ) -> Batch | None:
     """Stage the new rows of `source` on branch ``audit-<run>``; None if there are none.
 
@@ -58,8 +52,6 @@ def ingest(
         The run's id.
     masks
         What masks the columns that the source says; needed only where it says some.
-    limits
-        How much to take at most, and how long to wait for it; all that is there now unless given.
 
     Raises
     ------
@@ -74,7 +66,7 @@ def ingest(
     masked = masking.entry(source, masks, before if head else None)
     base = head.id if head else None
     known = published.names if published is not None else None
-    with _desk(source, limits) as desk:
+    with _desk(source) as desk:
         intake = reader.open(source, before, known=known, desk=desk)
         if intake is None:
             return None
@@ -103,7 +95,6 @@ def ingest(
         snapshot=staged.id,
         summary=summary,
         state=state,
-        behind=intake.behind,
     )
 
 
@@ -139,7 +130,7 @@ class Counted:
 
 
 @contextmanager
-def _desk(source: Source, limits: MicroBatch | None) -> Iterator[Desk]:
+def _desk(source: Source) -> Iterator[Desk]:
     """Open DuckDB and a folder for what does not fit in memory; errors name the source."""
     import duckdb
 
@@ -151,7 +142,7 @@ def _desk(source: Source, limits: MicroBatch | None) -> Iterator[Desk]:
         spool.mkdir()
         connection.execute("SET TimeZone = 'UTC'")
         try:
-            yield Desk(connection=connection, folder=spool, limits=limits)
+            yield Desk(connection=connection, folder=spool)
         except OnwardError as error:
             error.location = error.location or source.location
             raise

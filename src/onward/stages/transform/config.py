@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
@@ -13,6 +13,50 @@ from onward.core.errors import DeclarationError, Location, unknown_name
 Engine = Literal["duckdb", "arrow"]
 
 ENGINES: Final[tuple[str, ...]] = get_args(Engine)
+
+
+@dataclass(frozen=True, slots=True)
+class ByPartition:
+    """Only partitions in which input rows came, changed or went are built again and replaced.
+
+    `column` is the result's; `of` says how an input's rows fall into its values, as an Ibis
+    expression on ``_``, where the input has no column of that name.
+    """
+
+    column: str
+    of: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ByDelta:
+    """Only rows that `source` gained are transformed, and their result is added."""
+
+    source: str | None
+
+
+Incremental = ByPartition | ByDelta
+
+
+def by_partition(column: str, /, **of: Any) -> ByPartition:
+    """Rebuild only the partitions that input rows touch: ``incremental=by_partition("day")``.
+
+    Inputs that have the column are cut into partitions by it; of those named in `of` the key is
+    computed: ``by_partition("day", orders=_.ordered_at.date())``. For a partition the function
+    gets those inputs' rows of it alone, and must give rows of it alone. Other inputs are read
+    whole, and a change of one rebuilds everything.
+    """
+    return ByPartition(column, of)
+
+
+def by_delta(source: str | None = None, /) -> ByDelta:
+    """Transform only the rows that an input gained, and add the result.
+
+    Meant for work row by row: filters, expressions, joins with other inputs. A query that needs
+    all of the input's rows at once (an aggregate, a window, a join with itself) is refused.
+    Everything is rebuilt where the input lost or changed rows, where another input changed, and
+    where the code did.
+    """
+    return ByDelta(source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +73,7 @@ class Transform:
     inputs: tuple[str, ...]
     checks: tuple[Check, ...]
     engine: Engine = "duckdb"
+    incremental: Incremental | None = None
     tags: tuple[str, ...] = field(default=(), compare=False)
     location: Location | None = field(default=None, compare=False)
 
@@ -43,6 +88,7 @@ def transform(
     *,
     checks: Sequence[Check] = (),
     engine: Engine = "duckdb",
+    incremental: Incremental | None = None,
     tags: Sequence[str] = (),
 ) -> Any:
     """Declare a derived table from a function; a decorator, bare or called.
@@ -58,6 +104,8 @@ def transform(
         tables, each wholly in memory, or a ``pyarrow.RecordBatchReader`` where a parameter is
         annotated so, and returns whatever is Arrow: a table, a reader, a generator of record
         batches, or a DataFrame.
+    incremental
+        ``by_partition("day")`` or ``by_delta()``: build only what new rows touch.
     tags
         Words to select it by: ``onward transform --select tag:daily``.
     """
@@ -74,6 +122,7 @@ def transform(
             inputs=parameters_of(body),
             checks=require_checks(checks, location),
             engine=engine,
+            incremental=_incremental(incremental, location),
             tags=_tags(tags, location),
             location=location,
         )
@@ -82,7 +131,12 @@ def transform(
 
 
 def sql_transform(
-    name: str, file: str, *, checks: Sequence[Check] = (), tags: Sequence[str] = ()
+    name: str,
+    file: str,
+    *,
+    checks: Sequence[Check] = (),
+    incremental: Incremental | None = None,
+    tags: Sequence[str] = (),
 ) -> Transform:
     """Declare a derived table from a SQL file (DuckDB's dialect), relative to the project.
 
@@ -96,9 +150,20 @@ def sql_transform(
         sql_file=file,
         inputs=(),
         checks=require_checks(checks, location),
+        incremental=_incremental(incremental, location),
         tags=_tags(tags, location),
         location=location,
     )
+
+
+def _incremental(given: Any, location: Location | None) -> Incremental | None:
+    if given is not None and not isinstance(given, (ByPartition, ByDelta)):
+        raise DeclarationError(
+            f"incremental is {given!r}",
+            expected="ow.by_partition('column') or ow.by_delta()",
+            location=location,
+        )
+    return given
 
 
 def _tags(tags: Sequence[str], location: Location | None) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.declared import of_function
 from onward.core.errors import DataError, DeclarationError, Location, OnwardError
-from onward.stages.transform.config import Transform
+from onward.stages.transform.config import ByDelta, ByPartition, Transform
 from onward.stages.transform.query import read_query
+from onward.stages.transform.rowwise import needs_all_rows
 from onward.stages.transform.stored import stored
 
 if TYPE_CHECKING:
@@ -41,8 +42,12 @@ def derive(transform: Transform, connection: Backend, folder: Path) -> pa.Record
 
         return arrow_rows(transform, connection)
     table = _expression(transform, connection, folder)
+    _require_rowwise(transform, connection, table)
     wanted = stored(table.schema(), transform)
     table = table.cast({n: k for n, k in wanted.items() if k != table.schema()[n]})
+    by = transform.incremental
+    if isinstance(by, ByPartition) and by.column in wanted:
+        table = table.order_by(by.column)  # so that a partition lies in few of the table's files
     return pa.RecordBatchReader.from_batches(wanted.to_pyarrow(), _run(transform, table))
 
 
@@ -104,6 +109,22 @@ def _expression(transform: Transform, connection: Backend, folder: Path) -> ir.T
             location=transform.location,
         )
     return found
+
+
+def _require_rowwise(transform: Transform, connection: Backend, table: ir.Table) -> None:
+    """Refuse a query that is built by delta and needs all of the input's rows at once."""
+    if not isinstance(transform.incremental, ByDelta):
+        return
+    source = transform.incremental.source or transform.inputs[0]
+    found = needs_all_rows(connection.compile(table), source)
+    if found is not None:
+        raise DeclarationError(
+            f"transform {transform.name!r} is built by delta, but needs all rows of {source!r} at "
+            f"once: it has {found}",
+            expected="work row by row: filters, expressions, joins with other inputs",
+            next_step="build it by partition, or leave `incremental` out",
+            location=transform.location,
+        )
 
 
 def _run(transform: Transform, table: ir.Table) -> Iterator[pa.RecordBatch]:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onward.core import fingerprint
 from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.core.ports import Lake
-from onward.core.records import Batch, DatasetRef
-from onward.stages.transform.config import Transform
+from onward.core.records import Batch, DatasetRef, Delta
+from onward.core.refs import parse_ref, ref
+from onward.stages.transform.config import ByPartition, Incremental, Transform
 from onward.stages.transform.derive import derive
 from onward.stages.transform.graph import order, require_known
+from onward.stages.transform.incremental import (
+    Change,
+    change,
+    opened,
+    require_incremental,
+    whole,
+    within,
+)
 from onward.stages.transform.query import read_query
 
 if TYPE_CHECKING:
@@ -29,10 +38,12 @@ def resolve(transform: Transform, *, folder: Path, known: Iterable[str]) -> Tran
     Raises
     ------
     DeclarationError
-        It reads a table that is not in `known`, or its SQL file is not one query.
+        It reads a table that is not in `known`, its SQL file is not one query, or it is incremental
+        by what it does not read.
     """
     if transform.function is not None:
         require_known(transform, known)
+        require_incremental(transform)
         return transform
     query = read_query(transform, folder)
     datasets = set(known) - {transform.name}
@@ -40,7 +51,9 @@ def resolve(transform: Transform, *, folder: Path, known: Iterable[str]) -> Tran
         if name not in datasets:
             what, expected = unknown_name("dataset", name, datasets)
             raise DeclarationError(what, expected=expected, location=Location(query.file, line))
-    return replace(transform, inputs=tuple(query.tables))
+    resolved = replace(transform, inputs=tuple(query.tables))
+    require_incremental(resolved)
+    return resolved
 
 
 def build(
@@ -55,8 +68,9 @@ def build(
     """Stage the derived table; None if the published one has these inputs and this code.
 
     `inputs` holds the snapshot of each dataset that the transform reads. The checks count as
-    code: a table whose checks changed is built, and so audited, again. With `afresh` it is built
-    in any case.
+    code: a table whose checks changed is built, and so audited, again. An incremental transform
+    builds what its inputs' changes touch, where only they changed. With `afresh` everything is
+    built in any case.
 
     Raises
     ------
@@ -70,34 +84,77 @@ def build(
         "inputs": json.dumps(sorted(inputs[name].ref for name in transform.inputs)),
     }
     head = lake.head(transform.table)
-    built = head is not None and all(head.state.get(k) == v for k, v in state.items())
-    if built and not afresh:
+    found: Change | None = whole(inputs)
+    if head is not None and not afresh and head.state.get("code") == state["code"]:
+        if head.state.get("inputs") == state["inputs"]:
+            return None
+        found = change(transform, lake=lake, inputs=inputs, since=_since(head.state))
+    if found is None:
         return None
     base = None if head is None else head.id
-    summary = {"key": f"{run}@{base}"}
-    with lake.open({name: inputs[name] for name in transform.inputs}) as connection:
-        rows = _Counted(derive(transform, connection, folder))
-        staged = lake.stage(
-            transform.table,
-            rows.reader(),
-            branch=f"audit-{run}",
-            mode="replace",
+    staging = _Staging(transform, lake, folder, run, base, state)
+    return staging.stage(found) or staging.stage(whole(inputs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Staging:
+    """What is the same for a batch, however much of the table it builds."""
+
+    transform: Transform
+    lake: Lake
+    folder: Path
+    run: str
+    base: int | None
+    state: Mapping[str, str]
+
+    def stage(self, change: Change) -> Batch | None:
+        """Stage what is to be built; None where its columns are not those of the table any more."""
+        transform, branch = self.transform, f"audit-{self.run}"
+        summary = {"key": f"{self.run}@{self.base}"}
+        with opened(change, self.lake) as connection:
+            rows = derive(transform, connection, self.folder)
+            if change.mode != "replace" and not _same_columns(rows, self.lake, transform.table):
+                return None
+            counted = _Counted(within(rows, change.partitions, transform))
+            staged = self.lake.stage(
+                transform.table,
+                counted.reader(),
+                branch=branch,
+                mode="append" if change.mode == "partitions" else change.mode,
+                summary=summary,
+                state=self.state,
+            )
+        return Batch(
+            dataset=transform.name,
+            table=transform.table,
+            branch=branch,
+            run=self.run,
+            mode=change.mode,
+            rows=counted.count,
+            base=self.base,
+            snapshot=staged.id,
             summary=summary,
-            state=state,
+            state=self.state,
+            inputs=tuple(_snapshot(data) for data in change.inputs.values()),
+            partitions=change.partitions,
         )
-    return Batch(
-        dataset=transform.name,
-        table=transform.table,
-        branch=f"audit-{run}",
-        run=run,
-        mode="replace",
-        rows=rows.count,
-        base=base,
-        snapshot=staged.id,
-        summary=summary,
-        state=state,
-        inputs=tuple(inputs[name].ref for name in transform.inputs),
-    )
+
+
+def _since(state: Mapping[str, str]) -> dict[str, int]:
+    """Return the snapshot of each table that a published table was built from."""
+    refs = [parse_ref(text) for text in json.loads(state.get("inputs", "[]"))]
+    return {found.name: int(found.version or 0) for found in refs}
+
+
+def _snapshot(data: DatasetRef | Delta) -> str:
+    return data.ref if isinstance(data, DatasetRef) else ref("snapshot", data.table, data.upto)
+
+
+def _same_columns(rows: pa.RecordBatchReader, lake: Lake, table: str) -> bool:
+    published = lake.schema(table)
+    return published is not None and [(f.name, f.type) for f in rows.schema] == [
+        (f.name, f.type) for f in published
+    ]
 
 
 class _Counted:
@@ -123,5 +180,12 @@ def _code(transform: Transform, folder: Path) -> str:
         body = fingerprint.of_function(transform.function)
     else:
         body = read_query(transform, folder).code
-    checks = [(c.name, c.scope, c.severity, c.version) for c in transform.checks]
-    return fingerprint.of_text(body, transform.engine, *checks)
+    checks = [(c.name, c.scope, fingerprint.of_rule(c.rule)) for c in transform.checks]
+    return fingerprint.of_text(body, transform.engine, _rule(transform.incremental), *checks)
+
+
+def _rule(incremental: Incremental | None) -> str:
+    if isinstance(incremental, ByPartition):
+        keys = {name: fingerprint.of_rule(key) for name, key in sorted(incremental.of.items())}
+        return repr((incremental.column, keys))
+    return repr(incremental)

@@ -9,13 +9,17 @@ from onward.core.clock import Clock
 from onward.core.declarations import Check
 from onward.core.errors import DivergedError
 from onward.core.ports import Lake, Snapshot
-from onward.core.records import Baseline, Batch, DatasetRef, ValidationReport
+from onward.core.records import (
+    UNREADABLE,
+    Batch,
+    DatasetRef,
+    RuleResult,
+    ValidationReport,
+)
 from onward.stages.validate import quarantine
-from onward.stages.validate.bind import bind
-from onward.stages.validate.opened import BATCH, Opened, datasets
 from onward.stages.validate.profile import profile
 from onward.stages.validate.quarantine import settle
-from onward.stages.validate.results import results
+from onward.stages.validate.rules import Rule, bind
 from onward.stages.validate.split import Split, split, two_answers, verdicts
 
 if TYPE_CHECKING:
@@ -34,7 +38,6 @@ def audit(
     lake: Lake,
     clock: Clock,
     required: tuple[str, ...] = (),
-    baseline: Baseline | None = None,
 ) -> ValidationReport:
     """Evaluate every rule on `batch`, then publish it without its offenders, or hold it.
 
@@ -44,16 +47,13 @@ def audit(
     ----------
     required
         Columns in which NULL is an offence: the key and the times.
-    baseline
-        What checks hold the batch against besides itself; the present moment unless given.
 
     Raises
     ------
     DeclarationError
         A check does not fit the batch's columns or its scope.
     DataError
-        A rule fails on a value, or answers differently when asked twice; a check reads a dataset
-        that is not in the baseline.
+        A rule fails on a value, or answers differently when asked twice.
     DivergedError
         Main moved on since the branch was cut: ingest again.
     """
@@ -61,18 +61,16 @@ def audit(
     published = _published(batch, lake)
     if published is None:
         _require_main(batch, lake)
-    baseline = baseline or Baseline(at=clock.now())
-    with lake.open(datasets(batch, checks, baseline)) as connection:
+    with lake.open({"batch": batch}) as connection:
         connection.con.execute(f"SET streaming_buffer_size = '{_AHEAD}'")
-        table = connection.table(BATCH)
-        seen = Opened(connection=connection, table=table, batch=batch, baseline=baseline)
-        seen, rules = bind(checks, seen, required)
-        whole = verdicts(seen.table, rules)
-        parted = split(connection, seen.table, rules)
-        held = any(r.severity == "hold" and not whole[r.name].passed for r in rules)
-        facts = profile(connection.con, BATCH, seen.columns)
+        table = connection.table("batch")
+        rules = bind(checks, table, required)
+        whole = verdicts(table, rules)
+        parted = split(connection, table, rules)
+        held = not all(whole.values())
+        facts = profile(connection.con, "batch", [c for c in table.columns if c != UNREADABLE])
         if published is None and not held:
-            if parted.total or batch.mode == "upsert":
+            if parted.total or batch.mode in ("upsert", "partitions"):
                 _stage_again(batch, parted, lake)
             if parted.total:
                 quarantine.stage(batch, parted, rules, lake=lake, at=clock.now())
@@ -90,7 +88,7 @@ def audit(
         rows_in=batch.rows,
         rows_published=0 if held else batch.rows - parted.total,
         rows_quarantined=0 if held else parted.total,
-        rules=results(rules, parted.counts, whole, batch.rows),
+        rules=tuple(_result(rule, parted, whole, batch.rows) for rule in rules),
         profile=facts,
         published=DatasetRef(table=batch.table, snapshot=published.id, rows=published.rows)
         if published
@@ -98,7 +96,6 @@ def audit(
         quarantine=quarantine.published_under(
             batch.summary["key"], table=quarantine.table_of(batch.table), lake=lake
         ),
-        inputs=tuple(sorted(read.ref for read in baseline.datasets.values())),
     )
 
 
@@ -123,7 +120,7 @@ def _require_main(batch: Batch, lake: Lake) -> None:
 
 
 def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
-    """Put the good rows alone on the branch; an upsert merges them into main's.
+    """Put the good rows alone on the branch; an upsert, or partitions, merge into main's.
 
     Raises
     ------
@@ -151,6 +148,29 @@ def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
         state={**batch.state, **(entry if parted.total else {})},
         key=batch.key,
         order=batch.order,
+        partitions=batch.partitions,
     )
     if passed != batch.rows - parted.total:
         raise two_answers(batch.dataset, offend=parted.total, passed=passed, rows=batch.rows)
+
+
+def _result(rule: Rule, parted: Split, whole: dict[str, bool], rows: int) -> RuleResult:
+    if rule.scope == "batch":
+        passed = whole[rule.name]
+        return RuleResult(
+            rule=rule.name,
+            version=rule.version,
+            scope="batch",
+            passed=passed,
+            offenders=0,
+            detail="" if passed else "the whole batch is held",
+        )
+    offenders = parted.counts[rule.name]
+    return RuleResult(
+        rule=rule.name,
+        version=rule.version,
+        scope="row",
+        passed=offenders == 0,
+        offenders=offenders,
+        detail=f"{offenders:,} of {rows:,} rows" if offenders else "",
+    )
