@@ -105,6 +105,7 @@ def _training_set(
         inputs=training.inputs,
         outputs=(training.ref,),
         rows=training.rows,
+        left_out=training.left_out,
         first=training.first,
         last=training.last,
         as_of=training.as_of,

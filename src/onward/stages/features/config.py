@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from inspect import getdoc
+from typing import Any, get_args
 
 from onward.core import fingerprint
 from onward.core.clock import duration
 from onward.core.declarations import parameters_of, require_name
 from onward.core.declared import of_function
-from onward.core.errors import DeclarationError, Location
+from onward.core.errors import DeclarationError, Location, unknown_name
+from onward.core.records import OnMissing, OnStale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,8 @@ class FeatureView:
 
     The function takes Ibis tables named by its parameters and returns one with the entity's
     columns, ``event_time``, ``available_at`` (when each row could be known) and the features.
+    What it does, its entity, its time to live and its policy are its version; what is said about
+    it for people is not.
     """
 
     name: str
@@ -27,12 +31,20 @@ class FeatureView:
     inputs: tuple[str, ...]
     entity: tuple[str, ...]
     ttl: timedelta | None
+    on_missing: OnMissing = "null"
+    on_stale: OnStale = "null"
+    defaults: Mapping[str, float | str] = field(default_factory=dict)
+    description: str = field(default="", compare=False)
+    owner: str = field(default="", compare=False)
+    tags: tuple[str, ...] = field(default=(), compare=False)
     location: Location | None = field(default=None, compare=False)
 
     @property
     def digest(self) -> str:
         """The definition's fingerprint; read once the file is loaded, helpers below it included."""
-        return fingerprint.of_text(fingerprint.of_function(self.function), self.entity, self.ttl)
+        policy = (self.on_missing, self.on_stale, sorted(self.defaults.items()))
+        code = fingerprint.of_function(self.function)
+        return fingerprint.of_text(code, self.entity, self.ttl, policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,30 +90,100 @@ class Label:
         )
 
 
-def feature_view(*, entity: str | Sequence[str], ttl: str | None = None) -> Callable[..., Any]:
+def feature_view(
+    *,
+    entity: str | Sequence[str],
+    ttl: str | None = None,
+    on_missing: OnMissing = "null",
+    on_stale: OnStale | None = None,
+    defaults: Mapping[str, float | str] | None = None,
+    description: str | None = None,
+    owner: str = "",
+    tags: Sequence[str] = (),
+) -> Callable[..., Any]:
     """Declare a feature view: a decorator for a function of Ibis tables.
+
+    A policy holds in the gateway and in training sets alike: a training row gets what a request
+    would have got then, and one that would have been refused is left out.
 
     Parameters
     ----------
     entity
         The column, or columns, that the features describe.
     ttl
-        How old a row may be and still be served, counted from its event time (``"30d"``).
+        How old a row may be and still be fresh, counted from its event time (``"30d"``).
+    on_missing
+        What an entity without a row gets: ``"null"`` (missing values), ``"default"`` (the values
+        in `defaults`), or ``"error"``: the request's row is refused.
+    on_stale
+        What an entity gets whose newest row is older than `ttl`: the same, unless given; also
+        ``"last"``, that row.
+    defaults
+        Values by feature, for ``"default"``; a feature that is not named stays missing.
+    description
+        What the features mean; unless given, the first paragraph of the function's docstring.
+    owner, tags
+        Who answers for the view, and words by which it is found.
     """
 
     def declare(body: Callable[..., Any]) -> FeatureView:
         location = of_function(body)
         columns = _columns("entity", entity, body)
+        name = require_name(body.__name__, "feature view", location)
+        stale: OnStale = on_missing if on_stale is None else on_stale
+        _require_policy(name, on_missing, stale, defaults or {}, location)
+        if ttl is None and on_stale is not None:
+            raise DeclarationError(
+                f"feature view {name!r} has on_stale={on_stale!r} and no ttl: no row is ever stale",
+                expected="ttl='30d', say, beside it",
+                location=location,
+            )
         return FeatureView(
-            name=require_name(body.__name__, "feature view", location),
+            name=name,
             function=body,
             inputs=_datasets(body),
             entity=columns,
             ttl=None if ttl is None else duration(ttl, location),
+            on_missing=on_missing,
+            on_stale=stale,
+            defaults=dict(defaults or {}),
+            description=_first_paragraph(body) if description is None else description,
+            owner=owner,
+            tags=(tags,) if isinstance(tags, str) else tuple(tags),
             location=location,
         )
 
     return declare
+
+
+def _require_policy(
+    name: str, on_missing: str, on_stale: str, defaults: Mapping[str, Any], location: Location
+) -> None:
+    for setting, value, known in (
+        ("on_missing", on_missing, get_args(OnMissing)),
+        ("on_stale", on_stale, get_args(OnStale)),
+    ):
+        if value not in known:
+            what, expected = unknown_name(f"policy {setting}", value, known)
+            last = value == "last"
+            raise DeclarationError(
+                f"feature view {name!r}: {what}",
+                expected="on_stale='last': an entity without a row has no last one"
+                if last
+                else expected,
+                location=location,
+            )
+    if ("default" in (on_missing, on_stale)) is not bool(defaults):
+        wanted = "no policy reads" if defaults else "a policy reads, and there are none"
+        raise DeclarationError(
+            f"feature view {name!r} has defaults that {wanted}",
+            expected="on_missing='default' or on_stale='default', with defaults={'feature': value}",
+            location=location,
+        )
+
+
+def _first_paragraph(body: Callable[..., Any]) -> str:
+    return " ".join((getdoc(body) or "").partition("\n\n")[0].split())
 
 
 def on_demand(body: Callable[..., Any]) -> OnDemand:

@@ -29,12 +29,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.records import ViewPlan
-from onward.stages.features.sql import comma, name, same
+from onward.stages.features.sql import comma, name, same, text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 IN_ORDER: Final = "_in_order"
+REFUSED: Final = "_refused"
+"""The joined column that is true where a policy gives no answer; there only if one may do so."""
+
 _MICROSECONDS: Final = 1_000_000
 
 
@@ -59,8 +62,9 @@ def column(view: ViewPlan, feature: str) -> str:
 def join(connection: Any, spine: pa.Table, views: Sequence[Joined]) -> pa.Table:
     """Join `views` to a spine of shape (n_rows, entity columns and ``event_time``).
 
-    Returns a table of shape (n_rows, features), its rows in the spine's order, one for each.
-    `connection` is DuckDB's, on which the views' relations stand.
+    Returns a table of shape (n_rows, features), its rows in the spine's order, one for each, with
+    a column `REFUSED` if a view's policy may refuse. `connection` is DuckDB's, on which the views'
+    relations stand.
     """
     import numpy as np
 
@@ -79,12 +83,13 @@ def join(connection: Any, spine: pa.Table, views: Sequence[Joined]) -> pa.Table:
 def query(spine: str, views: Sequence[Joined]) -> str:
     """Return the join as one DuckDB query; rows come in the order of the spine's ``_row``."""
     features = [
-        f"{_if_young(joined, f'v{i}')} AS {name(joined.column(feature))}".format(
-            f"v{i}.{name(feature)}"
-        )
+        f"{_by_policy(joined.view, f'v{i}', at)} AS {name(joined.column(feature))}"
         for i, joined in enumerate(views)
-        for feature in joined.view.columns
+        for at, feature in enumerate(joined.view.columns)
     ]
+    refusals = [each for i, joined in enumerate(views) for each in _refusals(joined.view, f"v{i}")]
+    if refusals:
+        features.append(f"coalesce({' OR '.join(refusals)}, FALSE) AS {REFUSED}")
     joins = [
         f"ASOF LEFT JOIN ({_rows(joined)}) AS v{i}"
         f" ON {same('s', f'v{i}', joined.view.entity)} AND s.event_time >= v{i}.known_at"
@@ -123,10 +128,37 @@ def _rows(joined: Joined) -> str:
     return f"SELECT {columns}, known_at FROM ({marks(unmarked, view.entity)}) WHERE {IN_ORDER}"
 
 
-def _if_young(joined: Joined, row: str) -> str:
-    """Return the expression for a feature of the joined row, NULL past the time to live."""
-    if joined.view.ttl_s is None:
-        return "{}"
-    ttl = round(joined.view.ttl_s * _MICROSECONDS)
-    age = f"epoch_us(s.event_time) - epoch_us({row}.event_time)"
-    return f"CASE WHEN {age} <= {ttl} THEN {{}} END"
+def _by_policy(view: ViewPlan, row: str, at: int) -> str:
+    """Return the expression for the view's feature number `at`, of the joined row or instead."""
+    value = f"{row}.{name(view.columns[at])}"
+    default = _literal(view.defaults[at]) if view.defaults else "NULL"
+    stale = {"default": default, "last": value}.get(view.on_stale, "NULL")
+    missing = default if view.on_missing == "default" else "NULL"
+    cases = f"WHEN {_stale(view, row)} THEN {stale} " if view.ttl_s is not None else ""
+    if missing != "NULL":
+        cases = f"WHEN {_missing(row)} THEN {missing} {cases}"
+    return f"CASE {cases}ELSE {value} END" if cases else value
+
+
+def _refusals(view: ViewPlan, row: str) -> list[str]:
+    """Return the conditions on which the view's policy refuses a spine row."""
+    found = [_missing(row)] if view.on_missing == "error" else []
+    if view.on_stale == "error" and view.ttl_s is not None:
+        found.append(_stale(view, row))
+    return found
+
+
+def _missing(row: str) -> str:
+    return f"{row}.event_time IS NULL"
+
+
+def _stale(view: ViewPlan, row: str) -> str:
+    assert view.ttl_s is not None
+    ttl = round(view.ttl_s * _MICROSECONDS)
+    return f"epoch_us(s.event_time) - epoch_us({row}.event_time) > {ttl}"
+
+
+def _literal(value: float | str | None) -> str:
+    if value is None:
+        return "NULL"
+    return text(value) if isinstance(value, str) else f"{value!r}::DOUBLE"

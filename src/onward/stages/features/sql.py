@@ -1,13 +1,18 @@
-"""SQL text from names."""
+"""SQL text from names and values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 
-def name(text: str) -> str:
+def name(given: str) -> str:
     """Return an identifier, quoted."""
-    return '"' + text.replace('"', '""') + '"'
+    return '"' + given.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """Return a text literal, quoted."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def comma(names: Iterable[str]) -> str:

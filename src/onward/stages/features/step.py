@@ -1,9 +1,13 @@
-"""The room's verbs: publish views, build training sets, compute features for requests."""
+"""The room's verbs: publish and materialize views, build training sets, compute features again."""
 
 from __future__ import annotations
 
 from onward.stages.features.labels import labels
+from onward.stages.features.materialization import materialize
 from onward.stages.features.publication import publish
-from onward.stages.features.training import recompute, request_features, training_set
+from onward.stages.features.recomputation import recompute, vectors
+from onward.stages.features.training import request_features, training_set
 
-__all__ = ["labels", "publish", "recompute", "request_features", "training_set"]
+__all__ = [
+    "labels", "materialize", "publish", "recompute", "request_features", "training_set", "vectors",
+]  # fmt: skip

@@ -49,11 +49,11 @@ def assembled(
     sent = {column.name for column in plan.request}
     for column in plan.columns:
         if column.name in computed:
-            values = pa.array(computed[column.name], _type(column), from_pandas=True)
+            values = pa.array(computed[column.name], type_of(column), from_pandas=True)
             if column.name in sent and not _unchanged(columns[column.name], values):
                 raise _changed(plan, column, location)
         else:
-            values = joined[column.name].cast(_type(column))
+            values = joined[column.name].cast(type_of(column))
         columns[column.name] = values
     columns[LABEL] = rows[LABEL]
     return pa.table(columns).combine_chunks()
@@ -82,7 +82,8 @@ def stored(table: pa.Table, plan: FeaturePlan, folder: Path) -> tuple[str, str]:
     return digest, str(path)
 
 
-def _type(column: Column) -> pa.DataType:
+def type_of(column: Column) -> pa.DataType:
+    """Return the type in which a feature is stored."""
     import pyarrow as pa
 
     return pa.string() if column.dtype == "string" else pa.float64()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from onward.core import fingerprint
-from onward.core.errors import DataError
+from onward.core.errors import DataError, DeclarationError, unknown_name
 from onward.core.records import Column, ViewPlan
 from onward.stages.features.config import FeatureView
 from onward.stages.features.evaluation import entity_type, expression, require, time
@@ -64,6 +64,7 @@ def rows(view: FeatureView, backend: Backend) -> ViewRows:
         )
     entity = tuple(Column(name=c, dtype=entity_type(view, given, c)) for c in view.entity)
     features = tuple(Column(name=c, dtype=_feature_type(view, given, c)) for c in names)
+    defaults(view, features)
     chosen = given.filter([given[c].notnull() for c in view.entity]).select(
         **{c.name: given[c.name].cast(c.dtype) for c in entity},
         **{c: time(view, given, c) for c in TIMES},
@@ -88,7 +89,36 @@ def plan(view: FeatureView, version: int, table: str, features: tuple[Column, ..
         entity=view.entity,
         columns=tuple(column.name for column in features),
         ttl_s=None if view.ttl is None else view.ttl.total_seconds(),
+        on_missing=view.on_missing,
+        on_stale=view.on_stale,
+        defaults=defaults(view, features),
     )
+
+
+def defaults(view: FeatureView, features: tuple[Column, ...]) -> tuple[float | str | None, ...]:
+    """Return the declared defaults in the features' order, None for a feature without; or ().
+
+    Raises
+    ------
+    DeclarationError
+        One is for no feature, or not of its feature's type.
+    """
+    types = {column.name: column.dtype for column in features}
+    for name, value in view.defaults.items():
+        if name not in types:
+            what, expected = unknown_name(f"feature of view {view.name!r}", name, types)
+            raise DeclarationError(what, expected=expected, location=view.location)
+        kinds = (str,) if types[name] == "string" else (int, float)
+        if not isinstance(value, kinds):
+            raise DeclarationError(
+                f"the default of feature {name!r} of view {view.name!r} is {value!r}",
+                expected="text" if types[name] == "string" else "a number",
+                location=view.location,
+            )
+    if not view.defaults:
+        return ()
+    plain = {n: v if isinstance(v, str) else float(v) for n, v in view.defaults.items()}
+    return tuple(plain.get(column.name) for column in features)
 
 
 def _feature_type(view: FeatureView, table: ir.Table, name: str) -> str:

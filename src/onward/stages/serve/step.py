@@ -23,8 +23,9 @@ def fold(folder: Path, *, lake: Lake, run: str, limit: int = 200_000) -> int:
     second call neither loses nor doubles a prediction. `limit` is the rows of one commit, about.
     The table's columns: ``id``, ``at``, ``model``, ``version``, ``image``, ``release``, ``arm``,
     ``unit``, ``status``, ``latency_us``, ``request`` (JSON), ``features`` (doubles in the plan's
-    order, NaN for text), ``output`` (P(class 1), the value, or the likeliest class's index) and
-    ``error``.
+    order, NaN for text), ``texts`` (its text features, in order), ``output`` (P(class 1), the
+    value, or the likeliest class's index), ``error``, and ``marks`` (JSON: by view, what stood in
+    for a fresh row; NULL where every row was fresh).
 
     Raises
     ------
@@ -82,8 +83,12 @@ def to_table(batches: list[Logged]) -> pa.Table:
                 [json.dumps(logged.request(row), default=str) for row in range(n)], pa.string()
             ),
             "features": features,
+            "texts": pa.array(batch.strings or [()] * n, pa.list_(pa.string())),
             "output": pa.array(output.ravel(), from_pandas=True),
             "error": pa.array(batch.errors or [None] * n, pa.string()),
+            "marks": pa.array(
+                [marks and json.dumps(marks) for marks in batch.marks or [None] * n], pa.string()
+            ),
         }
         parts.append(pa.table(columns))
     return pa.concat_tables(parts)
