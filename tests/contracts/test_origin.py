@@ -20,6 +20,7 @@ from onward.stages.ingest.config import Origin
 from onward.stages.ingest.port import Reader, Surroundings
 from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit, settle
+from services.postgres import Cluster
 
 
 class Outside(Protocol):
@@ -69,8 +70,37 @@ class SqliteTable:
             connection.execute(statement, values)
 
 
-@pytest.fixture(params=[CsvFiles, SqliteTable], ids=lambda kind: kind.__name__)
+class SqliteUpserts(SqliteTable):
+    origin = ow.sql("sqlite:///shop.db", "orders", cursor="at", mode="upsert", lag="1m")
+
+
+class PostgresqlTable:
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster, self._url = cluster, cluster.create_database()
+        self.origin = ow.sql(self._url, "orders", cursor="id")
+        self._execute("CREATE TABLE orders (id bigint, at timestamptz, x double precision)")
+
+    def add(self, *ids: int) -> None:
+        rows = ", ".join(f"({i}, '2024-01-01T00:00:{i % 60:02}Z', {i / 2})" for i in ids)
+        self._execute(f"INSERT INTO orders VALUES {rows}")
+
+    def damage(self) -> None:
+        self.add(99)
+        self._execute(
+            "ALTER TABLE orders RENAME TO elsewhere;"
+            "CREATE VIEW orders AS SELECT id, at, 1 / (99 - id) + x AS x FROM elsewhere"
+        )
+
+    def _execute(self, statement: str) -> None:
+        self._cluster.execute(statement, self._url)
+
+
+@pytest.fixture(
+    params=[CsvFiles, SqliteTable, SqliteUpserts, PostgresqlTable], ids=lambda kind: kind.__name__
+)
 def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Outside:
+    if request.param is PostgresqlTable:
+        return PostgresqlTable(request.getfixturevalue("postgres"))
     return request.param(tmp_path)
 
 

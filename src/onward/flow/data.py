@@ -19,6 +19,7 @@ from onward.stages.features.config import FeatureView
 from onward.stages.features.step import publish
 from onward.stages.ingest.config import Source
 from onward.stages.ingest.step import ingest
+from onward.stages.validate.quarantine import table_of
 from onward.stages.validate.step import audit
 
 
@@ -72,7 +73,14 @@ def _take_in(steps: Steps, site: Site, source: Source, run: str) -> ValidationRe
 
 def _ingest(site: Site, source: Source, run: str) -> Batch | None:
     settled(site, source.table)
-    batch = ingest(source, reader=site.reader(source), lake=site.lake, run=run, masks=site.masks)
+    batch = ingest(
+        source,
+        reader=site.reader(source),
+        lake=site.lake,
+        run=run,
+        masks=site.masks,
+        quarantine=table_of(source.table),
+    )
     if batch is not None:
         happened(
             site,

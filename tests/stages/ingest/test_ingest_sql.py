@@ -1,9 +1,9 @@
-"""Ingest from SQL tables: the cursor's bounds, types, and errors that name what is wrong."""
+"""Ingest from SQLite: types that are a value's own, and errors that name what is wrong."""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from onward.core.clock import SystemClock
 from onward.core.errors import DataError, DeclarationError
 from onward.infra.lake.iceberg import IcebergLake, open_lake
 from onward.stages.ingest import cursor
-from onward.stages.ingest.adapters import sql
 from onward.stages.ingest.adapters.sql import SqlReader
+from onward.stages.ingest.cursor import Position
 from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit
@@ -38,8 +38,10 @@ def shop(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def source(table: str = "orders", column: str = "id", url: str = "sqlite:///shop.db") -> ow.Source:
-    return ow.Source("orders", ow.sql(url, table, cursor=column), key="id", event_time="at")
+def source(
+    table: str = "orders", column: str = "id", url: str = "sqlite:///shop.db", key: str = "id"
+) -> ow.Source:
+    return ow.Source("orders", ow.sql(url, table, cursor=column), key=key, event_time="at")
 
 
 def add(shop: sqlite3.Connection, *rows: tuple[Any, ...]) -> None:
@@ -55,14 +57,10 @@ def take(lake: IcebergLake, folder: Path, run: str, src: ow.Source) -> list[dict
     return sorted(rows, key=lambda r: r["id"])
 
 
-def test_rows_past_the_cursor(
-    lake: IcebergLake, shop: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sql, "_CHUNK_ROWS", 2)
+def test_rows_past_the_cursor(lake: IcebergLake, shop: sqlite3.Connection, tmp_path: Path) -> None:
     src = source()
     assert not pending(src, reader=reader(tmp_path), lake=lake)
     assert ingest(src, reader=reader(tmp_path), lake=lake, run="r0") is None
-    # The first chunk has no note and whole prices; the last one's price is text.
     add(shop, (1, "2024-01-01 10:00:00", 1, None), (2, "2024-01-01", 2, None))
     add(shop, (3, "2024-01-02", 2.5, "007"))
     assert pending(src, reader=reader(tmp_path), lake=lake)
@@ -99,11 +97,13 @@ def test_a_query_with_a_time_as_cursor(
     ("src", "error", "message"),
     [
         (source("order"), DeclarationError, "did you mean 'orders'"),
+        (source(key="idd"), DeclarationError, "did you mean 'id'"),
         (source(column="idd"), DeclarationError, "did you mean 'id'"),
         (source("SELECT nosuch FROM orders"), DataError, "no such column"),
-        (source(url="sqlite:///shap.db"), DataError, "a database that is not there"),
-        (source(url="nonsense"), DeclarationError, "cannot open 'nonsense'"),
-        (source(url="cobol:///x"), DeclarationError, "cannot open 'cobol"),
+        (source(url="sqlite:///shap.db"), DataError, "there is no database"),
+        (source(url="nonsense"), DeclarationError, "cannot read from 'nonsense'"),
+        (source(url="cobol:///x"), DeclarationError, "cannot read from 'cobol'"),
+        (source(url="sqlite://"), DeclarationError, "names no file"),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -133,6 +133,32 @@ def test_a_cursor_needs_an_order(
         )
 
 
+def test_a_column_of_mixed_values_becomes_text_without_loss(
+    lake: IcebergLake, shop: sqlite3.Connection, tmp_path: Path
+) -> None:
+    shop.execute("CREATE TABLE things (id INTEGER, at TEXT, x, y, z)")
+    values = [
+        (1, "2024-01-01", 0.1 + 0.2, 2**53 + 1, None),
+        (2, "2024-01-01", "x", 0.5, None),
+        (3, "2024-01-01", b"\xff", None, None),
+    ]
+    shop.executemany("INSERT INTO things VALUES (?, ?, ?, ?, ?)", values)
+    rows = take(lake, tmp_path, "r1", source("things"))
+    assert [r["x"] for r in rows] == ["0.30000000000000004", "x", "FF"]
+    assert [r["y"] for r in rows] == [float(2**53), 0.5, None]
+    assert lake.schema("raw.orders").field("z").type == "string"
+
+
+def test_a_cursor_that_changes_its_type_is_refused(
+    lake: IcebergLake, shop: sqlite3.Connection, tmp_path: Path
+) -> None:
+    add(shop, (1, "2024-01-01", 2, None))
+    take(lake, tmp_path, "r1", source(column="price"))
+    add(shop, (2, "2024-01-01", "dear", None))
+    with pytest.raises(DataError, match="holds str now, and held float before"):
+        pending(source(column="price"), reader=reader(tmp_path), lake=lake)
+
+
 def test_other_columns_are_refused(
     lake: IcebergLake, shop: sqlite3.Connection, tmp_path: Path
 ) -> None:
@@ -149,6 +175,33 @@ def test_other_columns_are_refused(
     [7, 1.5, "x", Decimal("1.10"), datetime(2024, 1, 1, tzinfo=UTC), date(2024, 1, 1)],
 )
 def test_a_position_survives_being_written(value: Any) -> None:
-    state = cursor.of_position(value)
-    assert cursor.position(state) == value
-    assert type(cursor.position(state)) is type(value)
+    position = Position(value=value, lag="0:10:00", rows=3)
+    found = cursor.position(cursor.of_position(position))
+    assert found == position
+    assert found is not None
+    assert type(found.value) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "lag", "expected"),
+    [
+        (7, 3, 4),
+        (7, 0, 7),
+        (Decimal("1.10"), 0.1, Decimal("1.00")),
+        (datetime(2024, 1, 1, tzinfo=UTC), timedelta(days=1), datetime(2023, 12, 31, tzinfo=UTC)),
+        (date(2024, 1, 1), timedelta(days=1), date(2023, 12, 31)),
+        ("2024-01-01", timedelta(days=1), "2023-12-31"),
+        ("2024-01-01 00:00:05.5Z", timedelta(seconds=6), "2023-12-31 23:59:59"),
+        ("2024-01-01T00:00:05+00:00", timedelta(seconds=5), "2024-01-01T00:00:00"),
+    ],
+)
+def test_what_lies_before(value: Any, lag: Any, expected: Any) -> None:
+    assert cursor.earlier(value, lag) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "lag"), [(7, timedelta(1)), (date(2024, 1, 1), 3), ("x", timedelta(1)), ("x", 1)]
+)
+def test_what_no_lag_lies_before(value: Any, lag: Any) -> None:
+    with pytest.raises(TypeError):
+        cursor.earlier(value, lag)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import ClassVar, Final, Literal, Protocol, runtime_checkable
 
+from onward.core.clock import duration
 from onward.core.declarations import Check, require_checks, require_name
 from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.core.records import Mask
+from onward.core.urls import shown
 from onward.stages.ingest.masks import read_as, require_masks
 
 Format = Literal["csv", "parquet", "json"]
@@ -41,12 +44,16 @@ class Files:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlTable:
-    """A table or query in a database, read by a column that only grows."""
+    """A table or query in a database, read by a column that only grows. See `sql`."""
 
     kind: ClassVar[str] = "sql"
-    url: str = field(repr=False)  # it may hold a password
+
+    url: str = field(repr=False, compare=False)  # it may hold a password
+    where: str
     table: str
     cursor: str
+    mode: Literal["append", "upsert"]
+    lag: timedelta | float
 
 
 _ENDINGS: Final[dict[str, Format]] = {
@@ -71,14 +78,45 @@ def files(pattern: str, format: Format | None = None) -> Files:
     return Files(pattern=pattern, format=found)
 
 
-def sql(url: str, table: str, *, cursor: str) -> SqlTable:
-    """Read a SQL table incrementally: rows whose `cursor` is past the last one seen.
+def sql(
+    url: str,
+    table: str,
+    *,
+    cursor: str,
+    mode: Literal["append", "upsert"] = "append",
+    lag: str | timedelta | float = 0,
+) -> SqlTable:
+    """Read a table of PostgreSQL or SQLite incrementally, by a column that only grows.
 
-    `url` is SQLAlchemy's, for instance ``sqlite:///data/shop.db`` (relative to the project);
-    `table` is a name, ``schema.name`` or a query. A row that appears later with a cursor that is
-    NULL, or no greater than one already read, is not seen: choose a column that only grows.
+    Parameters
+    ----------
+    url
+        ``postgresql://user:${env:PASSWORD}@host/name``, or ``sqlite:///data/shop.db`` (relative to
+        the project). A password in it is never shown or recorded.
+    table
+        A name, ``schema.name`` or a query.
+    cursor
+        The column that grows: a serial number, or when the row was last changed.
+    mode
+        With ``append`` each row read is a new one. With ``upsert`` it takes the place of the
+        published row with the same key; the one with the greater cursor stays.
+    lag
+        How far back to read again, for rows that are committed after others with a greater
+        cursor: ``"10m"`` for times, a number for numbers. A row version, which is its key and
+        cursor, is taken once; rows that tie with the last one are always read again.
     """
-    return SqlTable(url=url, table=table, cursor=cursor)
+    location = here()
+    if mode not in ("append", "upsert"):
+        what, expected = unknown_name("mode", mode, ("append", "upsert"))
+        raise DeclarationError(what, expected=expected, location=location)
+    back = duration(lag, location) if isinstance(lag, (str, timedelta)) else lag
+    if not isinstance(back, timedelta) and back < 0:
+        raise DeclarationError(
+            f"a lag of {lag!r} reads nothing again",
+            expected="a duration such as '10m', or a number that is not negative",
+            location=location,
+        )
+    return SqlTable(url=url, where=shown(url), table=table, cursor=cursor, mode=mode, lag=back)
 
 
 @dataclass(frozen=True, slots=True, init=False)

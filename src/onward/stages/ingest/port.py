@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from onward.stages.ingest.config import Source
 from onward.stages.ingest.scan import Scan
@@ -62,6 +62,12 @@ class Intake:
         What was read, for whoever asks later: it stays with the published snapshot.
     state
         The cursor's new entries for the table's state, which commit with the rows as one.
+    mode, order
+        How the rows join the table: added to it, or in the place of rows with the source's key
+        whose `order` is no greater.
+    overlaps
+        Whether rows that were read before may be among these: a row whose key and `order` the
+        table or its quarantine holds is then left out.
     confirm
         Called when the rows are staged; raises `DataError` if what was read changed meanwhile.
     """
@@ -69,6 +75,9 @@ class Intake:
     scan: Scan
     summary: Mapping[str, str]
     state: Mapping[str, str]
+    mode: Literal["append", "upsert"] = "append"
+    order: str | None = None
+    overlaps: bool = False
     confirm: Callable[[], None] = _nothing
 
 

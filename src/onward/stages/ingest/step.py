@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from onward.core.records import Batch
 from onward.stages.ingest import masking
 from onward.stages.ingest.columns import column_types
 from onward.stages.ingest.config import Source
+from onward.stages.ingest.overlap import unread
 from onward.stages.ingest.port import Desk, Reader
 from onward.stages.ingest.reading import reading
 from onward.stages.ingest.workplace import workplace
@@ -36,7 +37,13 @@ def pending(source: Source, *, reader: Reader, lake: Lake) -> bool:
 
 
 def ingest(
-    source: Source, *, reader: Reader, lake: Lake, run: str, masks: Masks | None = None
+    source: Source,
+    *,
+    reader: Reader,
+    lake: Lake,
+    run: str,
+    masks: Masks | None = None,
+    quarantine: str | None = None,
 ) -> Batch | None:
     """Stage the new rows of `source` on branch ``audit-<run>``; None if there are none.
 
@@ -52,6 +59,8 @@ def ingest(
         The run's id.
     masks
         What masks the columns that the source says; needed only where it says some.
+    quarantine
+        The table of the source's rows that failed their audit: what is there was read.
 
     Raises
     ------
@@ -72,61 +81,93 @@ def ingest(
             return None
         types = column_types(source, intake.scan, published, desk.connection)
         query = reading(desk.connection, intake.scan, types, hidden=source.masked)
-        rows = Counted(desk.connection, query)
+        rows = masking.masked(source, masks, _stream(desk.connection, query))
+        if intake.overlaps:
+            rows = unread(
+                rows, query, source, intake,
+                quarantine=quarantine, lake=lake, connection=desk.connection,
+            )  # fmt: skip
+        counted = Counted(rows)
         summary = {**intake.summary, "key": f"{run}@{base}"}
         state = {**intake.state, **masked}
         staged = lake.stage(
             source.table,
-            masking.masked(source, masks, rows.reader()),
+            counted.reader(),
             branch=f"audit-{run}",
             mode="append",
             summary=summary,
             state=state,
         )
         intake.confirm()
+    if intake.overlaps and counted.count == 0:
+        _move_on(source, before, state, summary, lake=lake, branch=f"audit-{run}")
+        return None
     return Batch(
         dataset=source.name,
         table=source.table,
         branch=f"audit-{run}",
         run=run,
-        mode="append",
-        rows=rows.count,
+        mode=intake.mode,
+        rows=counted.count,
         base=base,
         snapshot=staged.id,
         summary=summary,
         state=state,
+        key=source.key,
+        order=intake.order,
     )
 
 
-class Counted:
-    """The rows of a query as a stream of Arrow batches, counted as they pass."""
+def _move_on(
+    source: Source,
+    before: Mapping[str, str],
+    state: Mapping[str, str],
+    summary: Mapping[str, str],
+    *,
+    lake: Lake,
+    branch: str,
+) -> None:
+    """Let the cursor pass rows that were all read before: there is nothing to audit."""
+    lake.drop_branch(source.table, branch)
+    schema = lake.schema(source.table)
+    if schema is not None and not state.items() <= before.items():
+        rows = schema.empty_table()
+        lake.append(source.table, rows, key=summary["key"], summary=summary, state=state)
 
-    def __init__(self, connection: DuckDBPyConnection, query: str) -> None:
+
+class Counted:
+    """Rows as a stream of Arrow batches, counted as they pass."""
+
+    def __init__(self, rows: pa.RecordBatchReader) -> None:
         self.count = 0
-        self._rows = connection.execute(query).to_arrow_reader(_ROWS_AT_A_TIME)
+        self._rows = rows
 
     def reader(self) -> pa.RecordBatchReader:
-        """Return the stream; it can be read once.
-
-        Raises
-        ------
-        DataError
-            While it is read: the rows cannot be read to their end.
-        """
+        """Return the stream; it can be read once."""
         import pyarrow as pa
 
         return pa.RecordBatchReader.from_batches(self._rows.schema, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        import duckdb
-        import pyarrow as pa
+        for batch in self._rows:
+            self.count += batch.num_rows
+            yield batch
 
+
+def _stream(connection: DuckDBPyConnection, query: str) -> pa.RecordBatchReader:
+    """Return a query's rows; reading them raises `DataError` where they cannot be read."""
+    import duckdb
+    import pyarrow as pa
+
+    rows = connection.execute(query).to_arrow_reader(_ROWS_AT_A_TIME)
+
+    def batches() -> Iterator[pa.RecordBatch]:
         try:
-            for batch in self._rows:
-                self.count += batch.num_rows
-                yield batch
+            yield from rows
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise _damaged(error) from None
+
+    return pa.RecordBatchReader.from_batches(rows.schema, batches())
 
 
 @contextmanager

@@ -108,9 +108,10 @@ def take(
     new = []
     for path, stat in present(origin, folder).items():
         earlier = seen.get(path)
-        if earlier and (earlier.size, earlier.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+        tag = str(stat.st_mtime_ns)
+        if earlier and (earlier.size, earlier.tag) == (stat.st_size, tag):
             continue
-        file = SeenFile(path, stat.st_size, stat.st_mtime_ns, _digest(folder / path))
+        file = SeenFile(path, stat.st_size, tag, _digest(folder / path))
         if earlier is None:
             new.append(file)
         elif earlier.digest != file.digest:
@@ -134,7 +135,7 @@ def require_unchanged(source: Source, files: Sequence[SeenFile], folder: Path) -
     for file in files:
         path = folder / file.path
         now = path.stat() if path.exists() else None
-        if now is None or (now.st_size, now.st_mtime_ns) != (file.size, file.mtime_ns):
+        if now is None or (now.st_size, str(now.st_mtime_ns)) != (file.size, file.tag):
             raise DataError(
                 f"{file.path} changed while it was read",
                 expected="a file that appears under its name when it is complete",

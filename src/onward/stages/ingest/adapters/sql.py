@@ -1,40 +1,46 @@
-"""SQL tables: rows past the cursor, streamed in chunks, through any SQLAlchemy dialect."""
+"""SQL tables: rows past the cursor, and again those within the lag, streamed as Arrow."""
 
-# ruff: noqa: S608 (queries are put together here; names and text are quoted)
+# ruff: noqa: S608 (queries are put together here; names and values are quoted)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
-from onward.core.errors import DataError, DeclarationError, unknown_name
+from onward.core.errors import DataError, DeclarationError
 from onward.stages.ingest import cursor
+from onward.stages.ingest.adapters.database import Database, open_database
 from onward.stages.ingest.config import Source, SqlTable
+from onward.stages.ingest.cursor import Position, earlier
 from onward.stages.ingest.port import Desk, Intake, Surroundings
 from onward.stages.ingest.scan import scan_spool
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from sqlalchemy.engine import Connection
-
-_CHUNK_ROWS: Final = 50_000
-
 
 class SqlReader:
-    """Reads `SqlTable`: rows past the highest cursor value published so far.
+    """Reads `SqlTable` by its cursor, in PostgreSQL and SQLite.
 
-    The upper bound is fixed before the rows are read, so rows that arrive meanwhile wait for the
-    next time. A row whose cursor is NULL, or not past a value already read, is never read.
+    What is read lies between two bounds that are fixed first: above the highest value that was
+    published, less the lag, up to the highest there is. So rows that arrive meanwhile wait, and
+    rows that were committed late, or with the same value, are read the next time. A row whose
+    cursor is NULL, or further back than the lag, is never read.
     """
 
     def __init__(self, surroundings: Surroundings) -> None:
-        self._folder = surroundings.folder
+        self._surroundings = surroundings
 
     def pending(self, source: Source, state: Mapping[str, str]) -> bool:
-        """Tell whether the cursor column has grown; asks one ``max()``."""
-        return self._beyond(source, state) is not None
+        """Tell whether the cursor has grown, or rows appeared within the lag: two aggregates."""
+        origin, before = _table(source), cursor.position(state)
+        with open_database(source, origin, self._surroundings) as database:
+            upto = _highest(source, database)
+            if upto is None or before is None:
+                return upto is not None
+            if _beyond(source, upto, before):
+                return True
+            if before.lag != str(origin.lag):  # counted within other bounds
+                return False
+            return _within(source, database, before.value) > before.rows
 
     def open(
         self,
@@ -44,26 +50,33 @@ class SqlReader:
         known: Sequence[str] | None,
         desk: Desk,
     ) -> Intake | None:
-        """Return the rows past the cursor, or None."""
-        origin, upto = _table(source), self._beyond(source, state)
-        if upto is None:
-            return None
-        after = cursor.position(state)
-        names = spool(source, origin, self._folder, after=after, upto=upto, into=desk.folder)
-        try:
-            entries = cursor.of_position(upto)
-        except TypeError as error:
-            raise DeclarationError(
-                f"column {origin.cursor!r} of {origin.table} cannot be a cursor: it holds {error}",
-                expected="a column of numbers, text, dates or times that only grows",
-                location=source.location,
-            ) from None
-        scan = scan_spool(desk.connection, desk.folder, names, known)
-        return Intake(scan=scan, summary=entries, state=entries)
+        """Return the rows past the cursor with those within the lag, or None."""
+        from pyarrow import parquet
 
-    def _beyond(self, source: Source, state: Mapping[str, str]) -> Any | None:
-        after, upto = cursor.position(state), highest(source, _table(source), self._folder)
-        return None if upto is None or (after is not None and not upto > after) else upto
+        origin, before = _table(source), cursor.position(state)
+        with open_database(source, origin, self._surroundings) as database:
+            upto = _highest(source, database)
+            if upto is None:
+                return None
+            if before is not None and not _beyond(source, upto, before):
+                upto = before.value
+            where = _between(source, database, before.value if before else None, upto)
+            with database.rows(where) as rows:
+                names = rows.schema.names
+                file = desk.folder / "rows.parquet"
+                with parquet.ParquetWriter(file, rows.schema, compression="lz4") as writer:
+                    for batch in rows:
+                        writer.write_batch(batch)
+            count = _within(source, database, upto)
+        entries = cursor.of_position(Position(value=upto, lag=str(origin.lag), rows=count))
+        return Intake(
+            scan=scan_spool(desk.connection, desk.folder, names, known),
+            summary=entries,
+            state=entries,
+            mode=origin.mode,
+            order=origin.cursor,
+            overlaps=known is not None,
+        )
 
 
 def _table(source: Source) -> SqlTable:
@@ -71,145 +84,69 @@ def _table(source: Source) -> SqlTable:
     return source.origin
 
 
-def highest(source: Source, origin: SqlTable, folder: Path) -> Any | None:
-    """Return the greatest value in the cursor column, or None for an empty table.
+def _highest(source: Source, database: Database) -> Any | None:
+    """Return the greatest cursor value.
 
     Raises
     ------
-    DataError
-        The database cannot be reached, or refuses the query.
     DeclarationError
-        The url, the table or the cursor column is not there.
+        The column holds values that no cursor can be.
     """
-    with _connected(source, origin, folder) as connection:
-        column = _quoted(connection, origin.cursor)
-        [value] = _execute(connection, f"SELECT max({column}) FROM {_from(connection, origin)}")
-        return value[0]
-
-
-def spool(
-    source: Source, origin: SqlTable, folder: Path, *, after: Any | None, upto: Any, into: Path
-) -> list[str]:
-    """Write the rows with `after` < cursor <= `upto` as Parquet files of up to 50,000 rows.
-
-    A file lacks the columns that hold nothing in it. Returns the names of all columns.
-
-    Raises
-    ------
-    DataError, DeclarationError
-        As for `highest`.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-    from sqlalchemy import text
-
-    with _connected(source, origin, folder) as connection:
-        cursor = _quoted(connection, origin.cursor)
-        past = f"{cursor} > :after AND " if after is not None else ""
-        query = text(
-            f"SELECT * FROM {_from(connection, origin)} "
-            f"WHERE {past}{cursor} <= :upto ORDER BY {cursor}"
-        )
-        bounds = {"upto": upto} | ({"after": after} if after is not None else {})
-        result = connection.execution_options(yield_per=_CHUNK_ROWS).execute(query, bounds)
-        names = list(result.keys())
-        for number, chunk in enumerate(result.partitions()):
-            columns = zip(names, map(_column, zip(*chunk, strict=True)), strict=True)
-            rows = pa.table({n: c for n, c in columns if not pa.types.is_null(c.type)})
-            parquet.write_table(rows, into / f"{number:06}.parquet", compression="lz4")
-        return names
-
-
-def _column(values: Sequence[Any]) -> pa.Array:
-    """Return one chunk of a column: typed where its values agree, else the text of each."""
-    import pyarrow as pa
-
-    try:
-        found = pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return pa.array([None if v is None else str(v) for v in values], pa.string())
-    return found.cast(pa.float64()) if pa.types.is_decimal(found.type) else found
-
-
-@contextmanager
-def _connected(source: Source, origin: SqlTable, folder: Path) -> Iterator[Connection]:
-    import sqlalchemy
-    from sqlalchemy import exc
-    from sqlalchemy.pool import NullPool
-
-    try:
-        url = sqlalchemy.make_url(origin.url)
-        if url.get_backend_name() == "sqlite" and url.database:
-            path = folder / url.database
-            if not path.is_file():
-                raise DataError(
-                    f"source {source.name!r} reads a database that is not there: {path}",
-                    expected="a path relative to the project's folder",
-                    location=source.location,
-                )
-            url = url.set(database=str(path))
-        engine = sqlalchemy.create_engine(url, poolclass=NullPool)
-    except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
+    column = _table(source).cursor
+    [value] = database.one(f"SELECT max({database.quoted(column)}) FROM {database.relation}")
+    if value is not None and not cursor.has_order(value):
         raise DeclarationError(
-            f"source {source.name!r} cannot open {origin.url.partition('://')[0]!r}: {error}",
-            expected="a SQLAlchemy url whose driver is installed: sqlite:///data/shop.db, "
-            "postgresql+psycopg://user@host/name",
+            f"column {column!r} of {_table(source).table} cannot be a cursor: it holds "
+            f"{type(value).__name__}",
+            expected="a column of numbers, text, dates or times that only grows",
+            location=source.location,
+        )
+    return value
+
+
+def _beyond(source: Source, upto: Any, before: Position) -> bool:
+    try:
+        return bool(_comparable(upto) > _comparable(before.value))
+    except TypeError:
+        raise DataError(
+            f"the cursor {_table(source).cursor!r} of source {source.name!r} holds "
+            f"{type(upto).__name__} now, and held {type(before.value).__name__} before",
+            expected="the type that the column had from the first batch on",
+            next_step="restore the column, or declare a source of another name to begin anew",
             location=source.location,
         ) from None
-    try:
-        with engine.connect() as connection:
-            try:
-                yield connection
-            except exc.DBAPIError as error:
-                connection.rollback()
-                _require_declared(source, origin, connection)
-                raise _refused(source, error) from None
-    except exc.DBAPIError as error:
-        raise _refused(source, error) from None
-    finally:
-        engine.dispose()
 
 
-def _require_declared(source: Source, origin: SqlTable, connection: Connection) -> None:
-    from sqlalchemy import inspect
-
-    if _is_query(origin):
-        return
-    inspector = inspect(connection)
-    schema, _, table = origin.table.rpartition(".")
-    names = [*inspector.get_table_names(schema or None), *inspector.get_view_names(schema or None)]
-    kind, name, known = "table", table, names
-    if table in names:
-        columns = [c["name"] for c in inspector.get_columns(table, schema or None)]
-        kind, name, known = f"column of {origin.table}", origin.cursor, columns
-    if name not in known:
-        what, expected = unknown_name(kind, name, known)
-        raise DeclarationError(what, expected=expected, location=source.location)
+def _comparable(value: Any) -> Any:
+    naive = isinstance(value, datetime) and value.tzinfo is None
+    return value.replace(tzinfo=UTC) if naive else value
 
 
-def _refused(source: Source, error: Any) -> DataError:
-    return DataError(
-        f"source {source.name!r} cannot be read: {error.orig}",
-        expected="a database that answers, and a table or query that it knows",
-        location=source.location,
+def _within(source: Source, database: Database, upto: Any) -> int:
+    """Count the row versions within the lag below `upto`, both ends included."""
+    origin = _table(source)
+    columns = ", ".join(database.quoted(c) for c in dict.fromkeys((*source.key, origin.cursor)))
+    where = _between(source, database, upto, upto)
+    [count] = database.one(
+        f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM {database.relation} "
+        f"WHERE {where}) AS _within"
     )
+    return int(count)
 
 
-def _execute(connection: Connection, query: str) -> Sequence[Any]:
-    from sqlalchemy import text
-
-    return connection.execute(text(query)).fetchall()
-
-
-def _is_query(origin: SqlTable) -> bool:
-    return any(c.isspace() for c in origin.table.strip())
-
-
-def _from(connection: Connection, origin: SqlTable) -> str:
-    if _is_query(origin):
-        return f"({origin.table.rstrip().rstrip(';')}) AS _query"
-    return ".".join(_quoted(connection, part) for part in origin.table.split("."))
-
-
-def _quoted(connection: Connection, name: str) -> str:
-    return connection.dialect.identifier_preparer.quote(name)
+def _between(source: Source, database: Database, after: Any | None, upto: Any) -> str:
+    origin = _table(source)
+    column = database.quoted(origin.cursor)
+    bounds = f"{column} <= {database.literal(upto)}"
+    if after is None:
+        return bounds
+    try:
+        least = earlier(after, origin.lag)
+    except TypeError:
+        raise DeclarationError(
+            f"source {source.name!r} has a lag of {origin.lag!r}, and its cursor holds "
+            f"{type(after).__name__}",
+            expected="a duration such as '10m' for times, a number for numbers",
+            location=source.location,
+        ) from None
+    return f"{column} >= {database.literal(least)} AND {bounds}"

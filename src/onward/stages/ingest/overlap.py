@@ -1,0 +1,93 @@
+"""What was read again: row versions that the table, or its quarantine, holds already."""
+
+# ruff: noqa: S608 (queries are put together here; names are quoted)
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from onward.core.ports import Lake
+from onward.stages.ingest.config import Source
+from onward.stages.ingest.port import Intake
+from onward.stages.ingest.scan import identifier
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+_HELD: Final = "_held"
+_LATEST: Final = "_latest"
+
+
+def unread(
+    rows: pa.RecordBatchReader,
+    query: str,
+    source: Source,
+    intake: Intake,
+    *,
+    quarantine: str | None,
+    lake: Lake,
+    connection: DuckDBPyConnection,
+) -> pa.RecordBatchReader:
+    """Return the rows of a query without the versions that were published or quarantined.
+
+    A version is a row's key and the intake's `order`; NULL equals NULL. Of a table that is
+    upserted a later version stands for the earlier ones. Only what was read from the query's least
+    `order` on is looked at.
+    """
+    import pyarrow as pa
+
+    order = intake.order
+    assert order is not None
+    own = connection.cursor()
+    least = own.execute(f"SELECT min({identifier(order)}) FROM ({query})").fetchone()
+    tables = {source.table: intake.mode == "upsert"}
+    if quarantine is not None:
+        tables[quarantine] = False
+    _hold(own, (*source.key, order), least and least[0], tables, lake)
+    came, held = f"_came.{identifier(order)}", f"{_HELD}.{identifier(order)}"
+    same = " AND ".join(
+        f"_came.{identifier(name)} IS NOT DISTINCT FROM {_HELD}.{identifier(name)}"
+        for name in source.key
+    )
+    known = f"{same} AND ({held} IS NOT DISTINCT FROM {came} OR ({_LATEST} AND {held} > {came}))"
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            own.register("_came", pa.Table.from_batches([batch]))
+            fresh = own.execute(f"FROM _came WHERE NOT EXISTS (FROM {_HELD} WHERE {known})")
+            yield from fresh.to_arrow_table().cast(rows.schema).to_batches()
+        own.close()
+
+    return pa.RecordBatchReader.from_batches(rows.schema, batches())
+
+
+def _hold(
+    connection: DuckDBPyConnection,
+    version: Sequence[str],
+    least: object,
+    tables: Mapping[str, bool],
+    lake: Lake,
+) -> None:
+    """Put the versions that the tables hold from `least` on into a table of the connection.
+
+    `tables` says of each whether it holds the latest version of each key alone.
+    """
+    columns = ", ".join(map(identifier, dict.fromkeys(version)))
+    made = False
+    for table, latest in tables.items():
+        schema = lake.schema(table)
+        if schema is None or not set(version) <= set(schema.names):
+            continue  # nothing was ever quarantined, or the key is of a later date
+        with lake.open({"held": lake.dataset(table)}) as backend:
+            found = backend.con.execute(
+                f"SELECT {columns}, {latest} AS {_LATEST} FROM held "
+                f"WHERE {identifier(version[-1])} >= ?",
+                [least],
+            )
+            connection.register("_found", found.to_arrow_reader())
+            verb = f"INSERT INTO {_HELD}" if made else f"CREATE TABLE {_HELD} AS"
+            connection.execute(f"{verb} FROM _found")
+            connection.unregister("_found")
+            made = True
