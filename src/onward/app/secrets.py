@@ -112,5 +112,5 @@ def _masked_tables(project: Project) -> list[str]:
     return [
         table
         for table in lake.tables()
-        if any(" by key " in s.summary.get("masks", "") for s in lake.history(table))
+        if (head := lake.head(table)) and " by key " in head.state.get("masks", "")
     ]

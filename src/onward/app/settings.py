@@ -88,6 +88,20 @@ class LineageSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LakeSettings:
+    """``[lake]``: how long old snapshots can be read, and how often `onward up` tidies.
+
+    A snapshot that something still needs stays longer than `keep`. Files that no snapshot names
+    stay for `grace`: a writer may be about to commit them.
+    """
+
+    keep: timedelta = timedelta(days=30)
+    grace: timedelta = timedelta(days=1)
+    compact_every: timedelta = timedelta(hours=1)
+    sweep_every: timedelta = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that `onward.toml` can say."""
 
@@ -97,6 +111,7 @@ class Settings:
     online: OnlineSettings = field(default_factory=OnlineSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     triggers: TriggerSettings = field(default_factory=TriggerSettings)
+    lake: LakeSettings = field(default_factory=LakeSettings)
     secrets: SecretSettings = field(default_factory=SecretSettings)
     lineage: LineageSettings = field(default_factory=LineageSettings)
 
@@ -115,6 +130,7 @@ _SECTIONS = {
     "online": OnlineSettings,
     "alerts": AlertSettings,
     "triggers": TriggerSettings,
+    "lake": LakeSettings,
     "secrets": SecretSettings,
     "lineage": LineageSettings,
 }

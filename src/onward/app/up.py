@@ -18,6 +18,7 @@ from onward.core.records import RunRequest, Suppressed
 from onward.flow.loop import Turn, turn
 from onward.flow.release import enact
 from onward.flow.runs import called_for, request
+from onward.flow.upkeep import compact, sweep, sweep_due
 
 PAUSE_S: Final = 60.0  # after an error, before the same is tried again
 
@@ -39,6 +40,7 @@ class Up:
         self._held = ExitStack()
         self._paused_until = 0.0
         self._unsent_until = 0.0
+        self._compact_at = 0.0
         self._seen: tuple[object, ...] = ()
 
     def __enter__(self) -> Self:
@@ -101,6 +103,21 @@ class Up:
             self._say(f"error: {error}")
             self._paused_until = time.monotonic() + PAUSE_S
         self._send_lineage()
+        self._keep_up_lake()
+
+    def _keep_up_lake(self) -> None:
+        """Tidy the lake, when it is time. It takes no lock: writers are not disturbed."""
+        settings, site = self._project.settings.lake, self._project.site
+        try:
+            if time.monotonic() >= self._compact_at:
+                self._compact_at = time.monotonic() + settings.compact_every.total_seconds()
+                compact(site)
+            if sweep_due(site, settings.sweep_every):
+                done = sweep(site, keep=settings.keep, grace=settings.grace)
+                if files := sum(table.files for table in done):
+                    self._say(f"lake: {files:,} files that nothing needs are gone")
+        except OnwardError as error:
+            self._say(f"error: {error}")
 
     def _send_lineage(self) -> None:
         if time.monotonic() < self._unsent_until:

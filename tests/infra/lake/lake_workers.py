@@ -162,3 +162,41 @@ def compact(lake) -> None:
 def erase(lake) -> None:
     later = datetime.now(UTC) + timedelta(days=1)
     lake.erase("raw.n", lambda t: t.id == 2, orphaned_before=later)
+
+
+def sweep(lake) -> None:
+    """Let everything go that is not main's head: snapshots, a branch, and what is abandoned."""
+    old = [s.id for s in lake.history("raw.n")][:-1]
+    later = datetime.now(UTC) + timedelta(days=1)
+    lake.sweep("raw.n", snapshots=old, branches=["b"], before=later)
+
+
+def sweep_often(folder: Path, count: int, barrier) -> None:
+    from onward.infra.lake.iceberg import open_lake
+
+    lake = open_lake(folder)
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    barrier.wait(60)
+    for _ in range(count):
+        old = [s.id for s in lake.history("raw.n")][:-2]
+        lake.sweep("raw.n", snapshots=old, branches=[], before=hour_ago)
+
+
+def publish_many(folder: Path, count: int, barrier) -> None:
+    """Stage and publish, again whenever main's rows moved on meanwhile."""
+    from onward.core.errors import DivergedError
+    from onward.infra.lake.iceberg import open_lake
+
+    lake = open_lake(folder)
+    barrier.wait(60)
+    for turn in range(count):
+        while True:
+            base = lake.head("raw.n").id
+            rows = numbers(5_000 + turn)
+            summary = {"key": f"p{turn}"}
+            lake.stage("raw.n", rows, branch="p", mode="append", summary=summary)
+            try:
+                lake.publish("raw.n", "p", expect=base, key=f"p{turn}")
+                break
+            except DivergedError:
+                continue

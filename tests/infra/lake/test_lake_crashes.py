@@ -153,6 +153,27 @@ def test_erase(tmp_path: Path) -> None:
     assert seen <= {(1, 2, 3), (1, 3)}
 
 
+@pytest.mark.crash
+def test_sweep(tmp_path: Path) -> None:
+    def grown(folder: Path) -> IcebergLake:
+        lake = prepared(folder)
+        lake.stage("raw.n", workers.numbers(8), branch="b", mode="append", summary={})
+        lake.compact("raw.n", every=1)
+        return lake
+
+    for lake in kills(workers.sweep, tmp_path, grown, every=4):
+        assert ids(lake) == BEFORE
+        workers.append(lake)
+        assert ids(lake) == [*BEFORE, 9]
+        workers.sweep(lake)
+        assert ids(lake) == [*BEFORE, 9]
+        assert len(lake.history("raw.n")) == 1
+        assert on_disk(lake) == {*BEFORE, 9}
+        # two data files, of two manifests, one list, and the metadata that is logged
+        assert len(list((lake._folder / "warehouse").rglob("*.avro"))) == 3
+        assert not list((lake._folder / "warehouse").rglob("doomed-*"))
+
+
 def on_disk(lake: IcebergLake) -> set[int]:
     """Return the ids in all data files, committed or not."""
     found = (lake._folder / "warehouse").rglob("*.parquet")

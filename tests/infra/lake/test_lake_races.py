@@ -13,7 +13,9 @@ from lake_workers import (
     compact_often,
     numbers,
     publish,
+    publish_many,
     start,
+    sweep_often,
     upsert_same,
 )
 
@@ -101,3 +103,23 @@ def test_upserts_of_the_same_new_keys_make_no_duplicates(tmp_path: Path) -> None
     assert ids(lake) == list(range(30))
     assert [snapshot.rows for snapshot in lake.history("raw.n")][-1] == 30
     assert len(lake.history("raw.n")) == 12
+
+
+def test_upkeep_beside_writers_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    lake = open_lake(tmp_path)
+    lake.append("raw.n", numbers(-1), key="first")
+    barrier = PROCESSES.Barrier(4)
+    finish(
+        [
+            start(append_many, tmp_path, 0, 10, barrier),
+            start(publish_many, tmp_path, 5, barrier),
+            start(compact_often, tmp_path, 10, barrier),
+            start(sweep_often, tmp_path, 10, barrier),
+        ]
+    )
+    assert ids(lake) == [-1, *range(10), *range(5_000, 5_005)]
+    for snapshot in lake.history("raw.n"):
+        assert lake.read("raw.n", snapshot=snapshot.id).num_rows == snapshot.rows
+    for turn in range(10):
+        lake.append("raw.n", numbers(turn), key=f"0.{turn}")
+    assert len(ids(lake)) == 16

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from onward.core.ports.compute import Compute, Tracker
 from onward.core.ports.features import Entity, Lookup, OnlineRow, OnlineStore, RequestFeatures
-from onward.core.ports.lake import Erased, Lake, Rows, Snapshot
+from onward.core.ports.lake import Change, Erased, Lake, Rows, Snapshot, Swept
 from onward.core.ports.ledger import Ledger
 from onward.core.ports.masks import Masks
 from onward.core.ports.secrets import Secret, SecretEntry, Secrets
@@ -16,6 +16,7 @@ from onward.core.ports.servers import Server, Servers
 from onward.core.ports.workflows import Steps, Workflows
 
 __all__ = [
+    "Change",
     "Compute",
     "Entity",
     "Erased",
@@ -34,6 +35,7 @@ __all__ = [
     "Servers",
     "Snapshot",
     "Steps",
+    "Swept",
     "Tracker",
     "Workflows",
 ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from onward.core.records import Batch, DatasetRef, Delta, Mode, Partitions
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from ibis.backends.duckdb import Backend
 
+Change = Literal["append", "replace", "upsert", "partitions", "compact", "erase"]
 Rows: TypeAlias = "pa.Table | pa.RecordBatchReader"
 
 
@@ -22,8 +23,10 @@ Rows: TypeAlias = "pa.Table | pa.RecordBatchReader"
 class Snapshot:
     """One commit of a table.
 
-    `rows` is the table's total after it. `summary` is what was said of this commit, `state` what
-    was said of the table, by this commit or the last one before it that spoke of the entry.
+    `change` says what it did to the rows before; a ``compact`` leaves them as they are. `rows`,
+    `files` and `bytes` are the table's total after it. `summary` is what was said of this commit,
+    `state` what was said of the table, by this commit or the last one before it that spoke of the
+    entry.
     `parent` is None for the first snapshot, and where the one before has expired.
     """
 
@@ -34,6 +37,9 @@ class Snapshot:
     rows: int
     summary: Mapping[str, str]
     state: Mapping[str, str] = field(default_factory=dict)
+    change: Change = "append"
+    files: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +60,30 @@ class Erased:
     in_flight: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What a sweep removed from a table: snapshots, branches, and `files` of so many `bytes`.
+
+    `orphans` counts those files that no snapshot named: what crashed writers left.
+    """
+
+    table: str
+    snapshots: tuple[int, ...]
+    branches: tuple[str, ...]
+    files: int
+    orphans: int
+    bytes: int
+
+
 class Lake(Protocol):
     """Versioned tables with audit branches. Every method is safe to repeat after a crash."""
 
     def tables(self) -> Sequence[str]:
         """Return every table's name (``namespace.name``), sorted."""
+        ...
+
+    def branches(self) -> Mapping[str, Mapping[str, Snapshot]]:
+        """Return the heads of all branches but main, by table, of unpublished tables too."""
         ...
 
     def schema(self, table: str) -> pa.Schema | None:
@@ -171,6 +196,35 @@ class Lake(Protocol):
         The state carries on, and history stays as it is. A branch that was cut before can still
         be published. None if there was nothing to do or another writer was faster.
         """
+        ...
+
+    def sweep(
+        self,
+        table: str,
+        *,
+        snapshots: Collection[int],
+        branches: Collection[str],
+        before: datetime,
+    ) -> Swept:
+        """Let `snapshots` and `branches` go, and delete the files that nothing else needs.
+
+        With them goes what was abandoned before `before`: rows staged on branches that are gone,
+        and files of no snapshot. The heads of main and of branches that stay are never dropped.
+        A commit stays known by its key. Safe beside writers as long as none takes longer from
+        its first file to its commit than since `before`; repeating it finishes what a crash cut
+        short.
+        """
+        ...
+
+    def weigh(
+        self,
+        table: str,
+        *,
+        snapshots: Collection[int],
+        branches: Collection[str],
+        before: datetime,
+    ) -> Swept:
+        """Tell what `sweep` would do, and change nothing."""
         ...
 
     def erase(

@@ -29,7 +29,7 @@ from pyiceberg.table.update import (
 
 from onward.core.errors import BusyError
 from onward.infra.lake.columns import evolve
-from onward.infra.lake.snapshots import MODE, carried, mark
+from onward.infra.lake.snapshots import CHANGE, carried, mark
 
 if TYPE_CHECKING:
     from pyiceberg.table.update.snapshot import _OverwriteFiles, _SnapshotProducer
@@ -166,7 +166,7 @@ def fast_forward(table: Table, branch: str) -> Snapshot:
 def can_rebase(staged: Snapshot) -> bool:
     """Tell whether `staged` does to any files what it did to those that it was staged on."""
     assert staged.summary is not None
-    return staged.summary.operation is Operation.APPEND or mark(staged, MODE) == "replace"
+    return staged.summary.operation is Operation.APPEND or mark(staged, CHANGE) == "replace"
 
 
 def rebase(table: Table, branch: str, staged: Snapshot) -> Snapshot:

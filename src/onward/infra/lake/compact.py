@@ -13,7 +13,7 @@ from pyiceberg.table.snapshots import Snapshot
 
 from onward.core.errors import BusyError
 from onward.infra.lake import columns, commit
-from onward.infra.lake.snapshots import REWRITES
+from onward.infra.lake.snapshots import CHANGE
 
 _SMALL_BYTES = 32 << 20
 
@@ -38,7 +38,7 @@ def compact(table: Table, every: int) -> Snapshot | None:
     without = [task.file for task in small]
 
     def attempt(now: Table) -> Snapshot:
-        said = {REWRITES: "files"}
+        said = {CHANGE: "compact"}
         return commit.add(now, written, branch=MAIN_BRANCH, without=without, properties=said)
 
     try:

@@ -12,7 +12,7 @@ from onward.core.errors import NotFoundError
 from onward.core.records import Delta
 from onward.infra.lake import views
 from onward.infra.lake.commit import added_files
-from onward.infra.lake.snapshots import REWRITES, mark
+from onward.infra.lake.snapshots import CHANGE, mark
 
 
 def added(table: Table, *, after: int | None, upto: int) -> Delta | None:
@@ -59,7 +59,7 @@ def _appended(table: Table, after: int | None, upto: int) -> Sequence[DataFile] 
         snapshot = table.metadata.snapshot_by_id(at)
         if snapshot is None or snapshot.summary is None:
             return None
-        if mark(snapshot, REWRITES) != "files":
+        if mark(snapshot, CHANGE) != "compact":
             if snapshot.summary.operation is not Operation.APPEND:
                 return None
             files += added_files(table, snapshot)

@@ -22,7 +22,7 @@ from onward.core.errors import BusyError, CorruptError, NotFoundError
 from onward.core.ports import Erased
 from onward.infra.lake import columns, commit, expire, files, views
 from onward.infra.lake.files import Inventory
-from onward.infra.lake.snapshots import record
+from onward.infra.lake.snapshots import CHANGE, record
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -59,8 +59,10 @@ def erase(table: Table, where: Where, *, orphaned_before: datetime, spill: Path)
                 landed, rows = done[0], rows + done[1]
         elif holding:
             refs = {n for n, r in now.metadata.refs.items() if r.snapshot_id in holding}
-            expired, deleted = expire.expire(now, holding, refs)
-            gone, branches, removed = gone | expired, branches | refs, removed + deleted
+            expired = expire.expire(now, holding, refs)
+            gone |= expired.snapshots
+            branches |= expired.branches
+            removed += len(expired.files)
         else:
             break
     else:
@@ -166,8 +168,10 @@ def _rewrite(table: Table, main: Snapshot, search: _Search) -> tuple[Snapshot, i
         written = commit.write(table, target, columns.cast(batches, target, _name(table)))
     without = [task.file for task in tasks]
 
+    said = {CHANGE: "erase"}
+
     def attempt(now: Table) -> Snapshot:
-        return commit.add(now, written, branch=MAIN_BRANCH, without=without, properties={})
+        return commit.add(now, written, branch=MAIN_BRANCH, without=without, properties=said)
 
     try:
         return commit.optimistic(table, attempt, attempts=1), taken

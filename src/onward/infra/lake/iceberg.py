@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import partial
@@ -18,15 +18,16 @@ from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 from onward.core.errors import DivergedError, NotFoundError, unknown_name
-from onward.core.ports import Erased, Rows, Snapshot
+from onward.core.ports import Erased, Rows, Snapshot, Swept
 from onward.core.records import Batch, DatasetRef, Delta, Mode, Partitions
 from onward.infra.lake import catalog as catalogs
 from onward.infra.lake import columns, commit, publication, upsert, views
 from onward.infra.lake.compact import compact
 from onward.infra.lake.deltas import added, plan_delta
 from onward.infra.lake.erase import erase
+from onward.infra.lake.expire import sweep
 from onward.infra.lake.partitions import replaced
-from onward.infra.lake.snapshots import BRANCH, MODE, main, published, record, said
+from onward.infra.lake.snapshots import BRANCH, CHANGE, main, published, record, said
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -57,13 +58,23 @@ class IcebergLake:
     # ------------------------------------------------------------ looking
 
     def tables(self) -> Sequence[str]:
-        with self._corruption("the lake's catalog"):
-            found = [
-                ".".join(name)
-                for namespace in self._catalog.list_namespaces()
-                for name in self._catalog.list_tables(namespace)
-            ]
-        return sorted(name for name in found if self.head(name) is not None)
+        return [name for name in self._names() if self.head(name) is not None]
+
+    def branches(self) -> Mapping[str, Mapping[str, Snapshot]]:
+        found = {}
+        for name in self._names():
+            table = self._load(name)
+            if table is None:
+                continue
+            heads = {ref: table.metadata.snapshot_by_name(ref) for ref in table.metadata.refs}
+            own = {
+                ref: record(table, head)
+                for ref, head in heads.items()
+                if head is not None and ref != MAIN_BRANCH
+            }
+            if own:
+                found[name] = own
+        return found
 
     def schema(self, table: str) -> pa.Schema | None:
         found = self._load(table)
@@ -136,7 +147,7 @@ class IcebergLake:
             return commit.add(now, written, branch=branch, without=without, properties=entries)
 
         with self._corruption(table):
-            marks = {BRANCH: branch, MODE: mode}
+            marks = {BRANCH: branch, CHANGE: mode}
             entries = marks | said(before, summary, state or {})
             return record(before, commit.optimistic(before, attempt))
 
@@ -190,7 +201,8 @@ class IcebergLake:
             rows = some
         now, written = self._write(before, table, rows, replace=False)
         with self._corruption(table):
-            entries = said(now, {**(summary or {}), "key": key}, state or {})
+            told = said(now, {**(summary or {}), "key": key}, state or {})
+            entries = {CHANGE: "append", **told}
             return record(now, commit.optimistic(now, attempt))
 
     # ------------------------------------------------------------ keeping
@@ -200,6 +212,30 @@ class IcebergLake:
         with self._corruption(table):
             landed = now and compact(now, every)
         return record(now, landed) if now and landed else None
+
+    def sweep(
+        self,
+        table: str,
+        *,
+        snapshots: Collection[int],
+        branches: Collection[str],
+        before: datetime,
+    ) -> Swept:
+        with self._corruption(table):
+            found = self._require(table)
+            return sweep(found, snapshots, branches, before=before, dry=False)
+
+    def weigh(
+        self,
+        table: str,
+        *,
+        snapshots: Collection[int],
+        branches: Collection[str],
+        before: datetime,
+    ) -> Swept:
+        with self._corruption(table):
+            found = self._require(table)
+            return sweep(found, snapshots, branches, before=before, dry=True)
 
     def erase(
         self, table: str, where: Callable[[ir.Table], ir.BooleanValue], *, orphaned_before: datetime
@@ -244,6 +280,15 @@ class IcebergLake:
             backend.disconnect()
 
     # ------------------------------------------------------------ inside
+
+    def _names(self) -> Sequence[str]:
+        """Return the names of all tables, published or not, sorted."""
+        with self._corruption("the lake's catalog"):
+            return sorted(
+                ".".join(name)
+                for namespace in self._catalog.list_namespaces()
+                for name in self._catalog.list_tables(namespace)
+            )
 
     def _load(self, table: str) -> Table | None:
         with self._corruption(table):

@@ -8,7 +8,7 @@ from pyiceberg.table.snapshots import Snapshot
 
 from onward.core.errors import DataError, DivergedError, NotFoundError, unknown_name
 from onward.infra.lake import commit
-from onward.infra.lake.snapshots import REWRITES, key_of, mark, published
+from onward.infra.lake.snapshots import CHANGE, key_of, mark, published
 
 
 def publish(table: Table, branch: str, *, expect: int | None, key: str | None) -> Snapshot:
@@ -62,7 +62,7 @@ def publish(table: Table, branch: str, *, expect: int | None, key: str | None) -
 def _same_rows(table: Table, snapshot: Snapshot | None, expect: int | None) -> bool:
     """Tell whether `snapshot` holds what `expect` does: nothing but files changed between them."""
     while snapshot is not None and snapshot.snapshot_id != expect:
-        if mark(snapshot, REWRITES) != "files":
+        if mark(snapshot, CHANGE) != "compact":
             return False
         snapshot = _found(table, snapshot.parent_snapshot_id)
     return (snapshot and snapshot.snapshot_id) == expect

@@ -5,25 +5,21 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, cast
 
 from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
-from onward.core.ports import Snapshot
+from onward.core.ports import Change, Snapshot
 
 BRANCH: Final = "onward-branch"
 """The branch that the snapshot was staged on."""
 
-MODE: Final = "onward-mode"
-"""How the rows were staged: what ``append``, ``replace`` or ``upsert`` did to main's."""
-
-REWRITES: Final = "onward-rewrites"
-"""Says that main's rows are as they were: ``files`` alone are new, or their ``columns`` too."""
+CHANGE: Final = "onward-change"
+"""What the commit did to main's rows: one of the port's `Change`."""
 
 GONE: Final = "onward.gone"
 """The table's property that knows the commits of snapshots that are gone."""
@@ -36,39 +32,42 @@ _SPILLED: Final = "@"  # before the name of the file that holds a long value
 _LONG: Final = 512  # characters of a value that every later snapshot's metadata would repeat
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Entries(Mapping[str, str]):
     """A summary or a state; a long value is read from its file when it is asked for."""
 
-    stored: Mapping[str, str]
-    folder: str
-    io: FileIO
+    def __init__(self, stored: Mapping[str, str], folder: str, io: FileIO) -> None:
+        self._stored, self._folder, self._io = stored, folder, io
 
     def __getitem__(self, name: str) -> str:
-        value = self.stored[name]
-        if not value.startswith(_SPILLED):
+        value = self._stored[name]
+        if not value.startswith(_SPILLED) or name == "key":
             return value
-        with self.io.new_input(f"{self.folder}/{value[1:]}").open() as file:
+        with self._io.new_input(f"{self._folder}/{value[1:]}").open() as file:
             return file.read().decode()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.stored)
+        return iter(self._stored)
 
     def __len__(self) -> int:
-        return len(self.stored)
+        return len(self._stored)
+
+    def __repr__(self) -> str:
+        return repr(self._stored)
 
 
 def record(table: Table, snapshot: IcebergSnapshot) -> Snapshot:
     """Return Iceberg's snapshot as the port has it."""
-    own = snapshot.summary
     return Snapshot(
         table=".".join(table.name()),
         id=snapshot.snapshot_id,
         parent=snapshot.parent_snapshot_id,
         at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
-        rows=int((own and own["total-records"]) or 0),
+        rows=int(mark(snapshot, "total-records") or 0),
         summary=Entries(_under(_SUMMARY, snapshot), _metadata(table), table.io),
         state=Entries(_under(_STATE, snapshot), _metadata(table), table.io),
+        change=cast("Change", mark(snapshot, CHANGE) or "append"),
+        files=int(mark(snapshot, "total-data-files") or 0),
+        bytes=int(mark(snapshot, "total-files-size") or 0),
     )
 
 
@@ -102,7 +101,7 @@ def key_of(snapshot: IcebergSnapshot) -> str | None:
 
 
 def mark(snapshot: IcebergSnapshot, name: str) -> str | None:
-    """Return one of Onward's marks, or None."""
+    """Return one of Onward's or Iceberg's own entries, or None."""
     return snapshot.summary[name] if snapshot.summary else None
 
 

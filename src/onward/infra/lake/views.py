@@ -153,8 +153,9 @@ def _duckdb_types(schema: Schema) -> list[str]:
 def _require(table: Table, snapshot: int) -> int:
     if table.metadata.snapshot_by_id(snapshot) is None:
         raise NotFoundError(
-            f"{'.'.join(table.name())} has no snapshot {snapshot}",
-            next_step="list them with `onward lineage`, or restore the lake from a backup",
+            f"{'.'.join(table.name())} has no snapshot {snapshot}: it expired, or never was",
+            expected="one of those that are kept",
+            next_step=f"list them: `onward lake history {'.'.join(table.name())}`",
         )
     return snapshot
 

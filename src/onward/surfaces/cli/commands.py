@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from onward.surfaces.cli import openlineage, profile, quarantine, secrets, tests, transform
+from onward.surfaces.cli import (
+    lake,
+    openlineage,
+    profile,
+    quarantine,
+    secrets,
+    tests,
+    transform,
+)
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 cli = typer.Typer(
@@ -22,6 +30,7 @@ cli = typer.Typer(
 audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_is_help=True)
 cli.add_typer(audit_cli, name="audit")
 quarantine.register(cli)
+lake.register(cli)
 profile.register(cli)
 transform.register(cli)
 openlineage.register(cli)

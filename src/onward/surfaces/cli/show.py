@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +41,12 @@ def as_json_text(value: Any) -> str:
     """Return a record, or plain values that hold records, as indented JSON."""
     import msgspec
 
-    encoded = msgspec.json.encode(value, enc_hook=str)
+    encoded = msgspec.json.encode(value, enc_hook=_plain_value)
     return msgspec.json.format(encoded, indent=2).decode()
+
+
+def _plain_value(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def put(value: Any, as_json: bool) -> bool:

@@ -12,8 +12,9 @@ from onward.core.events import Event
 from onward.core.ports import Ledger
 from onward.core.records import GateResult, Metric, Prediction
 from onward.core.refs import ref
+from onward.watch.lineage.data import made_from
 from onward.watch.lineage.graph import Graph
-from onward.watch.lineage.trace import known, upstream
+from onward.watch.lineage.trace import known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ def describe(prediction: Prediction, *, ledger: Ledger) -> PredictionLineage:
     fitted = _made(ledger, trained)
     training = _of_kind(fitted.inputs, "training")
     verdict = _verdict(ledger, registered)
-    data = _data(training, ledger)
+    data = made_from(training, ledger=ledger)
     step = _newest(ledger, prediction.release)
     commit = fitted.facts.get("commit")
     return PredictionLineage(
@@ -116,17 +117,6 @@ def _verdict(ledger: Ledger, registered: Event) -> Mapping[str, Any]:
     report = _newest(ledger, _of_kind(registered.inputs, "report"))
     found: Mapping[str, Any] = report.facts.get("report", {}) if report else {}
     return found
-
-
-def _data(training: str, ledger: Ledger) -> Graph:
-    """Trace a training set to its tables, each only to the batch that it was last added to."""
-
-    def inputs(event: Event) -> Sequence[str]:
-        if event.kind != "batch.audited":
-            return event.inputs
-        return [name for name in event.inputs if not name.startswith("snapshot:")]
-
-    return upstream(training, inputs, ledger=ledger)
 
 
 def _ingested(data: Graph) -> tuple[str, ...]:
