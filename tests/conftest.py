@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["services.postgres", "services.redis"]
+pytest_plugins = ["services.kafka", "services.postgres", "services.redis"]
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

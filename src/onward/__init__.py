@@ -15,14 +15,25 @@ from onward.stages.deploy.config import latency
 from onward.stages.evaluate.config import at_least, beats_champion, fair, robust
 from onward.stages.experiment.config import categorical, integer, real
 from onward.stages.features.config import feature_view, label, on_demand
-from onward.stages.ingest.config import Source, files, sql
+from onward.stages.ingest.config import Source, files, micro_batch, sql
 from onward.stages.ingest.masks import drop, generalise, hashed, pseudonym, revealable
+from onward.stages.ingest.streams import kafka
 from onward.stages.monitor.config import drift, freshness, operational, performance
 from onward.stages.retrain.config import retrain
 from onward.stages.serve.config import Canary
 from onward.stages.train.config import model
 from onward.stages.transform.config import by_delta, by_partition, sql_transform, transform
-from onward.stages.validate.config import batch_check, check
+from onward.stages.validate.config import (
+    batch_check,
+    check,
+    complete,
+    distribution,
+    fresh,
+    python_check,
+    reconcile,
+    references,
+    unique,
+)
 
 if TYPE_CHECKING:
     from onward.app.project import Project
@@ -42,31 +53,40 @@ __all__ = [
     "by_partition",
     "categorical",
     "check",
+    "complete",
+    "distribution",
     "drift",
     "drop",
     "fair",
     "feature_view",
     "files",
+    "fresh",
     "freshness",
     "generalise",
     "given",
     "hashed",
     "integer",
+    "kafka",
     "label",
     "latency",
     "load",
+    "micro_batch",
     "model",
     "on_demand",
     "operational",
     "performance",
     "pseudonym",
+    "python_check",
     "real",
+    "reconcile",
+    "references",
     "retrain",
     "revealable",
     "robust",
     "sql",
     "sql_transform",
     "transform",
+    "unique",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -20,6 +21,7 @@ from onward.stages.ingest.config import Origin
 from onward.stages.ingest.port import Reader, Surroundings
 from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit, settle
+from services.kafka import PARTITIONS, Kafka
 from services.postgres import Cluster
 
 
@@ -95,8 +97,25 @@ class PostgresqlTable:
         self._cluster.execute(statement, self._url)
 
 
+class Topic:
+    def __init__(self, folder: Path) -> None:
+        self._kafka = Kafka()
+        self._kafka.create("orders")
+        settings = {"socket.timeout.ms": "2000"}
+        self.origin = ow.kafka("orders", brokers=self._kafka.brokers, settings=settings)
+
+    def add(self, *ids: int) -> None:
+        for i in ids:
+            row = {"id": i, "at": f"2024-01-01T00:00:{i % 60:02}", "x": i / 2}
+            self._kafka.send("orders", json.dumps(row).encode(), partition=i % PARTITIONS)
+
+    def damage(self) -> None:
+        self._kafka.stop()
+
+
 @pytest.fixture(
-    params=[CsvFiles, SqliteTable, SqliteUpserts, PostgresqlTable], ids=lambda kind: kind.__name__
+    params=[CsvFiles, SqliteTable, SqliteUpserts, PostgresqlTable, Topic],
+    ids=lambda kind: kind.__name__,
 )
 def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Outside:
     if request.param is PostgresqlTable:

@@ -10,20 +10,49 @@ from onward.core import fingerprint
 from onward.core.errors import DeclarationError, Location
 
 Task = Literal["binary", "multiclass", "regression"]
+Severity = Literal["quarantine", "hold", "warn"]
+"""What a broken rule does: keeps its rows out, keeps the whole batch out, or is only reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A rule over data, as an Ibis expression on ``_`` or a function of the table.
+    """A rule over data, and what happens where it does not hold.
 
-    A ``row`` rule gives a boolean per row; rows where it is false or NULL are quarantined. A
-    ``batch`` rule gives one boolean for the batch; where it is false the whole batch is held.
+    Parameters
+    ----------
+    rule
+        An Ibis expression on ``_``, a function of the table, or one of the validate room's kinds.
+    scope
+        A ``row`` rule gives a boolean per row, a ``batch`` rule one for the batch; NULL counts as
+        false. None where only the rule's answer says which it is.
+    severity
+        None where the scope decides: rows go to quarantine, a batch is held.
+    reads
+        The other sources and transforms that the rule looks at, by name.
+    profiles
+        How many of the batches published before it looks back at.
+    timed
+        Whether it depends on when it is asked.
     """
 
     name: str
     rule: Any
-    scope: Literal["row", "batch"]
+    scope: Literal["row", "batch"] | None
+    severity: Severity | None = None
+    reads: tuple[str, ...] = ()
+    profiles: int = 0
+    timed: bool = False
     location: Location | None = field(default=None, compare=False)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the batch by itself decides, whenever it is asked."""
+        return not (self.reads or self.profiles or self.timed)
+
+    @property
+    def version(self) -> str:
+        """The rule's fingerprint: it changes with its parameters, not with the name."""
+        return fingerprint.of_rule(self.rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +110,26 @@ def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def require_checks(checks: Sequence[Any], location: Location | None) -> tuple[Check, ...]:
-    """Return `checks` if each is one.
+    """Return `checks` in one row if each is one, or several of them in a list or tuple.
 
     Raises
     ------
     DeclarationError
         One is something else: an expression without a name, say.
     """
+    found: list[Check] = []
     for check in checks:
-        if not isinstance(check, Check):
+        if isinstance(check, (list, tuple)):
+            found.extend(require_checks(check, location))
+        elif isinstance(check, Check):
+            found.append(check)
+        else:
             raise DeclarationError(
                 f"{check!r} is no check",
                 expected="ow.check('what holds', rule) or ow.batch_check('what holds', rule)",
                 location=location,
             )
-    return tuple(checks)
+    return tuple(found)
 
 
 def require_name(name: str, kind: str, location: Location | None) -> str:

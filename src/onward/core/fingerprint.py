@@ -29,8 +29,18 @@ def of_function(function: Callable[..., Any]) -> str:
 
 
 def of_rule(rule: Any) -> str:
-    """Return 12 hex digits over a check's rule: a function's code, or an expression's text."""
-    return of_function(rule) if isinstance(rule, FunctionType) else of_text(repr(rule))
+    """Return 12 hex digits over a check's rule.
+
+    A function counts by its code, a record by its type's name and its compared fields, anything
+    else, such as an expression, by its text.
+    """
+    if isinstance(rule, FunctionType):
+        return of_function(rule)
+    if is_dataclass(rule) and not isinstance(rule, type):
+        compared = [f.name for f in fields(rule) if f.compare]
+        parts = [f"{name}={of_rule(getattr(rule, name))}" for name in compared]
+        return of_text(type(rule).__name__, *parts)
+    return of_text(repr(rule))
 
 
 def of_text(*parts: object) -> str:

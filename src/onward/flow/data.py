@@ -7,9 +7,15 @@ from dataclasses import dataclass
 
 from onward.core.errors import DataError, DivergedError, NotFoundError
 from onward.core.ports import Steps
-from onward.core.records import Batch, DatasetRef, FeatureSetRef, ValidationReport
+from onward.core.records import (
+    Baseline,
+    Batch,
+    DatasetRef,
+    FeatureSetRef,
+    ValidationReport,
+)
 from onward.core.refs import ref
-from onward.flow.audits import tell_audit
+from onward.flow.audits import fix_baseline, tell_audit
 from onward.flow.definition import Definition
 from onward.flow.happened import happened
 from onward.flow.quarantine import settled
@@ -44,7 +50,7 @@ def refresh(steps: Steps, site: Site, definition: Definition, run: str) -> Refre
     audits = [
         report
         for source in definition.sources.values()
-        if (report := _take_in(steps, site, source, run)) is not None
+        if (report := _take_in(steps, site, definition, source, run)) is not None
     ]
     datasets = {name: _published(site, source) for name, source in definition.sources.items()}
     derived = derive_tables(steps, site, definition, datasets, run)
@@ -64,11 +70,14 @@ def published(site: Site, definition: Definition) -> Mapping[str, DatasetRef]:
     }
 
 
-def _take_in(steps: Steps, site: Site, source: Source, run: str) -> ValidationReport | None:
+def _take_in(
+    steps: Steps, site: Site, definition: Definition, source: Source, run: str
+) -> ValidationReport | None:
     batch = steps(f"ingest {source.name}", _ingest, site, source, run)
     if batch is None:
         return None
-    return steps(f"validate {source.name}", _audit_source, site, source, batch)
+    baseline = fix_baseline(steps, site, definition, batch, source.checks)
+    return steps(f"validate {source.name}", _audit_source, site, source, batch, baseline)
 
 
 def _ingest(site: Site, source: Source, run: str) -> Batch | None:
@@ -95,15 +104,24 @@ def _ingest(site: Site, source: Source, run: str) -> Batch | None:
     return batch
 
 
-def _audit_source(site: Site, source: Source, batch: Batch) -> ValidationReport:
+def _audit_source(
+    site: Site, source: Source, batch: Batch, baseline: Baseline | None
+) -> ValidationReport:
     required = tuple(dict.fromkeys((*source.key, source.event_time, source.available_at)))
     try:
-        report = audit(batch, source.checks, lake=site.lake, clock=site.clock, required=required)
+        report = audit(
+            batch,
+            source.checks,
+            lake=site.lake,
+            clock=site.clock,
+            required=required,
+            baseline=baseline,
+        )
     except DivergedError:
         again = _ingest(site, source, batch.run)
         if again is None:
             raise
-        return _audit_source(site, source, again)
+        return _audit_source(site, source, again, baseline)
     tell_audit(site, batch, report)
     return report
 

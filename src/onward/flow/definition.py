@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def define(
     """
     found = list(declared)
     pipeline = _only_pipeline([d for d in found if isinstance(d, Pipeline)], file)
-    sources = _by_name([d for d in found if isinstance(d, Source)])
+    sources = _in_order(_by_name([d for d in found if isinstance(d, Source)]))
     transforms = _by_name([d for d in found if isinstance(d, Transform)])
     for name in sources.keys() & transforms.keys():
         raise DeclarationError(
@@ -68,6 +69,9 @@ def define(
         )
     known = (*sources, *transforms)
     resolved = [resolve(t, folder=folder, known=known) for t in transforms.values()]
+    audited: list[Source | Transform] = [*sources.values(), *resolved]
+    for dataset in audited:
+        _check_reads(dataset, sources, known)
     for transform in resolved:
         _reads("transform", transform.name, transform.inputs, known, transform.location)
     _check_model(pipeline, known)
@@ -101,6 +105,31 @@ def _by_name(found: list[Any]) -> dict[str, Any]:
                 location=declaration.location,
             )
     return named
+
+
+def _in_order(sources: dict[str, Source]) -> dict[str, Source]:
+    """Return the sources so that each comes after those that its checks refer to."""
+    beside = {
+        s.name: {name for check in s.checks for name in check.reads if name in sources} - {s.name}
+        for s in sources.values()
+    }
+    try:
+        return {name: sources[name] for name in TopologicalSorter(beside).static_order()}
+    except CycleError as error:
+        circle = error.args[1][::-1]
+        raise DeclarationError(
+            f"the checks of sources refer to each other in a circle: {' to '.join(circle)}",
+            expected="checks that lead one way: each source is published before those that refer "
+            "to it",
+            location=sources[circle[0]].location,
+        ) from None
+
+
+def _check_reads(dataset: Source | Transform, sources: Iterable[str], known: Iterable[str]) -> None:
+    # A source is audited before any table is derived.
+    readable = sources if isinstance(dataset, Source) else known
+    for check in dataset.checks:
+        _reads("check", check.name, check.reads, readable, check.location)
 
 
 def _check_model(pipeline: Pipeline, known: Iterable[str]) -> None:

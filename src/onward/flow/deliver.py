@@ -155,8 +155,7 @@ def _why_held(refreshed: Refreshed) -> str:
         if rule.detail
         else f"{report.dataset}: {rule.rule}"
         for report in refreshed.held
-        for rule in report.rules
-        if rule.scope == "batch" and not rule.passed
+        for rule in report.broken
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from functools import singledispatch
 
 from onward.core.records import (
+    Baseline,
     Batch,
     Deployment,
     EvaluationReport,
@@ -33,9 +35,19 @@ def _(batch: Batch) -> str:
 @headline.register
 def _(report: ValidationReport) -> str:
     if report.held:
-        broken = [rule.rule for rule in report.rules if not rule.passed and rule.scope == "batch"]
-        return f"held: {', '.join(broken)}"
-    return f"{report.rows_published:,} published, {report.rows_quarantined:,} quarantined"
+        return f"held: {', '.join(rule.rule for rule in report.broken)}"
+    said = f"{report.rows_published:,} published, {report.rows_quarantined:,} quarantined"
+    return f"{said}, {_some(report.warnings, 'warning')}" if report.warnings else said
+
+
+@headline.register
+def _(baseline: Baseline) -> str:
+    parts = [
+        _some(found, what)
+        for found, what in ((baseline.datasets, "dataset"), (baseline.profiles, "earlier batch"))
+        if found
+    ]
+    return ", ".join(parts)
 
 
 @headline.register
@@ -69,3 +81,8 @@ def _(model: ModelRef) -> str:
 def _(deployment: Deployment) -> str:
     failed = [check.gate for check in deployment.checks if not check.passed]
     return "accepted" if deployment.passed else f"refused: {', '.join(failed)}"
+
+
+def _some(found: Sized, what: str) -> str:
+    plural = what if len(found) == 1 else f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"{len(found)} {plural}"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from onward.core.errors import DeclarationError, NotFoundError, unknown_name
 from onward.core.ports import Ledger
-from onward.core.records import Replay, Selection
+from onward.core.records import Baseline, Replay, Selection
 from onward.core.refs import ref
+from onward.flow.audits import beside
 from onward.flow.definition import Definition
 from onward.flow.happened import fact, happened
 from onward.flow.site import Site
@@ -70,6 +71,7 @@ def replay(
                 selection=selection,
                 mended=mended,
                 masked=tuple(one.masked),
+                baseline=Baseline(at=now, datasets=beside(site, definition, one.name, one.checks)),
             )
         )
         tell_replays(site, one.table)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from onward.core.errors import DataError
 from onward.core.ports import Steps
-from onward.core.records import Batch, DatasetRef, ValidationReport
-from onward.flow.audits import tell_audit
+from onward.core.records import Baseline, Batch, DatasetRef, ValidationReport
+from onward.flow.audits import fix_baseline, tell_audit
 from onward.flow.definition import Definition
 from onward.flow.happened import happened
 from onward.flow.quarantine import settled
@@ -51,7 +51,7 @@ def derive_tables(
     audits = []
     for transform in definition.transforms:
         if only is None or transform.name in only:
-            report = _derive(steps, site, transform, datasets, run, afresh)
+            report = _derive(steps, site, definition, transform, datasets, run, afresh)
             if report is not None:
                 audits.append(report)
         if site.lake.head(transform.table) is not None:
@@ -64,6 +64,7 @@ def derive_tables(
 def _derive(
     steps: Steps,
     site: Site,
+    definition: Definition,
     transform: Transform,
     datasets: Mapping[str, DatasetRef],
     run: str,
@@ -73,7 +74,8 @@ def _derive(
     batch = steps(f"transform {transform.name}", _build, site, transform, datasets, run, afresh)
     if batch is None:
         return None
-    return steps(f"validate {transform.name}", _audit, site, transform, batch)
+    baseline = fix_baseline(steps, site, definition, batch, transform.checks)
+    return steps(f"validate {transform.name}", _audit, site, transform, batch, baseline)
 
 
 def _build(
@@ -98,8 +100,10 @@ def _build(
     return batch
 
 
-def _audit(site: Site, transform: Transform, batch: Batch) -> ValidationReport:
-    report = audit(batch, transform.checks, lake=site.lake, clock=site.clock)
+def _audit(
+    site: Site, transform: Transform, batch: Batch, baseline: Baseline | None
+) -> ValidationReport:
+    report = audit(batch, transform.checks, lake=site.lake, clock=site.clock, baseline=baseline)
     tell_audit(site, batch, report)
     return report
 

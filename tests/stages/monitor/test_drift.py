@@ -14,7 +14,7 @@ from production_window import features, predictions
 import onward as ow
 from onward.core.errors import DeclarationError
 from onward.core.records import Column
-from onward.stages.monitor import bins, distance
+from onward.stages.monitor import bins
 from onward.stages.monitor.drift import drift
 
 
@@ -143,7 +143,7 @@ def test_a_feature_named_prediction_is_a_feature(observed, tmp_path: Path):
     assert found["prediction"].value > 1
 
 
-# ---------------------------------------------------------------- bins and distances
+# ---------------------------------------------------------------- bins
 
 VALUES = st.lists(
     st.sampled_from([0.0, 1.0, float("nan")]) | st.floats(-1e6, 1e6), min_size=1, max_size=60
@@ -200,41 +200,3 @@ def test_a_constant_has_a_bin_alone(value):
     assert cut.reference.tolist() == [0, 50, 0, 0]
     assert cut.edges[1] == value
     assert bins.numeric(np.full(3, np.nan)).reference.tolist() == [0, 3]
-
-
-def test_the_distances_are_their_formulas():
-    p, q = np.array([600_000, 400_000]), np.array([300_000, 700_000])
-    assert distance.psi(p, q) == pytest.approx(
-        (0.3 - 0.6) * np.log(0.3 / 0.6) + (0.7 - 0.4) * np.log(0.7 / 0.4), abs=1e-4
-    )
-    middle = np.array([0.45, 0.55])
-    divergence = sum(
-        0.5 * np.sum(share * np.log2(share / middle))
-        for share in (np.array([0.6, 0.4]), np.array([0.3, 0.7]))
-    )
-    assert distance.jensen_shannon(p, q) == pytest.approx(np.sqrt(divergence), abs=1e-4)
-    apart = np.array([10_000, 0]), np.array([0, 10_000])
-    assert distance.jensen_shannon(*apart) == pytest.approx(1, abs=0.01)
-
-
-@pytest.mark.parametrize("measure", [distance.psi, distance.jensen_shannon])
-def test_chance_is_taken_off(measure):
-    draw = np.random.default_rng(0)
-    shares = np.full(10, 0.1)
-    pairs = [(draw.multinomial(2_000, shares), draw.multinomial(250, shares)) for _ in range(300)]
-    values = np.array([measure(*pair) for pair in pairs])
-    assert np.quantile(values, 0.95) < 0.07 if measure is distance.psi else 0.15
-    assert np.mean(values == 0) > 0.4  # half of all samples are below the mean of chance
-
-
-@given(
-    counts=st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=2, max_size=12)
-)
-def test_distances_are_symmetric_and_bounded(counts):
-    p, q = (np.array(side) for side in zip(*counts, strict=True))
-    if p.sum() == 0 or q.sum() == 0:
-        p, q = p + 1, q + 1
-    for measure, most in ((distance.psi, np.inf), (distance.jensen_shannon, 1.0)):
-        assert 0 <= measure(p, q) <= most
-        assert measure(p, q) == pytest.approx(measure(q, p))
-        assert measure(p, p) == 0

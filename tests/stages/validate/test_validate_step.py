@@ -1,6 +1,7 @@
 """Audit: what readers see, what is quarantined, what is held, and what is refused."""
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -119,10 +120,11 @@ def test_unreadable_values_are_an_offence(lake: IcebergLake) -> None:
 
 
 def test_repeating_an_audit_changes_nothing(lake: IcebergLake) -> None:
+    checks = (POSITIVE, ow.unique("id"), ow.check("small", _.id < 4, severity="warn"))
     batch = stage(lake)
-    first = audit(batch, (POSITIVE,), lake=lake, clock=CLOCK)
+    first = audit(batch, checks, lake=lake, clock=CLOCK)
     tables = {name: lake.head(name) for name in lake.tables()}
-    assert audit(batch, (POSITIVE,), lake=lake, clock=CLOCK) == first
+    assert audit(batch, checks, lake=lake, clock=CLOCK) == first
     assert {name: lake.head(name) for name in lake.tables()} == tables
 
 
@@ -252,6 +254,11 @@ def test_the_profile_is_plain_json(lake: IcebergLake) -> None:
     profile = json.loads(json.dumps(report.profile, allow_nan=False))
     assert profile["rows"] == 4
     columns = profile["columns"]
+    below = [math.nextafter(value, 0) for value in (1.0, 2.0, 3.0)]
+    assert columns["n"].pop("histogram") == {
+        "edges": [below[0], 1.0, below[1], 2.0, below[2], 3.0],
+        "counts": [0, 1, 0, 1, 0, 1, 0, 1],
+    }
     assert columns["n"] == {
         "type": "number", "nulls": 1, "distinct": 3, "min": 1, "max": 3, "mean": 2.0, "std": 1.0,
         "quantiles": {"0.05": 1, "0.25": 1, "0.5": 2, "0.75": 3, "0.95": 3},

@@ -6,6 +6,7 @@ record survives a crash, a process boundary and the ledger unchanged.
 
 from __future__ import annotations
 
+from onward.core.records.audit import Baseline, RuleResult, ValidationReport
 from onward.core.records.data import (
     UNREADABLE,
     Batch,
@@ -13,8 +14,6 @@ from onward.core.records.data import (
     Delta,
     Mode,
     Partitions,
-    RuleResult,
-    ValidationReport,
 )
 from onward.core.records.features import (
     Column,
@@ -53,6 +52,7 @@ from onward.core.records.quarantine import Replay, Selection
 
 __all__ = [
     "UNREADABLE",
+    "Baseline",
     "Batch",
     "Candidate",
     "Column",

@@ -63,7 +63,8 @@ class Batch:
     `partitions`. On the branch are all rows that came.
     `summary` goes into the published snapshot, and so do the changes of the table's `state` (the
     cursor is in it, so that rows and cursor commit as one). `base` is main's snapshot when the
-    branch was cut, None for a new table.
+    branch was cut, None for a new table. `behind` is how many rows are known to wait at the source
+    behind these, None where it does not say.
     """
 
     dataset: str
@@ -79,44 +80,9 @@ class Batch:
     inputs: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     order: str | None = None
+    behind: int | None = None
     partitions: Partitions | None = None
 
     @property
     def ref(self) -> str:
         return ref("batch", self.table, self.run)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleResult:
-    """How one rule fared on one batch. `version` is a digest of the rule's definition."""
-
-    rule: str
-    version: str
-    scope: Literal["row", "batch"]
-    passed: bool
-    offenders: int
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidationReport:
-    """Rows in = rows published + rows quarantined, unless the whole batch is held.
-
-    `quarantine` is the quarantine with this batch's offenders, None without any.
-    """
-
-    batch: str
-    dataset: str
-    run: str
-    held: bool
-    rows_in: int
-    rows_published: int
-    rows_quarantined: int
-    rules: tuple[RuleResult, ...]
-    profile: Mapping[str, Any]
-    published: DatasetRef | None
-    quarantine: DatasetRef | None = None
-
-    @property
-    def ref(self) -> str:
-        return ref("report", f"{self.run}.validate.{self.dataset}")

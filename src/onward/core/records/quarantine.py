@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from onward.core.records.data import DatasetRef, RuleResult
+from onward.core.records.audit import RuleResult
+from onward.core.records.data import DatasetRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,46 @@ def sql(
     return SqlTable(url=url, where=shown(url), table=table, cursor=cursor, mode=mode, lag=back)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicroBatch:
+    """How much is taken in at once while a source is followed; made by `micro_batch`."""
+
+    rows: int
+    bytes: int
+    wait: timedelta
+
+    def full(self, rows: int, bytes: int) -> bool:
+        """Tell whether so many rows, or bytes, are enough."""
+        return rows >= self.rows or bytes >= self.bytes
+
+
+_MICRO_BATCH: Final = MicroBatch(rows=50_000, bytes=64_000_000, wait=timedelta(seconds=2))
+
+
+def micro_batch(
+    *, rows: int = 50_000, bytes: int = 64_000_000, wait: str | timedelta = "2s"
+) -> MicroBatch:
+    """Say how much `onward ingest --follow` takes in at once: whichever is reached first.
+
+    Parameters
+    ----------
+    rows
+        At most so many rows. Files are taken whole, and a REST or dlt source's pass is too.
+    bytes
+        About so many bytes of messages, or of files.
+    wait
+        At most so long after the batch was begun; rows that come more slowly are published then.
+    """
+    location = here()
+    if rows < 1 or bytes < 1:
+        raise DeclarationError(
+            f"a micro-batch of {rows} rows and {bytes} bytes holds nothing",
+            expected="at least 1 of each",
+            location=location,
+        )
+    return MicroBatch(rows=rows, bytes=bytes, wait=duration(wait, location))
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Source:
     """Where rows come from, what identifies them, when they happened and were known.
@@ -145,6 +185,8 @@ class Source:
         features see the masked values.
     subject
         The columns that say whom a row is about: `onward erase` finds them by these.
+    micro_batch
+        How much is taken in at once while the source is followed.
     """
 
     name: str
@@ -156,6 +198,7 @@ class Source:
     types: Mapping[str, str] = field(hash=False)
     masked: Mapping[str, Mask] = field(hash=False)
     subject: tuple[str, ...]
+    micro_batch: MicroBatch = field(compare=False)
     location: Location | None = field(compare=False)
 
     def __init__(
@@ -170,6 +213,7 @@ class Source:
         types: Mapping[str, str] | None = None,
         masked: Mapping[str, Mask] | None = None,
         subject: str | Sequence[str] = (),
+        micro_batch: MicroBatch | None = None,
     ) -> None:
         location = here()
         if not isinstance(origin, Origin):
@@ -209,6 +253,7 @@ class Source:
         set_(self, "types", _types(name, types or {}, masks, location))
         set_(self, "masked", masks)
         set_(self, "subject", subjects)
+        set_(self, "micro_batch", micro_batch or _MICRO_BATCH)
         set_(self, "location", location)
 
     @property

@@ -12,6 +12,7 @@ from typing import Any, Final
 FILES: Final = "files"
 FOLDED: Final = "files.folded"
 POSITION: Final = "position"
+OFFSETS: Final = "offsets"
 
 _RECENT: Final = 500  # files, about 100 bytes each
 
@@ -126,6 +127,16 @@ def _earlier_text(value: str, lag: timedelta) -> str:
 
 def _kind(value: Any) -> str:
     return next(kind for kind, (type_, _, _) in _KINDS.items() if type(value) is type_)
+
+
+def offsets(state: Mapping[str, str]) -> dict[int, int]:
+    """Return the next offset to read of each partition; none where nothing has been published."""
+    return {int(p): offset for p, offset in json.loads(state.get(OFFSETS, "{}")).items()}
+
+
+def of_offsets(offsets: Mapping[int, int]) -> Mapping[str, str]:
+    """Return the entry for the next offset of every partition."""
+    return {OFFSETS: json.dumps(offsets, separators=(",", ":"))}
 
 
 def _rows(state: Mapping[str, str], name: str) -> list[list[Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from onward.stages.ingest.config import Source
+from onward.stages.ingest.config import MicroBatch, Source
 from onward.stages.ingest.scan import Scan
 
 if TYPE_CHECKING:
@@ -44,10 +44,14 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Where an intake is prepared: DuckDB in UTC, and an empty folder for what must be spooled."""
+    """Where an intake is prepared: DuckDB in UTC, and an empty folder for what must be spooled.
+
+    `limits` says how much is wanted at once; None for all that is there now.
+    """
 
     connection: DuckDBPyConnection
     folder: Path
+    limits: MicroBatch | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,8 @@ class Intake:
         table or its quarantine holds is then left out.
     confirm
         Called when the rows are staged; raises `DataError` if what was read changed meanwhile.
+    behind
+        How many rows are known to wait at the origin behind these; None where it does not say.
     """
 
     scan: Scan
@@ -79,6 +85,7 @@ class Intake:
     order: str | None = None
     overlaps: bool = False
     confirm: Callable[[], None] = _nothing
+    behind: int | None = None
 
 
 class Reader(Protocol):
@@ -109,7 +116,8 @@ class Reader(Protocol):
         """Return the rows that no published snapshot holds, or None without any.
 
         Memory stays bounded whatever there is to read: rows are streamed into the desk's folder,
-        or scanned where they lie.
+        or scanned where they lie. With the desk's `limits` it takes no more than they say, as far
+        as the origin can be cut, and may wait for rows as long as they say.
 
         Parameters
         ----------

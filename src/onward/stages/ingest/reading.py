@@ -105,21 +105,20 @@ def reading(
     """Return the query that reads a scan's columns as `types`, in their order.
 
     It has the column `UNREADABLE` only where there is a value that cannot be read; of the columns
-    `hidden` it does not say which.
+    `hidden` it does not say which, and with any of a row that could not be told apart neither.
     """
     columns = [read_as(name, scan.columns[name], kind) for name, kind in types.items()]
     selected = [f"{c.value} AS {identifier(c.name)}" for c in columns]
-    doubtful = [c for c in columns if c.unreadable]
-    if doubtful:
-        any_ = " OR ".join(str(c.unreadable) for c in doubtful)
+    told = {str(c.unreadable): _told(c, hidden) for c in columns if c.unreadable}
+    if scan.unreadable:
+        told[f"{UNREADABLE} IS NOT NULL"] = literal("value=(masked)") if hidden else UNREADABLE
+    if told:
         found = connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM ({scan.sql}) WHERE {any_} LIMIT 1)"
+            f"SELECT count(*) FROM (SELECT 1 FROM ({scan.sql}) WHERE {' OR '.join(told)} LIMIT 1)"
         ).fetchone()
         if found and found[0]:
-            pairs = ", ".join(
-                f"CASE WHEN {c.unreadable} THEN {_told(c, hidden)} END" for c in doubtful
-            )
-            selected.append(f"nullif(concat_ws('; ', {pairs}), '') AS {UNREADABLE}")
+            texts = ", ".join(f"CASE WHEN {test} THEN {text} END" for test, text in told.items())
+            selected.append(f"nullif(concat_ws('; ', {texts}), '') AS {UNREADABLE}")
     return f"SELECT {', '.join(selected)} FROM ({scan.sql})"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from onward.core.errors import DataError, nearest
+from onward.core.records import UNREADABLE
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -25,12 +26,15 @@ class Scan:
 
     `columns` gives the DuckDB type of each column as `sql` selects it, `types` what the format
     itself says of the values (a JSON number is scanned as text, so that whatever comes can be
-    kept); a format that knows only text, such as CSV, says nothing.
+    kept); a format that knows only text, such as CSV, says nothing. Where `unreadable` is true,
+    `sql` selects the column `UNREADABLE` besides: the text of rows that could not be told apart
+    into columns.
     """
 
     sql: str
     columns: Mapping[str, str]
     types: Mapping[str, str] = field(default_factory=dict)
+    unreadable: bool = False
 
 
 def scan_csv(paths: Sequence[Path], known: Sequence[str] | None) -> Scan:
@@ -104,6 +108,36 @@ def scan_json(
     selected = ", ".join(map(identifier, columns))
     sql = f"SELECT {selected} FROM read_json({_list(paths)}, columns = {_all_text(columns)})"
     return Scan(sql=sql, columns=dict.fromkeys(columns, "VARCHAR"), types=found)
+
+
+def scan_rows(
+    connection: DuckDBPyConnection,
+    paths: Sequence[Path],
+    known: Sequence[str] | None,
+    *,
+    types: Mapping[str, str],
+) -> Scan:
+    """Scan JSON lines that Onward wrote itself, with the `types` that are known from elsewhere.
+
+    Raises
+    ------
+    DataError
+        There are columns that the published table does not have.
+    """
+    lines = f"{_list(paths)}, format = 'newline_delimited', union_by_name = true"
+    found = describe(connection, f"SELECT * FROM read_json({lines}, sample_size = -1)")
+    unreadable = found.pop(UNREADABLE, None) is not None
+    found |= types
+    columns = list(known or found)
+    require_columns("the batch", [*found, *(c for c in columns if c not in found)], columns)
+    read = [*columns, UNREADABLE] if unreadable else columns
+    selected = ", ".join(map(identifier, read))
+    return Scan(
+        sql=f"SELECT {selected} FROM read_json({lines}, columns = {_all_text(read)})",
+        columns=dict.fromkeys(columns, "VARCHAR"),
+        types=found,
+        unreadable=unreadable,
+    )
 
 
 def scan_spool(

@@ -11,7 +11,7 @@ from onward.core.ports import Lake, Masks
 from onward.core.records import Batch
 from onward.stages.ingest import masking
 from onward.stages.ingest.columns import column_types
-from onward.stages.ingest.config import Source
+from onward.stages.ingest.config import MicroBatch, Source
 from onward.stages.ingest.overlap import unread
 from onward.stages.ingest.port import Desk, Reader
 from onward.stages.ingest.reading import reading
@@ -44,6 +44,7 @@ def ingest(
     run: str,
     masks: Masks | None = None,
     quarantine: str | None = None,
+    limits: MicroBatch | None = None,
 ) -> Batch | None:
     """Stage the new rows of `source` on branch ``audit-<run>``; None if there are none.
 
@@ -61,6 +62,8 @@ def ingest(
         What masks the columns that the source says; needed only where it says some.
     quarantine
         The table of the source's rows that failed their audit: what is there was read.
+    limits
+        How much to take at most, and how long to wait for it; all that is there now unless given.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def ingest(
     masked = masking.entry(source, masks, before if head else None)
     base = head.id if head else None
     known = published.names if published is not None else None
-    with _desk(source) as desk:
+    with _desk(source, limits) as desk:
         intake = reader.open(source, before, known=known, desk=desk)
         if intake is None:
             return None
@@ -115,6 +118,7 @@ def ingest(
         state=state,
         key=source.key,
         order=intake.order,
+        behind=intake.behind,
     )
 
 
@@ -171,7 +175,7 @@ def _stream(connection: DuckDBPyConnection, query: str) -> pa.RecordBatchReader:
 
 
 @contextmanager
-def _desk(source: Source) -> Iterator[Desk]:
+def _desk(source: Source, limits: MicroBatch | None) -> Iterator[Desk]:
     """Open DuckDB and a folder for what does not fit in memory; errors name the source."""
     import duckdb
 
@@ -183,7 +187,7 @@ def _desk(source: Source) -> Iterator[Desk]:
         spool.mkdir()
         connection.execute("SET TimeZone = 'UTC'")
         try:
-            yield Desk(connection=connection, folder=spool)
+            yield Desk(connection=connection, folder=spool, limits=limits)
         except OnwardError as error:
             error.location = error.location or source.location
             raise

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 import numpy as np
 
+from onward.core import distance
 from onward.core.errors import DeclarationError, unknown_name
 from onward.core.records import Column, MonitorResult, TrainingSetRef
-from onward.stages.monitor import bins, distance
+from onward.stages.monitor import bins
 from onward.stages.monitor.bins import Bins
 from onward.stages.monitor.config import Drift
 from onward.stages.monitor.port import Observed

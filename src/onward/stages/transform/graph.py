@@ -29,7 +29,7 @@ def order(transforms: Sequence[Transform], *, sources: Iterable[str]) -> tuple[T
         named[transform.name] = transform
     for transform in transforms:
         require_known(transform, known | named.keys())
-    reads = {t.name: [name for name in t.inputs if name in named] for t in transforms}
+    reads = {t.name: [name for name in _reads(t) if name in named] for t in transforms}
     try:
         return tuple(named[name] for name in TopologicalSorter(reads).static_order())
     except CycleError as error:
@@ -39,6 +39,12 @@ def order(transforms: Sequence[Transform], *, sources: Iterable[str]) -> tuple[T
             expected="transforms that lead from sources onward",
             location=named[cycle[0]].location,
         ) from None
+
+
+def _reads(transform: Transform) -> set[str]:
+    """Return what must be up to date first: what it is derived from, and what its checks read."""
+    beside = {name for check in transform.checks for name in check.reads}
+    return {*transform.inputs, *(beside - {transform.name})}
 
 
 def require_known(transform: Transform, known: Iterable[str]) -> None:

@@ -180,7 +180,7 @@ def _code(transform: Transform, folder: Path) -> str:
         body = fingerprint.of_function(transform.function)
     else:
         body = read_query(transform, folder).code
-    checks = [(c.name, c.scope, fingerprint.of_rule(c.rule)) for c in transform.checks]
+    checks = [(c.name, c.scope, c.severity, c.version) for c in transform.checks]
     return fingerprint.of_text(body, transform.engine, _rule(transform.incremental), *checks)
 
 

@@ -1,9 +1,15 @@
 """Validate: write, audit, publish. Readers never see a row that has not passed.
 
-Takes a `Batch` on its audit branch and the declared checks; gives a `ValidationReport`. Rows that
-break a row rule go to ``quarantine.<namespace>_<name>`` with the names and versions of the rules
-they broke; the others are published, and the source's cursor with them. Rows in = rows published
-+ rows quarantined. Where a batch rule is false nothing is published and nothing quarantined.
+Takes a `Batch` on its audit branch, the declared checks, and the `Baseline` that they hold it
+against; gives a `ValidationReport`. Rows that break a rule go to ``quarantine.<namespace>_<name>``
+with the names and versions of the rules they broke; the others are published, and the source's
+cursor with them. Rows in = rows published + rows quarantined. Where a rule that holds is broken
+nothing is published and nothing quarantined; where one that warns is, the report says so.
+
+`step.py` goes through it: `opened.py` has the batch and what is beside it, `python.py` and
+`keys.py` add the columns that rules in Python and on keys need, `bind.py` makes rules of checks,
+`split.py` evaluates them. The kinds of rules beside plain expressions are records that bind
+themselves: in `keys.py`, `python.py`, `measured.py`, `reconciliation.py` and `distribution.py`.
 
 `replay` judges quarantined rows again and gives a `Replay`: those that pass are published once and
 marked, those that fail stay with their new reasons.

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+BINS: Final = 20
 _SAMPLE_ROWS: Final = 100_000
 _TOP: Final = 10
 _NUMBERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE")
@@ -24,8 +26,9 @@ def profile(connection: DuckDBPyConnection, table: str, columns: Sequence[str]) 
     Returns ``{"rows": n, "columns": {name: {...}}}``. Every column has ``type`` (number, boolean,
     time, string or other) and ``nulls``, all but others ``distinct`` (approximate, HyperLogLog);
     numbers and times have ``min`` and ``max``, numbers and booleans ``mean``, numbers ``std``.
-    From the sample come ``quantiles`` of numbers and times, and the ``top`` values of strings, as
-    [value, share of the rows].
+    From the sample come ``quantiles`` of numbers and times, the ``top`` values of strings, as
+    [value, share of the rows], and a ``histogram`` of numbers: ``counts`` of the sample in the
+    bins (-inf, e0], (e0, e1], …, (ek, inf) of its ``edges``, and last of what is missing.
     """
     described = connection.execute(f"DESCRIBE {_quoted(table)}").fetchall()
     kinds = {name: _family(kind) for name, kind, *_ in described if name in columns}
@@ -41,6 +44,11 @@ def profile(connection: DuckDBPyConnection, table: str, columns: Sequence[str]) 
             if kind in ("number", "time")
         },
     )
+    histograms = {
+        n: {"histogram": _histogram(connection, sample, n)}
+        for n, kind in kinds.items()
+        if kind == "number"
+    }
     top = {n: {"top": _top(connection, sample, n)} for n, kind in kinds.items() if kind == "string"}
     return {
         "rows": rows,
@@ -48,7 +56,7 @@ def profile(connection: DuckDBPyConnection, table: str, columns: Sequence[str]) 
             name: {"type": kind}
             | {
                 fact: _plain(fact, value)
-                for facts in (exact, quantiles, top)
+                for facts in (exact, quantiles, histograms, top)
                 for fact, value in facts.get(name, {}).items()
             }
             for name, kind in kinds.items()
@@ -82,6 +90,34 @@ def _sample(connection: DuckDBPyConnection, table: str, rows: int) -> str:
     return "_sample"
 
 
+def histogram(value: str, edges: Sequence[float]) -> str:
+    """Return the SQL aggregate that counts a number in the bins of `edges`; NULL without any.
+
+    What is missing, NaN with it, is in no bin.
+    """
+    number = f"{value}::DOUBLE"
+    bounds = [*map(repr, map(float, edges)), "inf"]
+    known = f"CASE WHEN NOT isnan({number}) THEN {number} END"
+    return f"map_values(histogram({known}, {bounds}::DOUBLE[]))"
+
+
+def _histogram(connection: DuckDBPyConnection, sample: str, column: str) -> dict[str, Any]:
+    """Cut a column at its vigintiles; a value that holds several has a bin alone."""
+    name = _quoted(column)
+    finite = f"FROM {_quoted(sample)} WHERE isfinite({name}::DOUBLE)"
+    cuts = [i / BINS for i in range(1, BINS)]
+    [(found,)] = connection.execute(
+        f"SELECT quantile_disc({name}::DOUBLE, {cuts}) {finite}"
+    ).fetchall()
+    held = Counter(found or ())
+    below = {math.nextafter(value, -math.inf) for value, times in held.items() if times > 1}
+    edges = sorted(held.keys() | below)
+    asked = f"SELECT count(*), {histogram(name, edges)} FROM {_quoted(sample)}"
+    [(rows, counts)] = connection.execute(asked).fetchall()
+    known = counts or [0] * (len(edges) + 1)
+    return {"edges": edges, "counts": [*known, rows - sum(known)]}
+
+
 def _top(connection: DuckDBPyConnection, sample: str, column: str) -> list[list[Any]]:
     name = _quoted(column)
     found = connection.execute(
@@ -112,7 +148,7 @@ def _plain(fact: str, value: Any) -> Any:
     if fact == "quantiles":
         of_each = value or [None] * len(QUANTILES)
         return {str(q): _plain("", v) for q, v in zip(QUANTILES, of_each, strict=True)}
-    if fact == "top":
+    if fact in ("top", "histogram"):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -14,8 +14,10 @@ from onward.core.clock import Clock
 from onward.core.declarations import Check
 from onward.core.errors import DivergedError
 from onward.core.ports import Lake
-from onward.core.records import UNREADABLE, Replay, RuleResult, Selection
+from onward.core.records import UNREADABLE, Baseline, Batch, Replay, Selection
+from onward.stages.validate.bind import bind
 from onward.stages.validate.mending import CHANGED
+from onward.stages.validate.opened import BATCH, Opened, datasets
 from onward.stages.validate.quarantine import (
     OWN,
     REPLAY,
@@ -26,7 +28,8 @@ from onward.stages.validate.quarantine import (
     table_of,
 )
 from onward.stages.validate.replayed_rows import QUARANTINE, to_judge
-from onward.stages.validate.rules import Rule, bind
+from onward.stages.validate.results import results
+from onward.stages.validate.rules import RowRule
 from onward.stages.validate.split import Split, reasons, split, two_answers
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ def replay(
     selection: Selection | None = None,
     mended: Path | None = None,
     masked: Collection[str] = (),
+    baseline: Baseline | None = None,
 ) -> Replay:
     """Judge the rows that wait in a table's quarantine by its row rules of today.
 
@@ -65,6 +69,8 @@ def replay(
         A file of corrected rows, by their quarantine id: only these are judged, with its values.
     masked
         Columns whose values a file may not change.
+    baseline
+        The other tables that checks hold the rows against, as they are now.
 
     Raises
     ------
@@ -76,9 +82,13 @@ def replay(
         Other writers kept publishing meanwhile.
     """
     chosen = selection or Selection()
+    against = baseline or Baseline(at=clock.now())
+    asked = [_parting(check) for check in checks if check.scope != "batch"]
     for attempt in range(_ATTEMPTS):
         try:
-            return _once(dataset, table, checks, lake, clock, run, required, chosen, mended, masked)
+            return _once(
+                dataset, table, asked, against, lake, clock, run, required, chosen, mended, masked
+            )
         except DivergedError:
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -100,6 +110,7 @@ def _once(
     dataset: str,
     table: str,
     checks: Sequence[Check],
+    baseline: Baseline,
     lake: Lake,
     clock: Clock,
     run: str,
@@ -114,10 +125,18 @@ def _once(
     base = head.id if head else None
     settle(table, lake=lake)
     read = lake.dataset(table_of(table))
-    with lake.open({QUARANTINE: read}) as connection:
+    batch = Batch(
+        dataset=dataset, table=table, branch="", run=run, mode="append", rows=read.rows,
+        base=base, snapshot=read.snapshot,
+    )  # fmt: skip
+    opened = {**datasets(batch, checks, baseline), QUARANTINE: read}
+    del opened[BATCH]  # the rows to judge become that, below
+    with lake.open(opened) as connection:
         rows, earlier = to_judge(connection, table, lake, selection, mended, masked)
-        rules = bind([check for check in checks if check.scope == "row"], rows, required)
-        parted = split(connection, rows, rules)
+        seen = Opened(connection=connection, table=rows, batch=batch, baseline=baseline)
+        seen, bound = bind(checks, seen, required)
+        rules = [r for r in bound if isinstance(r, RowRule) and r.severity == "quarantine"]
+        parted = split(connection, seen.table, rules)
         good = connection.create_table("_passed", parted.good, temp=True)
         total, passed = _count(rows), _count(good)
         if passed + parted.total != total:
@@ -131,12 +150,17 @@ def _once(
             kept=parted.total,
             mended=_count(rows.filter(rows[CHANGED].length() > 0)),
             released_before=earlier,
-            rules=tuple(_result(rule, parted, total) for rule in rules),
+            rules=results(rules, parted.counts, {}, total),
             read=read,
             base=base,
         )
         versions = _versions(report, good, parted, rules, clock, lake)
-        asked = (selection, _digest(mended), *(rule.version for rule in rules))
+        asked = (
+            selection,
+            _digest(mended),
+            *(rule.version for rule in rules),
+            *sorted(read.ref for read in baseline.datasets.values()),
+        )
         effect = f"replay-{fingerprint.of_text(table, base, read.snapshot, *asked)}"
         _commit(report, good, versions, effect, lake)
     return _landed(report, _key(report, effect), lake)
@@ -189,7 +213,12 @@ def _landed(report: Replay, key: str, lake: Lake) -> Replay:
 
 
 def _versions(
-    report: Replay, good: ir.Table, parted: Split, rules: Sequence[Rule], clock: Clock, lake: Lake
+    report: Replay,
+    good: ir.Table,
+    parted: Split,
+    rules: Sequence[RowRule],
+    clock: Clock,
+    lake: Lake,
 ) -> ir.Table:
     """Return a further version of each row that was released or that fails for other reasons."""
     import ibis
@@ -222,16 +251,10 @@ def _versions(
     )
 
 
-def _result(rule: Rule, parted: Split, rows: int) -> RuleResult:
-    offenders = parted.counts.get(rule.name, 0)
-    return RuleResult(
-        rule=rule.name,
-        version=rule.version,
-        scope="row",
-        passed=not offenders,
-        offenders=offenders,
-        detail=f"{offenders:,} of {rows:,} rows" if offenders else "",
-    )
+def _parting(check: Check) -> Check:
+    """Return `check` so that a row which would hold a batch back stays in quarantine."""
+    holding = check.scope == "row" and check.severity == "hold"
+    return dataclasses.replace(check, severity="quarantine") if holding else check
 
 
 def _count(rows: ir.Table) -> int:

@@ -10,6 +10,7 @@ from onward.core.ports import Lake
 from onward.core.records import UNREADABLE, Selection
 from onward.stages.validate import mending
 from onward.stages.validate.mending import CHANGED
+from onward.stages.validate.opened import BATCH
 from onward.stages.validate.quarantine import ID, OWN, waiting
 from onward.stages.validate.selection import choose
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 QUARANTINE: Final = "quarantine"
-BATCH: Final = "batch"
 
 
 def to_judge(

@@ -3,113 +3,157 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from onward.core import fingerprint
-from onward.core.declarations import Check
+from onward.core.declarations import Check, Severity
 from onward.core.errors import DeclarationError, Location, unknown_name
-from onward.core.records import UNREADABLE
+from onward.stages.validate.opened import Opened
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-READABLE: Final = "values are readable"
 _COLUMN: Final = re.compile(r"[Cc]olumn '([^']+)'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """A rule as an expression over the batch: a boolean column, or a boolean scalar."""
+class Verdict:
+    """Whether a rule holds on a batch; `offenders` are the rows that break a row rule."""
+
+    passed: bool
+    detail: str = ""
+    offenders: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowRule:
+    """A rule as a boolean column of the batch; NULL counts as false."""
 
     name: str
     version: str
-    scope: Literal["row", "batch"]
+    severity: Severity
     expression: ir.BooleanValue
     location: Location | None = None
+    scope: Literal["row"] = "row"
 
 
-def bind(checks: Sequence[Check], table: ir.Table, required: Sequence[str]) -> tuple[Rule, ...]:
-    """Return the built-in rules and the declared ones, bound to `table`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRule:
+    """A rule as an aggregate over the batch and what is to be said of its value.
 
-    Built in: every `required` column is present, and every value was readable as its type.
-
-    Raises
-    ------
-    DeclarationError
-        Two checks share a name, a column does not exist, or the expression does not fit the scope.
+    Without a `measure` the judge is given None: it knows, or finds out by itself.
     """
-    rules = [_present(table, name) for name in dict.fromkeys(required)]
-    if UNREADABLE in table.columns:
-        version = fingerprint.of_text(READABLE)
-        expression = table[UNREADABLE].isnull()
-        rules.append(Rule(name=READABLE, version=version, scope="row", expression=expression))
-    for check in checks:
-        if any(rule.name == check.name for rule in rules):
-            raise DeclarationError(
-                f"two checks have the name {check.name!r}",
-                expected="a name of its own for each check of a table",
-                location=check.location,
-            )
-        rules.append(_declared(check, table))
-    return tuple(rules)
+
+    name: str
+    version: str
+    severity: Severity
+    measure: ir.Scalar | None
+    judge: Callable[[Any], Verdict]
+    location: Location | None = None
+    scope: Literal["batch"] = "batch"
 
 
-def _present(table: ir.Table, name: str) -> Rule:
-    if name not in table.columns:
-        raise _unknown_column(name, table, None)
-    return Rule(
-        name=f"{name} is present",
-        version=fingerprint.of_text("is present", name),
-        scope="row",
-        expression=table[name].notnull(),
-    )
+Rule = RowRule | BatchRule
 
 
-def _declared(check: Check, table: ir.Table) -> Rule:
-    import ibis.expr.types as ir
+class Kind(Protocol):
+    """What a check's rule can be besides an expression: a frozen record that binds itself."""
 
-    expression = _resolved(check, table)
-    if not isinstance(expression, ir.BooleanValue):
-        kind = expression.type() if isinstance(expression, ir.Value) else type(expression).__name__
-        raise _misfit(check, f"gives {kind}", "a boolean, such as _.distance > 0")
-    scalar = isinstance(expression, ir.Scalar)
-    if check.scope == "row" and scalar:
-        raise _misfit(
-            check, "gives one value for all rows", "a value per row; for one see ow.batch_check"
-        )
-    if check.scope == "batch" and not scalar:
-        raise _misfit(
-            check,
-            "gives a value per row",
-            "an aggregate, such as _.count() > 100; for rows see ow.check",
-        )
-    return Rule(
+    def bind(self, check: Check, seen: Opened) -> Rule:
+        """Return the rule over the opened batch.
+
+        Raises
+        ------
+        DeclarationError
+            It does not fit the batch's columns.
+        """
+        ...
+
+
+def row_rule(check: Check, expression: ir.BooleanValue) -> RowRule:
+    """Return `check` as a rule on rows."""
+    return RowRule(
         name=check.name,
-        version=fingerprint.of_rule(check.rule),
-        scope=check.scope,
+        version=check.version,
+        severity=check.severity or "quarantine",
         expression=expression,
         location=check.location,
     )
 
 
-def _resolved(check: Check, table: ir.Table) -> Any:
+def batch_rule(
+    check: Check, measure: ir.Scalar | None, judge: Callable[[Any], Verdict]
+) -> BatchRule:
+    """Return `check` as a rule on the batch."""
+    return BatchRule(
+        name=check.name,
+        version=check.version,
+        severity=check.severity or "hold",
+        measure=measure,
+        judge=judge,
+        location=check.location,
+    )
+
+
+def resolve(rule: Any, table: ir.Table, check: Check) -> Any:
+    """Return what an expression on ``_``, or a function of the table, gives for `table`.
+
+    Raises
+    ------
+    DeclarationError
+        It raises; a column that does not exist is named with the closest that does.
+    """
     from ibis import Deferred
 
     try:
-        if isinstance(check.rule, Deferred):
-            return table.bind(check.rule)[0]
-        return check.rule(table) if callable(check.rule) else check.rule
+        if isinstance(rule, Deferred):
+            return table.bind(rule)[0]
+        return rule(table) if callable(rule) else rule
     except Exception as error:  # the user's own code may raise anything
         name = _missing_column(error, table)
         if name is not None:
-            raise _unknown_column(name, table, check) from None
+            raise unknown_column(name, table, check) from None
         raise DeclarationError(
             f"check {check.name!r} cannot be evaluated: {error}",
             expected=f"an Ibis expression over: {', '.join(_visible(table))}",
             location=check.location,
         ) from error
+
+
+def require_columns(
+    names: tuple[str, ...], table: ir.Table, check: Check | None, *, of: str = ""
+) -> None:
+    """Refuse names that are no columns of `table`, the dataset `of` unless it is the batch.
+
+    Raises
+    ------
+    DeclarationError
+        One is not; the closest that is one is named.
+    """
+    for name in names:
+        if name not in _visible(table):
+            raise unknown_column(name, table, check, of=of)
+
+
+def unknown_column(
+    name: str, table: ir.Table, check: Check | None, *, of: str = ""
+) -> DeclarationError:
+    """Return the error for a column that `table` does not have."""
+    what, expected = unknown_name(f"column of {of!r}" if of else "column", name, _visible(table))
+    return DeclarationError(
+        f"check {check.name!r}: {what}" if check else what,
+        expected=expected,
+        location=check.location if check else None,
+    )
+
+
+def misfit(check: Check, gives: str, expected: str) -> DeclarationError:
+    """Return the error for a rule that gives something else than its scope needs."""
+    scope = f"{check.scope} check" if check.scope else "check"
+    return DeclarationError(
+        f"{scope} {check.name!r} {gives}", expected=expected, location=check.location
+    )
 
 
 def _missing_column(error: Exception, table: ir.Table) -> str | None:
@@ -121,20 +165,5 @@ def _missing_column(error: Exception, table: ir.Table) -> str | None:
     return found[1] if found and found[1] not in table.columns else None
 
 
-def _unknown_column(name: str, table: ir.Table, check: Check | None) -> DeclarationError:
-    what, expected = unknown_name("column", name, _visible(table))
-    return DeclarationError(
-        f"check {check.name!r}: {what}" if check else what,
-        expected=expected,
-        location=check.location if check else None,
-    )
-
-
-def _misfit(check: Check, gives: str, expected: str) -> DeclarationError:
-    return DeclarationError(
-        f"{check.scope} check {check.name!r} {gives}", expected=expected, location=check.location
-    )
-
-
 def _visible(table: ir.Table) -> list[str]:
-    return [name for name in table.columns if name != UNREADABLE]
+    return [name for name in table.columns if not name.startswith("_")]

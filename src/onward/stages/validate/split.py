@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.errors import DataError
-from onward.core.records import UNREADABLE
-from onward.stages.validate.rules import Rule
+from onward.stages.validate.opened import published
+from onward.stages.validate.rules import BatchRule, RowRule, Rule, Verdict
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -23,7 +23,7 @@ _OFFENDERS: Final = "_offenders"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """`offenders` has the batch's columns and ``_rule_<i>``, whether row rule i holds; `counts`
-    is how many rows break each rule, by name; `good` has the columns that are published.
+    is how many rows break each rule that quarantines, by name; `good` has what is published.
     """
 
     offenders: ir.Table
@@ -33,7 +33,7 @@ class Split:
 
 
 def split(connection: Backend, table: ir.Table, rules: Sequence[Rule]) -> Split:
-    """Evaluate every row rule in one pass over the batch; only the offenders are kept.
+    """Evaluate every row rule that quarantines in one pass; only the offenders are kept.
 
     NULL counts as false. The good rows are a query, run when it is read.
 
@@ -42,12 +42,12 @@ def split(connection: Backend, table: ir.Table, rules: Sequence[Rule]) -> Split:
     DataError
         A rule fails on a value.
     """
-    rows = [rule for rule in rules if rule.scope == "row"]
+    rows = _parting(rules)
     holds = {_flag(i): rule.expression.fill_null(False) for i, rule in enumerate(rows)}
-    published = [name for name in table.columns if name != UNREADABLE]
+    own = published(table.columns)
     if not rows:
         nothing = table.limit(0)
-        return Split(offenders=nothing, total=0, counts={}, good=table.select(published))
+        return Split(offenders=nothing, total=0, counts={}, good=table.select(own))
     # Flags first, then one filter on them: were a rule with a window filtered beside the others,
     # its window would see only the rows that the others leave.
     judged = table.mutate(**holds)
@@ -63,7 +63,7 @@ def split(connection: Backend, table: ir.Table, rules: Sequence[Rule]) -> Split:
         offenders=offenders,
         total=found["total"],
         counts={rule.name: found[_flag(i)] or 0 for i, rule in enumerate(rows)},
-        good=judged.filter(passes).select(published),
+        good=judged.filter(passes).select(own),
     )
 
 
@@ -71,7 +71,7 @@ def reasons(split: Split, rules: Sequence[Rule]) -> tuple[ir.ArrayValue, ir.Arra
     """Return, per offender, the names and the versions of the rules that it breaks."""
     import ibis
 
-    rows = [rule for rule in rules if rule.scope == "row"]
+    rows = _parting(rules)
     flags = [split.offenders[_flag(i)] for i in range(len(rows))]
 
     def broken(values: Sequence[str]) -> ir.ArrayValue:
@@ -84,21 +84,42 @@ def reasons(split: Split, rules: Sequence[Rule]) -> tuple[ir.ArrayValue, ir.Arra
     return broken([r.name for r in rows]), broken([r.version for r in rows])
 
 
-def verdicts(table: ir.Table, rules: Sequence[Rule]) -> dict[str, bool]:
-    """Evaluate every batch rule over the whole batch; NULL counts as false.
+def verdicts(table: ir.Table, rules: Sequence[Rule]) -> dict[str, Verdict]:
+    """Evaluate, over the whole batch, every rule that parts no rows: NULL counts as false.
+
+    These are the batch rules, and the row rules that hold the batch or only warn.
 
     Raises
     ------
     DataError
         A rule fails on a value.
     """
-    whole = [rule for rule in rules if rule.scope == "batch"]
-    if not whole:
-        return {}
-    answers = {_flag(i): rule.expression for i, rule in enumerate(whole)}
-    with _blamed(table, whole):
-        [found] = table.aggregate(**answers).to_pyarrow().to_pylist()
-    return {rule.name: found[_flag(i)] is True for i, rule in enumerate(whole)}
+    parting = _parting(rules)
+    whole = [rule for rule in rules if rule not in parting]
+    asked = {_flag(i): rule for i, rule in enumerate(whole)}
+    measures = {name: m for name, rule in asked.items() if (m := _measure(rule)) is not None}
+    found = {}
+    if measures:
+        with _blamed(table, whole):
+            [found] = table.aggregate(**measures).to_pyarrow().to_pylist()
+    return {rule.name: _verdict(rule, found.get(name)) for name, rule in asked.items()}
+
+
+def _parting(rules: Sequence[Rule]) -> list[RowRule]:
+    return [r for r in rules if isinstance(r, RowRule) and r.severity == "quarantine"]
+
+
+def _measure(rule: Rule) -> ir.Scalar | None:
+    return (
+        rule.measure if isinstance(rule, BatchRule) else (~rule.expression.fill_null(False)).sum()
+    )
+
+
+def _verdict(rule: Rule, found: Any) -> Verdict:
+    if isinstance(rule, BatchRule):
+        return rule.judge(found)
+    offenders = found or 0
+    return Verdict(passed=offenders == 0, offenders=offenders)
 
 
 def two_answers(dataset: str, *, offend: int, passed: int, rows: int) -> DataError:
@@ -124,7 +145,8 @@ def _blamed(table: ir.Table, rules: Sequence[Rule]) -> Iterator[None]:
     except duckdb.Error:
         for rule in rules:
             try:
-                table.aggregate(_=_forced(rule)).to_pyarrow()
+                if (measure := _measure(rule)) is not None:
+                    table.aggregate(_=measure).to_pyarrow()
             except duckdb.Error as error:
                 raise DataError(
                     f"check {rule.name!r} fails on a value: {str(error).splitlines()[0]}",
@@ -133,7 +155,3 @@ def _blamed(table: ir.Table, rules: Sequence[Rule]) -> Iterator[None]:
                     location=rule.location,
                 ) from None
         raise
-
-
-def _forced(rule: Rule) -> ir.Value:
-    return rule.expression.sum() if rule.scope == "row" else rule.expression

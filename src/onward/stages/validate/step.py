@@ -9,17 +9,13 @@ from onward.core.clock import Clock
 from onward.core.declarations import Check
 from onward.core.errors import DivergedError
 from onward.core.ports import Lake, Snapshot
-from onward.core.records import (
-    UNREADABLE,
-    Batch,
-    DatasetRef,
-    RuleResult,
-    ValidationReport,
-)
+from onward.core.records import Baseline, Batch, DatasetRef, ValidationReport
 from onward.stages.validate import quarantine
+from onward.stages.validate.bind import bind
+from onward.stages.validate.opened import BATCH, Opened, datasets
 from onward.stages.validate.profile import profile
 from onward.stages.validate.quarantine import settle
-from onward.stages.validate.rules import Rule, bind
+from onward.stages.validate.results import results
 from onward.stages.validate.split import Split, split, two_answers, verdicts
 
 if TYPE_CHECKING:
@@ -38,6 +34,7 @@ def audit(
     lake: Lake,
     clock: Clock,
     required: tuple[str, ...] = (),
+    baseline: Baseline | None = None,
 ) -> ValidationReport:
     """Evaluate every rule on `batch`, then publish it without its offenders, or hold it.
 
@@ -47,13 +44,16 @@ def audit(
     ----------
     required
         Columns in which NULL is an offence: the key and the times.
+    baseline
+        What checks hold the batch against besides itself; the present moment unless given.
 
     Raises
     ------
     DeclarationError
         A check does not fit the batch's columns or its scope.
     DataError
-        A rule fails on a value, or answers differently when asked twice.
+        A rule fails on a value, or answers differently when asked twice; a check reads a dataset
+        that is not in the baseline.
     DivergedError
         Main moved on since the branch was cut: ingest again.
     """
@@ -61,14 +61,16 @@ def audit(
     published = _published(batch, lake)
     if published is None:
         _require_main(batch, lake)
-    with lake.open({"batch": batch}) as connection:
+    baseline = baseline or Baseline(at=clock.now())
+    with lake.open(datasets(batch, checks, baseline)) as connection:
         connection.con.execute(f"SET streaming_buffer_size = '{_AHEAD}'")
-        table = connection.table("batch")
-        rules = bind(checks, table, required)
-        whole = verdicts(table, rules)
-        parted = split(connection, table, rules)
-        held = not all(whole.values())
-        facts = profile(connection.con, "batch", [c for c in table.columns if c != UNREADABLE])
+        table = connection.table(BATCH)
+        seen = Opened(connection=connection, table=table, batch=batch, baseline=baseline)
+        seen, rules = bind(checks, seen, required)
+        whole = verdicts(seen.table, rules)
+        parted = split(connection, seen.table, rules)
+        held = any(r.severity == "hold" and not whole[r.name].passed for r in rules)
+        facts = profile(connection.con, BATCH, seen.columns)
         if published is None and not held:
             if parted.total or batch.mode in ("upsert", "partitions"):
                 _stage_again(batch, parted, lake)
@@ -88,7 +90,7 @@ def audit(
         rows_in=batch.rows,
         rows_published=0 if held else batch.rows - parted.total,
         rows_quarantined=0 if held else parted.total,
-        rules=tuple(_result(rule, parted, whole, batch.rows) for rule in rules),
+        rules=results(rules, parted.counts, whole, batch.rows),
         profile=facts,
         published=DatasetRef(table=batch.table, snapshot=published.id, rows=published.rows)
         if published
@@ -96,6 +98,7 @@ def audit(
         quarantine=quarantine.published_under(
             batch.summary["key"], table=quarantine.table_of(batch.table), lake=lake
         ),
+        inputs=tuple(sorted(read.ref for read in baseline.datasets.values())),
     )
 
 
@@ -152,25 +155,3 @@ def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
     )
     if passed != batch.rows - parted.total:
         raise two_answers(batch.dataset, offend=parted.total, passed=passed, rows=batch.rows)
-
-
-def _result(rule: Rule, parted: Split, whole: dict[str, bool], rows: int) -> RuleResult:
-    if rule.scope == "batch":
-        passed = whole[rule.name]
-        return RuleResult(
-            rule=rule.name,
-            version=rule.version,
-            scope="batch",
-            passed=passed,
-            offenders=0,
-            detail="" if passed else "the whole batch is held",
-        )
-    offenders = parted.counts[rule.name]
-    return RuleResult(
-        rule=rule.name,
-        version=rule.version,
-        scope="row",
-        passed=offenders == 0,
-        offenders=offenders,
-        detail=f"{offenders:,} of {rows:,} rows" if offenders else "",
-    )

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from onward.core.errors import OnwardError
-from onward.core.records import Candidate, EvaluationReport, ValidationReport
+from onward.core.records import Candidate, EvaluationReport, RuleResult, ValidationReport
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -97,6 +97,9 @@ def show_outcome(outcome: RunOutcome, *, as_json: bool) -> None:
     """Show how a run ended, gate by gate."""
     if put(outcome, as_json):
         return
+    for report in outcome.audits:
+        for rule in report.warnings:
+            _broken(rule, dataset=report.dataset)
     if outcome.evaluation is not None:
         _gates(outcome.evaluation)
     colour = _MARKS.get(outcome.state, "white")
@@ -174,9 +177,16 @@ def _audit(report: ValidationReport) -> None:
         f"{report.rows_quarantined:,} quarantined" + ("; [red]held[/]" if report.held else "")
     )
     for rule in report.rules:
-        if rule.offenders or not rule.passed:
-            detail = f" ({plain(rule.detail)})" if rule.detail else ""
-            console.print(f"    [yellow]{plain(rule.rule)}[/]: {rule.offenders:,} rows{detail}")
+        if not rule.passed:
+            _broken(rule, indent="    ")
+
+
+def _broken(rule: RuleResult, *, indent: str = "", dataset: str = "") -> None:
+    """Show a rule that is broken: what it does, its name, and how much of what."""
+    colour = {"hold": "red", "quarantine": "yellow", "warn": "magenta"}[rule.severity]
+    where = f"{plain(dataset)}: " if dataset else ""
+    detail = f": {plain(rule.detail)}" if rule.detail else ""
+    console.print(f"{indent}[{colour}]{rule.severity:10}[/] {where}{plain(rule.rule)}{detail}")
 
 
 def show_models(found: Sequence[Any], *, as_json: bool) -> None:

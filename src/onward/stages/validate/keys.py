@@ -1,0 +1,196 @@
+"""Rules on keys: a key occurs once, a key exists elsewhere.
+
+The keys that offend are found first, from the key columns alone; the rows that have one are set
+aside with a flag per rule, and all others hold every such rule. So a batch in which no key offends
+costs one look at its keys, and one in which few do is still read once.
+"""
+
+# ruff: noqa: S608 (queries are put together here; names are quoted)
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from onward.core.declarations import Check
+from onward.core.errors import DeclarationError
+from onward.stages.validate.opened import BATCH, PUBLISHED, Opened, beside, holds, quoted
+from onward.stages.validate.rules import RowRule, require_columns, row_rule
+
+if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
+
+Keep = Literal["none", "first", "last"]
+_SUSPECTS: Final = "_suspects"
+_KEYED: Final = "_keyed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unique:
+    """No two rows have the same values in `columns`; rows with a NULL among them are no offence.
+
+    `keep` says which of several rows of a batch holds the rule: none, or the first or last by the
+    column `by`. Ties go by the rest of the row, column by column, so the choice follows from the
+    content alone. With `published`, a row whose key is published already never holds it.
+    """
+
+    columns: tuple[str, ...]
+    keep: Keep = "none"
+    by: str | None = None
+    published: bool = True
+
+    def offending(self, seen: Opened) -> str:
+        """Return the query of keys that occur twice, or are `known` as published."""
+        keys = ", ".join(f"{quoted(c)} AS k{i}" for i, c in enumerate(self.columns))
+        present = " AND ".join(f"{quoted(c)} IS NOT NULL" for c in self.columns)
+        twice = f"SELECT {keys} FROM {BATCH} WHERE {present} GROUP BY ALL HAVING count(*) > 1"
+        if not self.published or seen.batch.mode == "upsert" or seen.before is None:
+            return f"SELECT *, FALSE AS known FROM ({twice})"
+        same = " AND ".join(f"p.{quoted(c)} = b.{quoted(c)}" for c in self.columns)
+        listed = ", ".join(f"p.{quoted(c)} AS k{i}" for i, c in enumerate(self.columns))
+        known = f"SELECT DISTINCT {listed} FROM {PUBLISHED} p SEMI JOIN {BATCH} b ON {same}"
+        return (
+            "SELECT * EXCLUDE (known), bool_or(known) AS known FROM "
+            f"(SELECT *, FALSE AS known FROM ({twice}) UNION ALL "
+            f"SELECT *, TRUE AS known FROM ({known})) GROUP BY ALL"
+        )
+
+    def spared(self, columns: Sequence[str], keys: str) -> str:
+        """Return the condition under which a row holds the rule though its key offends."""
+        assert self.by is not None
+        parted = ", ".join(f"b.{quoted(c)}" for c in self.columns)
+        falling = " DESC" if self.keep == "last" else ""
+        rest = ", ".join(f"b.{quoted(c)}{falling}" for c in columns if c != self.by)
+        order = f"b.{quoted(self.by)}{falling} NULLS LAST, {rest}"
+        rank = f"row_number() OVER (PARTITION BY {parted} ORDER BY {order})"
+        return f"(NOT {keys}.known AND {rank} = 1)"
+
+    def require(self, check: Check, seen: Opened) -> None:
+        """Refuse columns that are not there."""
+        require_columns((*self.columns, self.by) if self.by else self.columns, seen.table, check)
+
+    def bind(self, check: Check, seen: Opened) -> RowRule:
+        return row_rule(check, seen.table[holds(check.name)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class References:
+    """The values of `columns` are those of `keys` in a row of `dataset`; NULL refers to nothing.
+
+    In a dataset that refers to itself, what is published counts and the batch with it.
+    """
+
+    columns: tuple[str, ...]
+    dataset: str
+    keys: tuple[str, ...]
+
+    def offending(self, seen: Opened) -> str:
+        """Return the query of the batch's keys that are not there."""
+        keys = ", ".join(f"{quoted(c)} AS k{i}" for i, c in enumerate(self.columns))
+        present = " AND ".join(f"{quoted(c)} IS NOT NULL" for c in self.columns)
+        listed = ", ".join(f"{quoted(c)} AS k{i}" for i, c in enumerate(self.keys))
+        if self.dataset != seen.batch.dataset:
+            there = f"SELECT {listed} FROM {quoted(beside(self.dataset))}"
+        else:
+            tables = [BATCH] if seen.before is None else [BATCH, PUBLISHED]
+            there = " UNION ALL ".join(f"SELECT {listed} FROM {table}" for table in tables)
+        same = " AND ".join(f"r.k{i} = t.k{i}" for i in range(len(self.keys)))
+        return (
+            f"SELECT * FROM (SELECT DISTINCT {keys} FROM {BATCH} WHERE {present}) r "
+            f"ANTI JOIN ({there}) t ON {same}"
+        )
+
+    def require(self, check: Check, seen: Opened) -> None:
+        """Refuse keys that are not there, or are of another kind than what refers to them."""
+        require_columns(self.columns, seen.table, check)
+        here = dict(seen.table.schema().items())
+        other = seen.table if self.dataset == seen.batch.dataset else seen.beside(self.dataset)
+        require_columns(self.keys, other, check, of=self.dataset)
+        there = dict(other.schema().items())
+        for column, key in zip(self.columns, self.keys, strict=True):
+            if not _alike(here[column], there[key]):
+                raise DeclarationError(
+                    f"check {check.name!r} refers from {column!r}, which is {here[column]}, to "
+                    f"{self.dataset}.{key}, which is {there[key]}",
+                    expected="two columns of one type",
+                    location=check.location,
+                )
+
+    def bind(self, check: Check, seen: Opened) -> RowRule:
+        return row_rule(check, seen.table[holds(check.name)])
+
+
+def marked(seen: Opened, checks: Sequence[Check]) -> Opened:
+    """Return the batch with `holds(name)` for every check on keys.
+
+    Raises
+    ------
+    DeclarationError
+        A check names a column that does not exist, or refers to one of another type.
+    """
+    keyed = [check for check in checks if isinstance(check.rule, (Unique, References))]
+    if not keyed:
+        return seen
+    for check in keyed:
+        check.rule.require(check, seen)
+    guilty = _guilty(seen, keyed)
+    con = seen.connection.con
+    rows = seen.relation
+    if not guilty:
+        flags = ", ".join(f"TRUE AS {_flag(check)}" for check in keyed)
+        con.execute(f"CREATE TEMP VIEW {_KEYED} AS SELECT *, {flags} FROM {rows}")
+        return replace(seen, table=seen.connection.table(_KEYED))
+    joins = {keys: _same(check.rule, keys) for keys, check in guilty.items()}
+    left = " ".join(f"LEFT JOIN {keys} ON {same}" for keys, same in joins.items())
+    found = " OR ".join(f"{keys}.k0 IS NOT NULL" for keys in joins)
+    verdicts = _verdicts(seen, keyed, guilty)
+    con.execute(
+        f"CREATE TEMP TABLE {_SUSPECTS} AS SELECT b.*, {verdicts} FROM {rows} b {left} "
+        f"WHERE {found}"
+    )
+    anti = " ".join(f"ANTI JOIN {keys} ON {same}" for keys, same in joins.items())
+    flags = ", ".join(f"TRUE AS {_flag(check)}" for check in keyed)
+    con.execute(
+        f"CREATE TEMP VIEW {_KEYED} AS SELECT b.*, {flags} FROM {rows} b {anti} "
+        f"UNION ALL SELECT * FROM {_SUSPECTS}"
+    )
+    return replace(seen, table=seen.connection.table(_KEYED))
+
+
+def _guilty(seen: Opened, keyed: Sequence[Check]) -> dict[str, Check]:
+    """Return the checks with keys that offend, by the table which holds those."""
+    con = seen.connection.con
+    guilty = {}
+    for i, check in enumerate(keyed):
+        keys = f"_keys_{i}"
+        con.execute(f"CREATE TEMP TABLE {keys} AS {check.rule.offending(seen)}")
+        if con.execute(f"SELECT 1 FROM {keys} LIMIT 1").fetchone() is not None:
+            guilty[keys] = check
+    return guilty
+
+
+def _verdicts(seen: Opened, keyed: Sequence[Check], guilty: dict[str, Check]) -> str:
+    tables = {check.name: keys for keys, check in guilty.items()}
+    parts = []
+    for check in keyed:
+        keys = tables.get(check.name)
+        holds_there = f"{keys}.k0 IS NULL"
+        if isinstance(check.rule, Unique) and check.rule.by:
+            holds_there += f" OR {check.rule.spared(seen.columns, str(keys))}"
+        parts.append(f"{holds_there if keys else 'TRUE'} AS {_flag(check)}")
+    return ", ".join(parts)
+
+
+def _same(rule: Unique | References, keys: str) -> str:
+    return " AND ".join(f"b.{quoted(c)} = {keys}.k{i}" for i, c in enumerate(rule.columns))
+
+
+def _flag(check: Check) -> str:
+    return quoted(holds(check.name))
+
+
+def _alike(one: dt.DataType, other: dt.DataType) -> bool:
+    if one.is_numeric() and other.is_numeric():
+        return True
+    return bool(one.copy(nullable=True) == other.copy(nullable=True))

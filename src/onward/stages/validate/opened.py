@@ -1,0 +1,104 @@
+"""A batch opened for its audit, beside what its checks read, with the columns that some need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from onward.core.declarations import Check
+from onward.core.errors import DataError
+from onward.core.records import UNREADABLE, Baseline, Batch, DatasetRef
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    from ibis.backends.duckdb import Backend
+
+BATCH: Final = "batch"
+PUBLISHED: Final = "published"
+"""What the table holds that the batch will be added or merged to; there only if there is any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The batch as the rules see it.
+
+    `table` has the batch's columns and, for each check on keys and each in Python that answers by
+    row, `holds(name)`: whether it holds for the row. `answers` are those of the checks in Python
+    that gave one for the whole batch, by their name.
+    """
+
+    connection: Backend
+    table: ir.Table
+    batch: Batch
+    baseline: Baseline
+    answers: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are published."""
+        return published(self.table.columns)
+
+    @property
+    def relation(self) -> str:
+        """The name of `table` in the connection."""
+        name: str = self.table.get_name()
+        return name
+
+    @property
+    def before(self) -> ir.Table | None:
+        """The published rows that the batch will be added to or merged into, if any."""
+        there = PUBLISHED in self.connection.list_tables()
+        return self.connection.table(PUBLISHED) if there else None
+
+    def beside(self, dataset: str) -> ir.Table:
+        """Return another dataset, as the baseline has it."""
+        return self.connection.table(beside(dataset))
+
+
+def datasets(
+    batch: Batch, checks: Sequence[Check], baseline: Baseline
+) -> dict[str, DatasetRef | Batch]:
+    """Return what an audit opens, by the name that it has in the connection.
+
+    Raises
+    ------
+    DataError
+        A check reads a dataset of which nothing is published.
+    """
+    found: dict[str, DatasetRef | Batch] = {BATCH: batch}
+    if batch.mode != "replace" and batch.base is not None:
+        found[PUBLISHED] = DatasetRef(table=batch.table, snapshot=batch.base, rows=0)
+    for check in checks:
+        for name in check.reads:
+            if name == batch.dataset:
+                continue
+            if name not in baseline.datasets:
+                raise DataError(
+                    f"check {check.name!r} reads {name!r}, of which nothing is published yet",
+                    expected=f"rows of {name!r} to hold {batch.dataset!r} against",
+                    next_step=f"publish {name!r} first, with `onward run`",
+                    location=check.location,
+                )
+            found[beside(name)] = baseline.datasets[name]
+    return found
+
+
+def beside(dataset: str) -> str:
+    """Return the name in the connection of another dataset."""
+    return f"beside_{dataset}"
+
+
+def holds(check: str) -> str:
+    """Return the column that says whether a check holds for the row."""
+    return f"_holds_{check}"
+
+
+def published(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that are the table's own."""
+    return tuple(n for n in columns if n != UNREADABLE and not n.startswith("_holds_"))
+
+
+def quoted(name: str) -> str:
+    """Return a name as an identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
