@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from onward.surfaces.cli import (
+    check,
     lake,
     openlineage,
     profile,
@@ -32,6 +33,7 @@ cli.add_typer(audit_cli, name="audit")
 quarantine.register(cli)
 lake.register(cli)
 profile.register(cli)
+check.register(cli)
 transform.register(cli)
 openlineage.register(cli)
 tests.register(cli)
