@@ -26,6 +26,7 @@ from onward.core.records.features import (
     TrainingSetRef,
     ViewPlan,
 )
+from onward.core.records.erasure import ErasureReport, Removed, Residue, Subject
 from onward.core.records.masks import Mask, MaskKind
 from onward.core.records.model import (
     Candidate,
@@ -59,6 +60,7 @@ __all__ = [
     "DatasetRef",
     "Delta",
     "Deployment",
+    "ErasureReport",
     "EvaluationReport",
     "FeaturePlan",
     "FeatureSetRef",
@@ -80,12 +82,15 @@ __all__ = [
     "Prediction",
     "ReleaseDecision",
     "Replay",
+    "Removed",
+    "Residue",
     "Route",
     "Routes",
     "RuleResult",
     "RunRef",
     "RunRequest",
     "Selection",
+    "Subject",
     "Suppressed",
     "TrainingSetRef",
     "ValidationReport",
