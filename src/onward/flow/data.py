@@ -77,7 +77,9 @@ def _take_in(
     if batch is None:
         return None
     baseline = fix_baseline(steps, site, definition, batch, source.checks)
-    return steps(f"validate {source.name}", _audit_source, site, source, batch, baseline)
+    return steps(
+        f"validate {source.name}", _audit_source, site, source, definition.personal, batch, baseline
+    )
 
 
 def _ingest(site: Site, source: Source, run: str) -> Batch | None:
@@ -105,7 +107,11 @@ def _ingest(site: Site, source: Source, run: str) -> Batch | None:
 
 
 def _audit_source(
-    site: Site, source: Source, batch: Batch, baseline: Baseline | None
+    site: Site,
+    source: Source,
+    personal: tuple[str, ...],
+    batch: Batch,
+    baseline: Baseline | None,
 ) -> ValidationReport:
     required = tuple(dict.fromkeys((*source.key, source.event_time, source.available_at)))
     try:
@@ -116,12 +122,13 @@ def _audit_source(
             clock=site.clock,
             required=required,
             baseline=baseline,
+            personal=personal,
         )
     except DivergedError:
         again = _ingest(site, source, batch.run)
         if again is None:
             raise
-        return _audit_source(site, source, again, baseline)
+        return _audit_source(site, source, personal, again, baseline)
     tell_audit(site, batch, report)
     return report
 

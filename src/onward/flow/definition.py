@@ -39,6 +39,11 @@ class Definition:
     def views(self) -> tuple[FeatureView, ...]:
         return tuple(f for f in self.pipeline.model.features if isinstance(f, FeatureView))
 
+    @property
+    def personal(self) -> tuple[str, ...]:
+        """The columns, by name, that say whom rows are about: no value of them is told on."""
+        return tuple(sorted({c for source in self.sources.values() for c in source.subject}))
+
     def table(self, name: str) -> str:
         """Return the lake's table for a source or a transform."""
         if name in self.sources:

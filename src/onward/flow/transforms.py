@@ -75,7 +75,9 @@ def _derive(
     if batch is None:
         return None
     baseline = fix_baseline(steps, site, definition, batch, transform.checks)
-    return steps(f"validate {transform.name}", _audit, site, transform, batch, baseline)
+    return steps(
+        f"validate {transform.name}", _audit, site, transform, definition.personal, batch, baseline
+    )
 
 
 def _build(
@@ -101,9 +103,20 @@ def _build(
 
 
 def _audit(
-    site: Site, transform: Transform, batch: Batch, baseline: Baseline | None
+    site: Site,
+    transform: Transform,
+    personal: tuple[str, ...],
+    batch: Batch,
+    baseline: Baseline | None,
 ) -> ValidationReport:
-    report = audit(batch, transform.checks, lake=site.lake, clock=site.clock, baseline=baseline)
+    report = audit(
+        batch,
+        transform.checks,
+        lake=site.lake,
+        clock=site.clock,
+        baseline=baseline,
+        personal=personal,
+    )
     tell_audit(site, batch, report)
     return report
 

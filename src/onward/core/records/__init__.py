@@ -15,6 +15,7 @@ from onward.core.records.data import (
     Mode,
     Partitions,
 )
+from onward.core.records.erasure import ErasureReport, Removed, Residue, Subject
 from onward.core.records.features import (
     Column,
     FeaturePlan,
@@ -26,7 +27,6 @@ from onward.core.records.features import (
     TrainingSetRef,
     ViewPlan,
 )
-from onward.core.records.erasure import ErasureReport, Removed, Residue, Subject
 from onward.core.records.masks import Mask, MaskKind
 from onward.core.records.model import (
     Candidate,
@@ -81,8 +81,8 @@ __all__ = [
     "Partitions",
     "Prediction",
     "ReleaseDecision",
-    "Replay",
     "Removed",
+    "Replay",
     "Residue",
     "Route",
     "Routes",

@@ -66,6 +66,7 @@ class SqliteOnlineStore:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.executescript(_SCHEMA)
             self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA secure_delete = ON")  # what is removed is gone from the file
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise CorruptError(
@@ -107,7 +108,9 @@ class SqliteOnlineStore:
                 "DELETE FROM features WHERE view = ? AND entity = ?",
                 ((number, key(entity)) for entity in entities),
             )
-        return self._db.total_changes - before
+        removed = self._db.total_changes - before
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # and from the log beside it
+        return removed
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

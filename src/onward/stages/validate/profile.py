@@ -20,7 +20,13 @@ _TOP: Final = 10
 _NUMBERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE")
 
 
-def profile(connection: DuckDBPyConnection, table: str, columns: Sequence[str]) -> dict[str, Any]:
+def profile(
+    connection: DuckDBPyConnection,
+    table: str,
+    columns: Sequence[str],
+    *,
+    personal: Sequence[str] = (),
+) -> dict[str, Any]:
     """Profile `columns` of `table`, in one pass and a sample of about 100,000 rows.
 
     Returns ``{"rows": n, "columns": {name: {...}}}``. Every column has ``type`` (number, boolean,
@@ -29,10 +35,13 @@ def profile(connection: DuckDBPyConnection, table: str, columns: Sequence[str]) 
     From the sample come ``quantiles`` of numbers and times, the ``top`` values of strings, as
     [value, share of the rows], and a ``histogram`` of numbers: ``counts`` of the sample in the
     bins (-inf, e0], (e0, e1], …, (ek, inf) of its ``edges``, and last of what is missing.
+    Of `personal` columns nothing is told that is a value of theirs.
     """
     described = connection.execute(f"DESCRIBE {_quoted(table)}").fetchall()
     kinds = {name: _family(kind) for name, kind, *_ in described if name in columns}
-    exact = _aggregate(connection, table, {n: _facts(_quoted(n), k) for n, k in kinds.items()})
+    # What is of no kind gets counts alone, and never a value.
+    told = {n: "other" if n in personal else kind for n, kind in kinds.items()}
+    exact = _aggregate(connection, table, {n: _facts(_quoted(n), k) for n, k in told.items()})
     [(rows,)] = connection.execute(f"SELECT count(*) FROM {_quoted(table)}").fetchall()
     sample = _sample(connection, table, rows)
     quantiles = _aggregate(
@@ -40,16 +49,16 @@ def profile(connection: DuckDBPyConnection, table: str, columns: Sequence[str]) 
         sample,
         {
             n: {"quantiles": f"quantile_disc({_quoted(n)}, {list(QUANTILES)})"}
-            for n, kind in kinds.items()
+            for n, kind in told.items()
             if kind in ("number", "time")
         },
     )
     histograms = {
         n: {"histogram": _histogram(connection, sample, n)}
-        for n, kind in kinds.items()
+        for n, kind in told.items()
         if kind == "number"
     }
-    top = {n: {"top": _top(connection, sample, n)} for n, kind in kinds.items() if kind == "string"}
+    top = {n: {"top": _top(connection, sample, n)} for n, kind in told.items() if kind == "string"}
     return {
         "rows": rows,
         "columns": {

@@ -35,6 +35,7 @@ def audit(
     clock: Clock,
     required: tuple[str, ...] = (),
     baseline: Baseline | None = None,
+    personal: tuple[str, ...] = (),
 ) -> ValidationReport:
     """Evaluate every rule on `batch`, then publish it without its offenders, or hold it.
 
@@ -46,6 +47,9 @@ def audit(
         Columns in which NULL is an offence: the key and the times.
     baseline
         What checks hold the batch against besides itself; the present moment unless given.
+    personal
+        Columns that say whom a row is about: the report, which outlives the rows, has no value
+        of them.
 
     Raises
     ------
@@ -70,7 +74,7 @@ def audit(
         whole = verdicts(seen.table, rules)
         parted = split(connection, seen.table, rules)
         held = any(r.severity == "hold" and not whole[r.name].passed for r in rules)
-        facts = profile(connection.con, BATCH, seen.columns)
+        facts = profile(connection.con, BATCH, seen.columns, personal=personal)
         if published is None and not held:
             if parted.total or batch.mode in ("upsert", "partitions"):
                 _stage_again(batch, parted, lake)

@@ -9,6 +9,7 @@ import typer
 
 from onward.surfaces.cli import (
     check,
+    erase,
     lake,
     openlineage,
     profile,
@@ -37,6 +38,7 @@ check.register(cli)
 transform.register(cli)
 openlineage.register(cli)
 tests.register(cli)
+erase.register(cli)
 secrets.register(cli)
 
 

@@ -1,0 +1,107 @@
+"""Erasing a subject from a project, and proving it: what `onward erase` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from onward.core.records import ErasureReport, Removed, Residue, Subject
+from onward.flow.erase import HASH, erase, find_subject, subject_columns
+from onward.flow.happened import happened
+
+if TYPE_CHECKING:
+    from onward.app.project import Project
+
+_SHORTEST: Final = 4  # characters: shorter texts stand everywhere by chance
+
+
+def erase_subject(
+    project: Project,
+    value: str,
+    *,
+    columns: Sequence[str] = (),
+    dry_run: bool = False,
+    heard: Callable[[Removed], None] | None = None,
+) -> ErasureReport:
+    """Erase whoever `value` stands for in the columns, then search every byte for what is left.
+
+    The ledger tells that it was begun and how it ended, with a keyed hash of the value. Repeating
+    it after a crash finishes it.
+
+    Raises
+    ------
+    DeclarationError
+        It is not known which columns say whom rows are about.
+    NotFoundError
+        No table has the column.
+    BusyError
+        Another process runs the project: a gateway must not write to the log meanwhile.
+    """
+    site, definition = project.site, project.definition
+    named = subject_columns(definition, columns)
+    with project.alone():
+        subject = find_subject(site, definition, value, named)
+        hashed = str(site.masks.value(HASH, value))
+        key = f"{hashed}@{site.clock.now().isoformat()}"
+        if not dry_run:
+            happened(site, "erasure.begun", hashed, key=key, columns=named)
+        removed = []
+        for part in erase(site, definition, subject, dry_run=dry_run):
+            if heard is not None:
+                heard(part)
+            removed.append(part)
+        residues, searched = _search(project, subject) if not dry_run else ((), 0)
+        report = ErasureReport(
+            subject=hashed,
+            columns=named,
+            dry_run=dry_run,
+            removed=tuple(removed),
+            residues=residues,
+            files_searched=searched,
+            searched=bool(_texts(subject)) and not dry_run,
+        )
+        if not dry_run:
+            happened(site, "subject.erased", hashed, key=key, report=report)
+    return report
+
+
+def _texts(subject: Subject) -> list[str]:
+    return sorted(value for value in subject.values if len(value) >= _SHORTEST)
+
+
+def _search(project: Project, subject: Subject) -> tuple[tuple[Residue, ...], int]:
+    """Return what still holds a value of the subject, and how many files were looked into."""
+    from onward.infra.search.files import files_with
+
+    state = project.settings.state
+    searched = sum(1 for path in state.rglob("*") if path.is_file())
+    texts = _texts(subject)
+    found = files_with(texts, state) if texts else {}
+    paths = (path.relative_to(state) for path in found)
+    return tuple(_residue(path) for path in paths), searched
+
+
+_RETRAIN: Final = (
+    "train a new version with `onward run --force`; once it has taken over, and no rollback needs "
+    "the old one, its folder can be deleted"
+)
+_REASONS: Final = {
+    "trained": ("examples or a model that the subject was part of, under a digest", _RETRAIN),
+    "images": ("an image of such a model, under its digest", _RETRAIN),
+    "gateway": ("an unpacked image, or what a gateway wrote to its log", _RETRAIN),
+    "online.db": (
+        "a row of a view that is not declared any more",
+        "delete the file; the next `onward run` fills it",
+    ),
+    "onward.db": ("an event told the value, and the ledger cannot be changed", "see it and judge"),
+    "workflows.db": ("the result of a run's step", "delete the file when no run is to be resumed"),
+    "lake": ("a file that a writer which was cut short may yet commit", "erase again in a day"),
+}
+
+
+def _residue(path: Path) -> Residue:
+    why, next_step = _REASONS.get(
+        path.parts[0], ("a file that Onward does not rewrite", "see what it is")
+    )
+    return Residue(path=str(path), why=why, next_step=next_step)

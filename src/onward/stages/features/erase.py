@@ -1,0 +1,126 @@
+"""Erasing a subject from the online store and from training sets."""
+
+# ruff: noqa: S608 (identifiers are quoted)
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from onward.core.ports import Lake, OnlineStore
+from onward.core.records import Subject
+from onward.stages.features import view as views
+from onward.stages.features.config import FeatureView
+from onward.stages.features.sql import comma
+from onward.stages.features.versions import features_of, table_of, versions_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ERASED: Final = "onward.erased"
+"""In the metadata of a training set's file: rows are gone, and its name digests what it was."""
+
+
+def erase_online(
+    declared: Sequence[FeatureView],
+    subject: Subject,
+    *,
+    lake: Lake,
+    online: OnlineStore,
+    dry_run: bool = False,
+) -> int:
+    """Remove every row that is about the subject, or names it, of all versions of the views.
+
+    The entities are those of the views' tables: call it before these are erased. Returns how many
+    entities the tables have.
+    """
+    found = 0
+    for view in declared:
+        for number in versions_of(view.name, lake):
+            table = table_of(view.name, number)
+            schema = lake.schema(table)
+            columns = [] if schema is None else [c for c in subject.columns if c in schema.names]
+            if schema is None or not columns:
+                continue
+            entities = _entities(view, table, columns, subject, lake)
+            found += len(entities)
+            if entities and not dry_run:
+                plan = views.plan(view, number, table, features_of(view, lake, number))
+                online.remove(plan, entities)
+    return found
+
+
+def _entities(
+    view: FeatureView, table: str, columns: Sequence[str], subject: Subject, lake: Lake
+) -> list[tuple[Any, ...]]:
+    about = " OR ".join(f"CAST({comma((c,))} AS VARCHAR) IN (SELECT unnest(?))" for c in columns)
+    with lake.open({"_rows": lake.dataset(table)}) as backend:
+        rows = backend.raw_sql(
+            f"SELECT DISTINCT {comma(view.entity)} FROM _rows WHERE {about}",
+            parameters=[sorted(subject.values)] * len(columns),
+        )
+        found: list[tuple[Any, ...]] = rows.fetchall()
+        return found
+
+
+def erase_training_sets(folder: Path, subject: Subject, *, dry_run: bool = False) -> int:
+    """Rewrite every training set without the subject's rows; return how many these were.
+
+    A file keeps its name, by which models know it, and says in its metadata that rows are gone.
+    Each is replaced whole; what a crash left unfinished is removed.
+    """
+    found = 0
+    if not folder.is_dir():
+        return 0
+    for path in sorted(folder.iterdir()):
+        if path.name.endswith(".partial") and not dry_run:
+            path.unlink()
+        elif path.suffix == ".parquet":
+            found += _rewritten(path, subject, dry_run=dry_run)
+    return found
+
+
+def _rewritten(path: Path, subject: Subject, *, dry_run: bool) -> int:
+    import pyarrow.parquet as pq
+
+    scratch = path.with_name(f".{path.stem}.partial")
+    with pq.ParquetFile(path) as file:
+        key = json.loads(file.schema_arrow.metadata[b"onward.plan"])["key"]
+        gone: int = sum(_about(b, key, subject).true_count for b in file.iter_batches())
+        if not gone or dry_run:
+            return gone
+        marked = file.schema_arrow.with_metadata(
+            {**file.schema_arrow.metadata, ERASED.encode(): b"true"}
+        )
+        with pq.ParquetWriter(scratch, marked, compression="zstd") as writer:
+            for batch in file.iter_batches():
+                kept = batch.filter(_kept(batch, key, subject))
+                writer.write_batch(kept.replace_schema_metadata(marked.metadata))
+    with scratch.open("rb") as written:
+        os.fsync(written.fileno())
+    scratch.replace(path)
+    return gone
+
+
+def _kept(batch: pa.RecordBatch, key: Sequence[str], subject: Subject) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.invert(_about(batch, key, subject))
+
+
+def _about(batch: pa.RecordBatch, key: Sequence[str], subject: Subject) -> pa.Array:
+    """Return, for each row, whether it is about the subject."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values = pa.array(sorted(subject.values), pa.string())
+    units = pa.array(sorted(subject.units), pa.string())
+    joined = pc.binary_join_element_wise(*(batch[c].cast(pa.string()) for c in key), "|")
+    about = pc.is_in(joined, units)
+    for column in subject.columns:
+        if column in batch.schema.names:
+            about = pc.or_(about, pc.is_in(batch[column].cast(pa.string()), values))
+    return about
