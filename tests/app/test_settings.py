@@ -77,3 +77,16 @@ def test_broken_toml_is_said_to_be(tmp_path: Path) -> None:
 def test_a_folder_without_the_file_is_no_project(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"onward init NAME"):
         read_settings(tmp_path)
+
+
+def test_stores_are_opened_by_what_their_tables_say(tmp_path: Path) -> None:
+    text = '[storage.s3]\nsecret = "${secret:S3}"\n[storage.s3.client_kwargs]\nverify = false\n'
+    settings = read(tmp_path, text)
+    assert settings.storage == {
+        "s3": {"secret": "${secret:S3}", "client_kwargs": {"verify": False}}
+    }
+    assert "${secret:S3}" not in repr(settings)
+    with pytest.raises(DeclarationError, match="s3 is no table") as no:
+        read(tmp_path, '[storage]\ns3 = "key"\n')
+    assert no.value.location is not None
+    assert no.value.location.line == 2

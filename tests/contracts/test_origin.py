@@ -23,6 +23,7 @@ from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit, settle
 from services.kafka import PARTITIONS, Kafka
 from services.postgres import Cluster
+from services.s3 import Bucket
 
 
 class Outside(Protocol):
@@ -46,10 +47,22 @@ class CsvFiles:
 
     def add(self, *ids: int) -> None:
         lines = ["id,at,x", *(f"{i},2024-01-01T00:00:{i % 60:02},{i / 2}" for i in ids), ""]
-        (self._folder / f"{ids[0]:06}.csv").write_text("\n".join(lines))
+        self._put(f"{ids[0]:06}.csv", "\n".join(lines))
 
     def damage(self) -> None:
-        (self._folder / "999999.csv").write_text('id,at,x\n"1,2024-01-01,1.5\n')
+        self._put("999999.csv", 'id,at,x\n"1,2024-01-01,1.5\n')
+
+    def _put(self, name: str, text: str) -> None:
+        (self._folder / name).write_text(text)
+
+
+class S3Files(CsvFiles):
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self.origin = ow.files(bucket.url("in/*.csv"), storage_options=bucket.options)
+
+    def _put(self, name: str, text: str) -> None:
+        self._bucket.put(f"in/{name}", text)
 
 
 class SqliteTable:
@@ -114,12 +127,14 @@ class Topic:
 
 
 @pytest.fixture(
-    params=[CsvFiles, SqliteTable, SqliteUpserts, PostgresqlTable, Topic],
+    params=[CsvFiles, S3Files, SqliteTable, SqliteUpserts, PostgresqlTable, Topic],
     ids=lambda kind: kind.__name__,
 )
 def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Outside:
     if request.param is PostgresqlTable:
         return PostgresqlTable(request.getfixturevalue("postgres"))
+    if request.param is S3Files:
+        return S3Files(request.getfixturevalue("bucket"))
     return request.param(tmp_path)
 
 

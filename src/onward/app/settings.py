@@ -103,7 +103,11 @@ class LakeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that `onward.toml` can say."""
+    """Everything that `onward.toml` can say.
+
+    `storage` has, by protocol, the options with which fsspec opens a store of files:
+    ``[storage.s3]``.
+    """
 
     folder: Path
     project: ProjectSettings = field(default_factory=ProjectSettings)
@@ -114,6 +118,7 @@ class Settings:
     lake: LakeSettings = field(default_factory=LakeSettings)
     secrets: SecretSettings = field(default_factory=SecretSettings)
     lineage: LineageSettings = field(default_factory=LineageSettings)
+    storage: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def pipeline(self) -> Path:
@@ -176,7 +181,7 @@ def read_settings(
     for dotted, value in (flags or {}).items():
         section, _, name = dotted.partition(".")
         values.setdefault(section, {})[name] = value
-    settings = Settings(folder=folder)
+    settings = Settings(folder=folder, storage=_storage(values.pop("storage", {}), file))
     for section, given in values.items():
         settings = replace(settings, **{section: _section(section, given, file)})
     return settings
@@ -190,12 +195,24 @@ def _from_file(file: Path) -> dict[str, dict[str, Any]]:
             f"{file} is not valid TOML: {error}", next_step="mend the line that it names"
         ) from None
     for section, given in values.items():
-        if section not in _SECTIONS or not isinstance(given, dict):
-            what, expected = unknown_name("section", section, _SECTIONS)
+        known = (*_SECTIONS, "storage")
+        if section not in known or not isinstance(given, dict):
+            what, expected = unknown_name("section", section, known)
             raise DeclarationError(
                 f"{file.name}: {what}", expected=expected, location=_line(file, section)
             )
     return values
+
+
+def _storage(given: Mapping[str, Any], file: Path) -> Mapping[str, Mapping[str, Any]]:
+    for protocol, options in given.items():
+        if not isinstance(options, dict):
+            raise DeclarationError(
+                f"[storage] {protocol} is no table",
+                expected='a table per protocol, such as [storage.s3] with key = "${secret:S3_KEY}"',
+                location=_line(file, protocol),
+            )
+    return given
 
 
 def _section(section: str, given: Mapping[str, Any], file: Path) -> Any:

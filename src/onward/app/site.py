@@ -36,7 +36,9 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
 
     folders = Folders(settings.state)
     secrets = open_project_secrets(settings)
-    surroundings = Surroundings(folder=settings.folder, fill=filling(secrets))
+    surroundings = Surroundings(
+        folder=settings.folder, fill=filling(secrets), storage=settings.storage
+    )
     tracker = MlflowTracker(settings.state / "mlflow.db", settings.state / "mlruns")
     return Site(
         project=settings.folder,

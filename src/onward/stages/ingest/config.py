@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import ClassVar, Final, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
 from onward.core.clock import duration
 from onward.core.declarations import Check, require_checks, require_name
 from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.core.records import Mask
-from onward.core.urls import shown
+from onward.core.urls import backend_of, shown
 from onward.stages.ingest.masks import read_as, require_masks
 
 Format = Literal["csv", "parquet", "json"]
@@ -27,7 +27,7 @@ COLUMN_TYPES: Final = (
 class Origin(Protocol):
     """Where rows come from: a frozen declaration. `kind` names the reader that understands it.
 
-    Its repr is shown to users; what is secret stays out of it, and out of comparison.
+    Its text is shown to users; what is secret stays out of it, and out of comparison.
     """
 
     kind: ClassVar[str]
@@ -35,11 +35,17 @@ class Origin(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """Files that match a glob, relative to the project's folder. A file is read once, whole."""
+    """Files that match a pattern, each read once and whole. See `files`."""
 
     kind: ClassVar[str] = "files"
+
+    url: str = field(repr=False, compare=False)  # it may hold a password, and so may the options
     pattern: str
     format: Format
+    storage_options: Mapping[str, Any] = field(repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return self.pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,9 @@ class SqlTable:
     mode: Literal["append", "upsert"]
     lag: timedelta | float
 
+    def __str__(self) -> str:
+        return f"{self.table} in {self.where}"
+
 
 _ENDINGS: Final[dict[str, Format]] = {
     ".csv": "csv",
@@ -66,16 +75,46 @@ _ENDINGS: Final[dict[str, Format]] = {
 }
 
 
-def files(pattern: str, format: Format | None = None) -> Files:
-    """Read every file that matches `pattern`; the format follows the ending unless given."""
-    found = format or next((f for e, f in _ENDINGS.items() if pattern.endswith(e)), None)
+def files(
+    pattern: str,
+    format: Format | None = None,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Files:
+    """Read every file that matches a pattern, once.
+
+    Parameters
+    ----------
+    pattern
+        A glob, relative to the project's folder, or a URL of any store that fsspec reaches:
+        ``data/flights/*.csv``, ``s3://bucket/flights/**/*.parquet``.
+    format
+        ``csv``, ``parquet`` or ``json`` (an array, or lines); it follows the ending unless given.
+    storage_options
+        What opens the store, as fsspec names it, over ``[storage.<protocol>]`` in onward.toml:
+        ``{"key": "${secret:S3_KEY}", "secret": "${secret:S3_SECRET}"}``. Never shown or recorded.
+    """
+    location = here()
+    ending = pattern.partition("?")[0]
+    found = format or next((f for e, f in _ENDINGS.items() if ending.endswith(e)), None)
     if found is None:
         raise DeclarationError(
-            f"the format of {pattern!r} is not known",
+            f"the format of {shown(pattern)!r} is not known",
             expected="a pattern that ends in .csv, .parquet, .json or .jsonl, or format='csv'",
-            location=here(),
+            location=location,
         )
-    return Files(pattern=pattern, format=found)
+    if storage_options and not backend_of(pattern):
+        raise DeclarationError(
+            f"{pattern!r} is a folder of this machine, which no storage options open",
+            expected="a URL, such as s3://bucket/flights/*.csv",
+            location=location,
+        )
+    return Files(
+        url=pattern,
+        pattern=shown(pattern),
+        format=found,
+        storage_options=dict(storage_options or {}),
+    )
 
 
 def sql(

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from collections.abc import Mapping, Sequence
-from os import stat_result
-from pathlib import Path, PurePosixPath
-from typing import Final
+from pathlib import Path
 
 from onward.core.errors import DataError
 from onward.stages.ingest import cursor
+from onward.stages.ingest.adapters.folders import Folder, Stamp, open_folder
 from onward.stages.ingest.config import Files, Source
 from onward.stages.ingest.cursor import SeenFile
 from onward.stages.ingest.port import Desk, Intake, Surroundings
 from onward.stages.ingest.scan import Scan, scan_csv, scan_json, scan_parquet
 
-_UNFINISHED: Final = (".tmp", ".part")
-
 
 class FileReader:
-    """Reads `Files`, each once and whole. The cursor lists them with size and digest."""
+    """Reads `Files`, each once and whole. The cursor lists them with stamp and digest."""
 
     def __init__(self, surroundings: Surroundings) -> None:
-        self._folder = surroundings.folder
+        self._surroundings = surroundings
 
     def pending(self, source: Source, state: Mapping[str, str]) -> bool:
         """Tell whether there is a file that was not read; looks at names and sizes."""
-        return unread(present(_files(source), self._folder), cursor.seen_files(state))
+        seen = cursor.seen_files(state)
+        present = open_folder(source, self._surroundings).present()
+        return any(name not in seen or seen[name].size != s.size for name, s in present.items())
 
     def open(
         self,
@@ -44,104 +42,80 @@ class FileReader:
         DataError
             A file changed after it was read, is empty or damaged, or has other columns.
         """
-        origin = _files(source)
-        new = take(source, origin, self._folder, cursor.seen_files(state))
+        folder = open_folder(source, self._surroundings)
+        new = _take(source, folder, cursor.seen_files(state), desk.folder)
         if not new:
             return None
-        paths = [self._folder / file.path for file in new]
-        for path in paths:
-            if path.stat().st_size == 0:
-                raise DataError(f"{path} is empty", location=source.location)
+        files = list(new.values())
         return Intake(
-            scan=_scan(origin, paths, known, desk),
-            summary=cursor.of_files(new),
-            state=cursor.with_files(new, state),
-            confirm=lambda: require_unchanged(source, new, self._folder),
+            scan=_scan(source, list(new), known, desk),
+            summary=cursor.of_files(files),
+            state=cursor.with_files(files, state),
+            confirm=lambda: _require_unchanged(source, folder, files),
         )
 
 
-def _files(source: Source) -> Files:
+def _scan(source: Source, paths: Sequence[Path], known: Sequence[str] | None, desk: Desk) -> Scan:
     assert isinstance(source.origin, Files)
-    return source.origin
-
-
-def _scan(origin: Files, paths: Sequence[Path], known: Sequence[str] | None, desk: Desk) -> Scan:
-    if origin.format == "csv":
+    if source.origin.format == "csv":
         return scan_csv(paths, known)
-    if origin.format == "parquet":
+    if source.origin.format == "parquet":
         return scan_parquet(desk.connection, paths, known)
     return scan_json(desk.connection, paths, known)
 
 
-def present(origin: Files, folder: Path) -> dict[str, stat_result]:
-    """Return the complete files that match, by path relative to `folder`, in sorted order.
-
-    A name that begins with ``.`` or ``_``, or ends in ``.tmp`` or ``.part``, is still being
-    written.
-    """
-    found = {}
-    names = glob.glob(origin.pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (Path.glob refuses an absolute pattern)
-    for name in sorted(names):
-        path = PurePosixPath(name)
-        if path.name.startswith((".", "_")) or path.name.endswith(_UNFINISHED):
-            continue
-        if (folder / name).is_file():
-            found[path.as_posix()] = (folder / name).stat()
-    return found
-
-
-def unread(files: Mapping[str, stat_result], seen: Mapping[str, SeenFile]) -> bool:
-    """Tell whether `files` holds one that is new, or of another size than when it was read."""
-    return any(p not in seen or seen[p].size != s.st_size for p, s in files.items())
-
-
-def take(
-    source: Source, origin: Files, folder: Path, seen: Mapping[str, SeenFile]
-) -> list[SeenFile]:
-    """Return the files to read now.
+def _take(
+    source: Source, folder: Folder, seen: Mapping[str, SeenFile], spool: Path
+) -> dict[Path, SeenFile]:
+    """Return the files to read now, by where their content is on this machine.
 
     Raises
     ------
     DataError
-        A file's content is no longer what was read.
+        A file's content is no longer what was read, or there is none.
     """
-    new = []
-    for path, stat in present(origin, folder).items():
-        earlier = seen.get(path)
-        tag = str(stat.st_mtime_ns)
-        if earlier and (earlier.size, earlier.tag) == (stat.st_size, tag):
+    new: dict[Path, SeenFile] = {}
+    for number, (name, stamp) in enumerate(folder.present().items()):
+        earlier = seen.get(name)
+        if earlier and _stamp(earlier) == stamp:
             continue
-        file = SeenFile(path, stat.st_size, tag, _digest(folder / path))
-        if earlier is None:
-            new.append(file)
-        elif earlier.digest != file.digest:
+        path = folder.fetch(name, spool / f"{number:06}")
+        file = SeenFile(name, stamp.size, stamp.tag, _digest(path))
+        if earlier and earlier.digest != file.digest:
             raise DataError(
-                f"{path} has changed since source {source.name!r} read it",
+                f"{name} has changed since source {source.name!r} read it",
                 expected="files that stay as they are once they are complete",
-                next_step=f"restore {path} and put the new rows in a new file beside it",
+                next_step=f"restore {name} and put the new rows in a new file beside it",
                 location=source.location,
             )
+        if not earlier:
+            if stamp.size == 0:
+                raise DataError(f"{name} is empty", location=source.location)
+            new[path] = file
     return new
 
 
-def require_unchanged(source: Source, files: Sequence[SeenFile], folder: Path) -> None:
+def _require_unchanged(source: Source, folder: Folder, files: Sequence[SeenFile]) -> None:
     """Refuse files that were written to while they were read.
 
     Raises
     ------
     DataError
-        A file's size or modification time is not what it was.
+        A file's stamp is not what it was.
     """
+    present = folder.present()
     for file in files:
-        path = folder / file.path
-        now = path.stat() if path.exists() else None
-        if now is None or (now.st_size, str(now.st_mtime_ns)) != (file.size, file.tag):
+        if present.get(file.path) != _stamp(file):
             raise DataError(
                 f"{file.path} changed while it was read",
                 expected="a file that appears under its name when it is complete",
                 next_step=f"write to {file.path}.part, then rename it; and run again",
                 location=source.location,
             )
+
+
+def _stamp(file: SeenFile) -> Stamp:
+    return Stamp(file.size, file.tag)
 
 
 def _digest(path: Path) -> str:
