@@ -66,6 +66,16 @@ def test_few_rows_are_described(connection: duckdb.DuckDBPyConnection, rows: int
     assert all("bars" not in c or c["type"] == "boolean" for c in found["columns"].values())
 
 
+def test_columns_may_have_any_name(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(
+        "CREATE TABLE named AS SELECT 'a' AS n, 'b' AS value, 'c' AS held, 1 AS rows"
+    )
+    found = describe(connection, "named")["columns"]
+    assert [found[name]["top"] for name in ("n", "value", "held")] == [
+        [["a", 1.0]], [["b", 1.0]], [["c", 1.0]],
+    ]  # fmt: skip
+
+
 def test_an_estimate_is_never_more_than_the_rows(
     connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

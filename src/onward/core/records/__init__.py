@@ -15,6 +15,7 @@ from onward.core.records.data import (
     Mode,
     Partitions,
 )
+from onward.core.records.diff import ColumnDiff, Diff, Retyped, RowDiff
 from onward.core.records.erasure import ErasureReport, Removed, Residue, Subject
 from onward.core.records.features import (
     Column,
@@ -57,9 +58,11 @@ __all__ = [
     "Batch",
     "Candidate",
     "Column",
+    "ColumnDiff",
     "DatasetRef",
     "Delta",
     "Deployment",
+    "Diff",
     "ErasureReport",
     "EvaluationReport",
     "FeaturePlan",
@@ -84,8 +87,10 @@ __all__ = [
     "Removed",
     "Replay",
     "Residue",
+    "Retyped",
     "Route",
     "Routes",
+    "RowDiff",
     "RuleResult",
     "RunRef",
     "RunRequest",

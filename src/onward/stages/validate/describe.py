@@ -43,7 +43,7 @@ def describe(
         if name in spans:
             asked[name] = ("bars", _counts(quoted, facts["type"], stored[name], *spans[name]))
         elif facts["type"] == "boolean":
-            asked[name] = ("bars", f"[count_if(NOT {quoted}), count_if({quoted})]")
+            asked[name] = ("bars", f"[{_where(f'NOT {quoted}')}, {_where(quoted)}]")
         elif facts["type"] == "string":
             asked[name] = ("lengths", f"[min(length({quoted})), max(length({quoted}))]")
     answers = _asked(connection, table, {name: sql for name, (_, sql) in asked.items()})
@@ -106,6 +106,10 @@ def _counts(column: str, family: str, stored: str, low: float, high: float) -> s
     bounds = [*(repr(low + step * i) for i in range(1, BARS)), "inf"]
     known = f"CASE WHEN NOT isnan({value}) THEN {value} END"
     return f"map_values(histogram({known}, {bounds}::DOUBLE[]))"
+
+
+def _where(test: str) -> str:
+    return f"count(*) FILTER (WHERE {test})"
 
 
 def _bars(

@@ -80,7 +80,7 @@ class Distribution:
         """Return the distance from one profile; None where that has nothing to compare with."""
         if self.measure == "mean_difference":
             return _mean_difference(con, self.column, facts)
-        binned = _bins(self.column, facts, rows)
+        binned = bins(self.column, facts, rows)
         if binned is None:
             return None
         query, reference = binned
@@ -103,7 +103,7 @@ def _mean_difference(
     return distance.mean_difference(before, now)  # type: ignore[arg-type]  # none is None
 
 
-def _bins(column: str, facts: Mapping[str, Any], rows: int) -> tuple[str, Sequence[float]] | None:
+def bins(column: str, facts: Mapping[str, Any], rows: int) -> tuple[str, Sequence[float]] | None:
     """Return the aggregate that counts a column in a profile's bins, and the profile's counts.
 
     The last count is of what is missing; the aggregate leaves it out.
@@ -117,7 +117,7 @@ def _bins(column: str, facts: Mapping[str, Any], rows: int) -> tuple[str, Sequen
         case "boolean":
             known = rows - facts["nulls"]
             true = known * (facts["mean"] or 0.0)
-            aggregate = f"[count_if({name}), count_if(NOT {name})]"
+            aggregate = f"[{_counted(name)}, {_counted(f'NOT {name}')}]"
             return aggregate, [true, known - true, facts["nulls"]]
     return None
 
@@ -125,10 +125,15 @@ def _bins(column: str, facts: Mapping[str, Any], rows: int) -> tuple[str, Sequen
 def _categories(name: str, facts: Mapping[str, Any], rows: int) -> tuple[str, Sequence[float]]:
     top = {category: share * rows for category, share in facts["top"]}
     rest = max(0.0, rows - facts["nulls"] - math.fsum(top.values()))
-    each = [f"count_if({name} = {_literal(category)})" for category in top]
+    each = [_counted(f"{name} = {_literal(category)}") for category in top]
     others = " AND ".join(f"{name} <> {_literal(category)}" for category in top) or "TRUE"
-    aggregate = f"[{', '.join([*each, f'count_if({name} IS NOT NULL AND {others})'])}]"
+    aggregate = f"[{', '.join([*each, _counted(f'{name} IS NOT NULL AND {others}')])}]"
     return aggregate, [*top.values(), rest, facts["nulls"]]
+
+
+def _counted(test: str) -> str:
+    """Count where `test` is true: DuckDB's count_if gives NULL where it is NULL in every row."""
+    return f"count(*) FILTER (WHERE {test})"
 
 
 def _literal(text: str) -> str:

@@ -130,9 +130,9 @@ def _histogram(connection: DuckDBPyConnection, sample: str, column: str) -> dict
 def _top(connection: DuckDBPyConnection, sample: str, column: str) -> list[list[Any]]:
     name = _quoted(column)
     found = connection.execute(
-        f"SELECT {name}, n / sum(n) OVER () FROM "
-        f"(SELECT {name}, count(*) AS n FROM {_quoted(sample)} GROUP BY ALL) "
-        f"QUALIFY {name} IS NOT NULL ORDER BY n DESC, {name} LIMIT {_TOP}"
+        f"SELECT value, held / sum(held) OVER () FROM "
+        f"(SELECT {name} AS value, count(*) AS held FROM {_quoted(sample)} GROUP BY 1) "
+        f"QUALIFY value IS NOT NULL ORDER BY held DESC, value LIMIT {_TOP}"
     ).fetchall()
     return [list(row) for row in found]
 

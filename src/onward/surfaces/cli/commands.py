@@ -9,6 +9,7 @@ import typer
 
 from onward.surfaces.cli import (
     check,
+    diff,
     erase,
     lake,
     openlineage,
@@ -35,6 +36,7 @@ quarantine.register(cli)
 lake.register(cli)
 profile.register(cli)
 check.register(cli)
+diff.register(cli)
 transform.register(cli)
 openlineage.register(cli)
 tests.register(cli)

@@ -1,0 +1,51 @@
+"""What is different between two tables, or two snapshots of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from onward.app.tables import find_table
+from onward.core.errors import NotFoundError
+from onward.core.records import Diff
+
+if TYPE_CHECKING:
+    from onward.app.project import Project
+
+
+def diff(
+    project: Project, before: str, after: str | None = None, *, key: Sequence[str] = ()
+) -> Diff:
+    """Compare two tables by name; one alone is compared with its snapshot before the newest.
+
+    Rows are matched by `key`, or by the key that a source declares.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such table or snapshot.
+    DeclarationError
+        A column of the key is not in both.
+    """
+    from onward.stages.validate.compare import compare
+
+    lake = project.site.lake
+    if after is None:
+        after, before = before, f"{before.partition('@')[0]}@-1"
+        newest = find_table(project, after)
+        if len(lake.history(newest.table)) < 2:
+            raise NotFoundError(
+                f"{newest.table} has one snapshot",
+                expected="two to compare: onward diff BEFORE AFTER",
+            )
+    old, new = find_table(project, before), find_table(project, after)
+    return compare(old, new, lake=lake, key=tuple(key) or _key(project, old.table, new.table))
+
+
+def _key(project: Project, *tables: str) -> tuple[str, ...]:
+    """Return the key of the source among the tables whose columns all tables have, if any."""
+    columns = [set(project.site.lake.schema(t).names) for t in tables]  # type: ignore[union-attr]
+    for source in project.definition.sources.values():
+        if source.table in tables and all(set(source.key) <= names for names in columns):
+            return source.key
+    return ()
