@@ -15,6 +15,8 @@ from onward.stages.deploy.config import latency
 from onward.stages.evaluate.config import at_least, beats_champion, fair, robust
 from onward.stages.experiment.config import categorical, integer, real
 from onward.stages.features.config import feature_view, label, on_demand
+from onward.stages.features.windowed import windowed_view
+from onward.stages.features.windows import window
 from onward.stages.ingest.config import Source, files, micro_batch, sql
 from onward.stages.ingest.masks import drop, generalise, hashed, pseudonym, revealable
 from onward.stages.ingest.streams import kafka
@@ -87,6 +89,8 @@ __all__ = [
     "sql_transform",
     "transform",
     "unique",
+    "window",
+    "windowed_view",
 ]
 
 

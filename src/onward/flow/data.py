@@ -55,7 +55,7 @@ def refresh(steps: Steps, site: Site, definition: Definition, run: str) -> Refre
     datasets = {name: _published(site, source) for name, source in definition.sources.items()}
     derived = derive_tables(steps, site, definition, datasets, run)
     views = {
-        view.name: steps(f"features {view.name}", _publish, site, view, derived.datasets, run)
+        view.name: steps(f"features {view.name}", publish_view, site, view, derived.datasets, run)
         for view in definition.views
     }
     return Refreshed(datasets=derived.datasets, views=views, audits=(*audits, *derived.audits))
@@ -133,9 +133,10 @@ def _audit_source(
     return report
 
 
-def _publish(
+def publish_view(
     site: Site, view: FeatureView, datasets: Mapping[str, DatasetRef], run: str
 ) -> FeatureSetRef:
+    """Bring a view up to the datasets that it reads, in the lake and online."""
     read = {name: datasets[name] for name in view.inputs}
     published = publish(
         view, lake=site.lake, online=site.online, inputs=read, run=run, clock=site.clock

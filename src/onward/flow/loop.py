@@ -15,6 +15,7 @@ from onward.flow.release import advance
 from onward.flow.runs import new_data, request, requested
 from onward.flow.site import Site
 from onward.flow.watch import due, watch
+from onward.flow.windows import catch_up
 
 HELD_AGAIN = timedelta(minutes=10)
 
@@ -43,6 +44,7 @@ def turn(
 ) -> Turn:
     """Take in new data, judge the release, watch production, and run what is called for."""
     refreshed = _refresh(site, definition, deliver) if on_data else None
+    catch_up(site, definition)
     decision = advance(site, definition)
     outcomes = [deliver(wish) for wish in requested(site.ledger)]
     report, verdict = watch(site, definition) if due(site, definition) else (None, None)

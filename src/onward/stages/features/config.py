@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from inspect import getdoc
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from onward.core import fingerprint
 from onward.core.clock import duration
@@ -14,6 +14,9 @@ from onward.core.declarations import parameters_of, require_name
 from onward.core.declared import of_function
 from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.core.records import OnMissing, OnStale
+
+if TYPE_CHECKING:
+    from onward.stages.features.windows import Reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,7 @@ class FeatureView:
     columns, ``event_time``, ``available_at`` (when each row could be known) and the features.
     What it does, its entity, its time to live and its policy are its version; what is said about
     it for people is not.
+    With a `reach`, only what new rows touch is computed.
     """
 
     name: str
@@ -37,6 +41,7 @@ class FeatureView:
     description: str = field(default="", compare=False)
     owner: str = field(default="", compare=False)
     tags: tuple[str, ...] = field(default=(), compare=False)
+    reach: Reach | None = field(default=None, compare=False)
     location: Location | None = field(default=None, compare=False)
 
     @property

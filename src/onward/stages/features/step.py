@@ -1,7 +1,8 @@
-"""The room's verbs: publish and materialize views, build training sets, compute features again."""
+"""The room's verbs: publish views and materialize them, build training sets, compute again."""
 
 from __future__ import annotations
 
+from onward.stages.features.incremental import behind
 from onward.stages.features.labels import labels
 from onward.stages.features.materialization import materialize
 from onward.stages.features.publication import publish
@@ -9,5 +10,6 @@ from onward.stages.features.recomputation import recompute, vectors
 from onward.stages.features.training import request_features, training_set
 
 __all__ = [
-    "labels", "materialize", "publish", "recompute", "request_features", "training_set", "vectors",
+    "behind", "labels", "materialize", "publish", "recompute", "request_features", "training_set",
+    "vectors",
 ]  # fmt: skip

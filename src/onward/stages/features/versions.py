@@ -31,6 +31,8 @@ class Published:
         Whether the rows' marks hold: no backfill has put one out of order.
     known_by
         When the last of the rows is known.
+    at
+        When it was published: a view with a reach has no rows for later moments.
     """
 
     snapshot: Snapshot
@@ -39,6 +41,7 @@ class Published:
     inputs: str
     marked: bool
     known_by: datetime
+    at: datetime
 
 
 def published(lake: Lake, table: str, snapshot: int | None = None) -> Published | None:
@@ -56,11 +59,18 @@ def published(lake: Lake, table: str, snapshot: int | None = None) -> Published 
         inputs=said["view_inputs"],
         marked=said["view_marked"] == "true",
         known_by=datetime.fromisoformat(said["view_known_by"]),
+        at=datetime.fromisoformat(said["view_at"]),
     )
 
 
 def state(
-    *, code: str, definition: str, inputs: str, marked: bool, known_by: datetime
+    *,
+    code: str,
+    definition: str,
+    inputs: str,
+    marked: bool,
+    known_by: datetime,
+    at: datetime,
 ) -> Mapping[str, str]:
     """Return what a table is to say of itself, for `published` to read."""
     return {
@@ -69,6 +79,7 @@ def state(
         "view_inputs": inputs,
         "view_marked": str(marked).lower(),
         "view_known_by": known_by.isoformat(),
+        "view_at": at.isoformat(),
     }
 
 
