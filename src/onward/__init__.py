@@ -36,6 +36,7 @@ from onward.stages.validate.config import (
     references,
     unique,
 )
+from onward.watch.access.config import Access, may
 
 if TYPE_CHECKING:
     from onward.app.project import Project
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "Access",
     "Canary",
     "OnwardError",
     "Pipeline",
@@ -72,6 +74,7 @@ __all__ = [
     "label",
     "latency",
     "load",
+    "may",
     "micro_batch",
     "model",
     "on_demand",

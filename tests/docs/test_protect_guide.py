@@ -10,6 +10,7 @@ from ibis import _
 
 import onward as ow
 from onward.core.clock import SystemClock
+from onward.core.records.access import Caller
 from onward.infra.lake.iceberg import open_lake
 from onward.infra.masks.masks import KeyedMasks
 from onward.infra.secrets.keyfile import KeyFile
@@ -17,6 +18,7 @@ from onward.stages.ingest.adapters.files import FileReader
 from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.step import ingest
 from onward.stages.validate.step import audit, settle
+from onward.watch.access.step import decide
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "protect.md").read_text()
 
@@ -25,6 +27,18 @@ def block(name: str) -> str:
     found = re.search(rf"<!-- docs: {name} -->\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
     assert found is not None
     return found[1]
+
+
+def test_the_guides_roles_are_roles() -> None:
+    declared: dict[str, Any] = {"ow": ow}
+    exec(compile(block("access"), "protect.md", "exec"), declared)
+    access = declared["access"]
+    lead = Caller(name="team-7", known_by="system")
+    assert decide(access, lead, "run", "order_return").verdict == "allow"
+    assert decide(access, lead, "erase", "customer").verdict == "wait"
+    ada = Caller(name="ada", known_by="system")
+    assert decide(access, ada, "reveal", "payments.iban", role="fraud").verdict == "allow"
+    assert decide(access, ada, "read", "raw.orders").verdict == "deny"
 
 
 def test_the_guides_masks_do_what_it_says(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from onward.app.access import require
 from onward.core.records import ErasureReport, Removed, Residue, Subject
 from onward.flow.erase import HASH, erase, find_subject, subject_columns
 from onward.flow.happened import happened
@@ -35,17 +36,21 @@ def erase_subject(
         It is not known which columns say whom rows are about.
     NotFoundError
         No table has the column.
+    DeniedError
+        The caller may not erase by these columns, or not before it is approved.
     BusyError
         Another process runs the project: a gateway must not write to the log meanwhile.
     """
     site, definition = project.site, project.definition
     named = subject_columns(definition, columns)
+    for column in named:
+        asking = require(project, "erase", column)
     with project.alone():
         subject = find_subject(site, definition, value, named)
         hashed = str(site.masks.value(HASH, value))
         key = f"{hashed}@{site.clock.now().isoformat()}"
         if not dry_run:
-            happened(site, "erasure.begun", hashed, key=key, columns=named)
+            happened(site, "erasure.begun", hashed, key=key, columns=named, by=asking.name)
         removed = []
         for part in erase(site, definition, subject, dry_run=dry_run):
             if heard is not None:
@@ -62,7 +67,7 @@ def erase_subject(
             searched=bool(_texts(subject)) and not dry_run,
         )
         if not dry_run:
-            happened(site, "subject.erased", hashed, key=key, report=report)
+            happened(site, "subject.erased", hashed, key=key, report=report, by=asking.name)
     return report
 
 

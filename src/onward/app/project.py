@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from onward.app.access import require, require_run
 from onward.app.load import load_definition
 from onward.app.settings import Settings, read_settings
 from onward.app.site import open_ledger, open_site
@@ -121,9 +122,12 @@ class Project:
 
         Raises
         ------
+        DeniedError
+            The caller may not run the model, or not read what it is built on.
         BusyError
             Another process runs this project.
         """
+        require_run(self)
         with self.alone():
             resumed = self.resume()
             why = called_for(self.site, self.definition)
@@ -149,6 +153,7 @@ class Project:
         """Search the model's hyperparameters; later runs train with what it chose."""
         from onward.flow.experiment import experiment
 
+        require_run(self)
         with self.alone():
             return experiment(self.site, self.definition, trials=trials, heard=heard)
 
@@ -156,6 +161,7 @@ class Project:
         """Take the candidate out of traffic, or return to the champion before; at once."""
         from onward.flow.release import rollback
 
+        require(self, "promote", self.definition.model)
         return rollback(self.site, self.definition.model, reason)
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -187,6 +193,7 @@ class Project:
         """Return held-out rows that the champion was evaluated on, to try it with."""
         from onward.app.questions import sample
 
+        require(self, "read", "training")
         return sample(self.ledger, self.definition.model, count)
 
     def models(self) -> Sequence[Any]:
@@ -239,6 +246,7 @@ class Project:
         """Ask the process that holds the project for a run, and wait until it has ended."""
         from onward.flow.happened import happened
 
+        require_run(self)
         wish = request(self.site, reason)
         happened(self.site, "run.requested", self.definition.model, key=wish.id, request=wish)
         deadline = time.monotonic() + wait_s

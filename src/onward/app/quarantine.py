@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onward.app.access import require
 from onward.core.errors import DeclarationError, NotFoundError, unknown_name
 from onward.core.records import Replay, Selection
 from onward.flow.quarantine import replay as replay_rows
@@ -112,7 +113,7 @@ def replay(
 
 
 def _held(project: Project, dataset: str | None) -> Mapping[str, str]:
-    """Return the tables with a quarantine, by the dataset's name."""
+    """Return the tables with a quarantine that the caller may read, by the dataset's name."""
     from onward.stages.validate.quarantine import table_of
 
     definition, lake = project.definition, project.site.lake
@@ -121,4 +122,7 @@ def _held(project: Project, dataset: str | None) -> Mapping[str, str]:
         what, expected = unknown_name("source or transform", dataset, names)
         raise NotFoundError(what, expected=expected)
     tables = {name: definition.table(name) for name in ([dataset] if dataset else names)}
-    return {name: table for name, table in tables.items() if lake.head(table_of(table)) is not None}
+    held = {name: table for name, table in tables.items() if lake.head(table_of(table)) is not None}
+    for table in held.values():
+        require(project, "read", table_of(table))
+    return held

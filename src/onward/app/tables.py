@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from onward.app.access import require
 from onward.core.errors import NotFoundError, unknown_name
 from onward.core.ports import Snapshot
 from onward.core.records import DatasetRef
@@ -24,9 +25,12 @@ def find_table(project: Project, text: str) -> DatasetRef:
     ------
     NotFoundError
         There is no such table or snapshot, or nothing of it is published.
+    DeniedError
+        The caller may not read the table.
     """
     name, at, version = text.removeprefix("snapshot:").partition("@")
     table = _table(project, name)
+    require(project, "read", table)
     history = project.site.lake.history(table)
     found = _snapshot(history, version, text) if at else history[-1]
     return DatasetRef(table=table, snapshot=found.id, rows=found.rows)

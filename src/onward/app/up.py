@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
 
+from onward.app.access import require_run
 from onward.app.gateway import require_free, serving, settle
 from onward.app.load import commit_of
 from onward.app.log import logging_to
@@ -44,6 +45,7 @@ class Up:
         self._seen: tuple[object, ...] = ()
 
     def __enter__(self) -> Self:
+        require_run(self._project)
         with ExitStack() as held:
             held.enter_context(self._project.alone())
             held.enter_context(logging_to(self._project.settings.state / "onward.log"))

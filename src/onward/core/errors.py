@@ -95,6 +95,12 @@ class GateError(OnwardError):
     exit_code = 4
 
 
+class DeniedError(OnwardError):
+    """The caller may not do this, or not before somebody else has approved it."""
+
+    exit_code = 4
+
+
 class BusyError(OnwardError):
     """Something else holds what this needs: a port, the project's lock, a lease."""
 

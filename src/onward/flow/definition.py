@@ -16,6 +16,7 @@ from onward.stages.features.config import FeatureView, Label, OnDemand
 from onward.stages.ingest.config import Source
 from onward.stages.transform.config import Transform
 from onward.stages.transform.step import order, resolve
+from onward.watch.access.config import Access, require_roles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class Definition:
     pipeline: Pipeline
     digest: str
     commit: str | None
+    access: Access | None = None
 
     @property
     def model(self) -> str:
@@ -87,6 +89,7 @@ def define(
         pipeline=pipeline,
         digest=_digest((*sources.values(), *ordered, pipeline), folder),
         commit=commit,
+        access=_access([d for d in found if isinstance(d, Access)], sources),
     )
 
 
@@ -98,6 +101,19 @@ def _only_pipeline(found: list[Pipeline], file: str) -> Pipeline:
             location=found[-1].location if found else Location(file, 1),
         )
     return found[0]
+
+
+def _access(found: list[Access], sources: Mapping[str, Source]) -> Access | None:
+    """Return the one declaration of access, if any; masks name roles of it."""
+    if len(found) > 1:
+        raise DeclarationError(
+            "access is declared twice", expected="one ow.Access(...)", location=found[-1].location
+        )
+    for source in sources.values():
+        roles = {mask.role: column for column, mask in source.masked.items() if mask.role}
+        if found:
+            require_roles(roles, found[0].roles, source.location)
+    return found[0] if found else None
 
 
 def _by_name(found: list[Any]) -> dict[str, Any]:

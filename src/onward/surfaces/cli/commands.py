@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from onward.surfaces.cli import (
+    access,
     check,
     diff,
     erase,
@@ -41,6 +42,7 @@ transform.register(cli)
 openlineage.register(cli)
 tests.register(cli)
 erase.register(cli)
+access.register(cli)
 secrets.register(cli)
 
 
