@@ -37,6 +37,7 @@ from onward.stages.validate.config import (
     unique,
 )
 from onward.watch.access.config import Access, may
+from onward.stages.validate.translate.config import great_expectations, pandera
 
 if TYPE_CHECKING:
     from onward.app.project import Project
@@ -68,6 +69,7 @@ __all__ = [
     "freshness",
     "generalise",
     "given",
+    "great_expectations",
     "hashed",
     "integer",
     "kafka",
@@ -79,6 +81,7 @@ __all__ = [
     "model",
     "on_demand",
     "operational",
+    "pandera",
     "performance",
     "pseudonym",
     "python_check",

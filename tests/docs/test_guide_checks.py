@@ -13,6 +13,7 @@ import onward as ow
 from onward.app.project import open_project
 from onward.core.clock import ReplayClock
 from onward.flow.runs import request
+from onward.stages.validate.translate.great_expectations import KNOWN
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "checks.md").read_text()
 SOURCES = """
@@ -24,7 +25,7 @@ books = ow.Source("books", ow.files("data/books.csv"), key=["customer"], event_t
 
 
 def block(name: str) -> str:
-    found = re.search(rf"<!-- docs: {name} -->\n```python\n(.*?)```", GUIDE, re.DOTALL)
+    found = re.search(rf"<!-- docs: {name} -->\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
     assert found is not None, name
     return found[1]
 
@@ -32,12 +33,21 @@ def block(name: str) -> str:
 @pytest.fixture
 def project(shop: Path) -> Path:
     """The small shop with the guide's checks, its customers and its books."""
-    names = {"rows": "rows", "keys": "keys", "batch": "batch", "python": "in_python"}
+    names = {
+        "rows": "rows",
+        "keys": "keys",
+        "batch": "batch",
+        "python": "in_python",
+        "pandera": "from_pandera",
+        "great_expectations": "from_suite",
+    }
     file = shop / "pipeline.py"
     blocks = "\n\n".join(block(name) for name in names)
     checks = ", ".join(names.values())
     text = file.read_text()
     code = re.sub(r"checks=\[.*?\n    \],", f"checks=[{checks}],", text, flags=re.DOTALL)
+    code = f"import pandera.pandas as pa\n{code}"
+    (shop / "orders_suite.json").write_text(block("suite"))
     file.write_text(code.replace("\norders = ", f"\n{SOURCES}\n{blocks}\n\norders = ", 1))
     with (shop / "data" / "orders" / "first.csv").open() as lines:
         orders = list(csv.DictReader(lines))
@@ -57,15 +67,20 @@ def test_every_rule_of_the_guide_is_judged(project: Path) -> None:
         outcome = opened.deliver(request(opened.site, "data only", train=False))
     [report] = [report for report in outcome.audits if report.dataset == "orders"]
     found = {rule.rule: rule for rule in report.rules if not rule.rule.endswith("is present")}
-    assert len(found) == 16
+    assert len(found) == 29
     assert {name for name, rule in found.items() if not rule.passed} == {
         "amount is positive",
+        "amount: greater_than(0)",
         "basket is usual",
         "customer is in customers.customer",
         "recorded_at is fresh",
     }
     assert [w.rule for w in report.warnings] == ["basket is usual", "recorded_at is fresh"]
     assert outcome.state == "refreshed"
+
+
+def test_every_expectation_that_is_translated_is_named() -> None:
+    assert {name for name in KNOWN if f"`{name.removeprefix('expect_')}`" not in GUIDE} == set()
 
 
 def test_every_rule_there_is_is_in_the_guide() -> None:

@@ -341,3 +341,11 @@ def test_one_answer_cannot_quarantine_and_columns_must_exist():
         judge(ROWS, ow.python_check("c", lambda t: False, severity="quarantine"))
     with pytest.raises(DeclarationError, match="no column 'nn'"):
         judge(ROWS, ow.python_check("c", by_row, columns=["nn"]))
+
+
+def test_a_rule_that_looks_at_other_rows_may_hold_or_warn():
+    alone = ow.check("alone", lambda t: t.count().over(group_by=t.day) == 1, severity="warn")
+    above = ow.check("above the mean", lambda t: t.n >= t.n.mean(), severity="hold")
+    found = judge(ROWS, alone, above, ow.batch_check("enough", _.count() > 3))
+    assert found.offenders == {"alone": 4, "above the mean": 2, "enough": 0}
+    assert found.passed["enough"]

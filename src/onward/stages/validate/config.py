@@ -13,9 +13,10 @@ from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.stages.validate.distribution import NAMES, Distribution, Measure
 from onward.stages.validate.keys import Keep, References, Unique
-from onward.stages.validate.measured import Fresh, Present, Share
+from onward.stages.validate.measured import Fresh, Share
 from onward.stages.validate.python import Given, Python
 from onward.stages.validate.reconciliation import Over, Reconciliation
+from onward.stages.validate.values import Values
 
 
 def check(name: str, rule: Any, *, severity: Severity = "quarantine") -> Check:
@@ -108,7 +109,7 @@ def complete(
     """At least this share of the batch's rows has a value in `column`."""
     location = here()
     _require_share(at_least, location)
-    rule = Share(rule=Present(column=column), at_least=at_least)
+    rule = Share(rule=Values(column=column, test="present"), at_least=at_least)
     return _check(name or f"{column} is complete", rule, "batch", severity, location)
 
 

@@ -9,9 +9,9 @@ costs one look at its keys, and one in which few do is still read once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from onward.core.declarations import Check
 from onward.core.errors import DeclarationError
@@ -129,65 +129,68 @@ def marked(seen: Opened, checks: Sequence[Check]) -> Opened:
     DeclarationError
         A check names a column that does not exist, or refers to one of another type.
     """
-    keyed = [check for check in checks if isinstance(check.rule, (Unique, References))]
+    keyed = {check.name: (check, rule) for check in checks if (rule := _on_keys(check.rule))}
     if not keyed:
         return seen
-    for check in keyed:
-        check.rule.require(check, seen)
-    guilty = _guilty(seen, keyed)
+    for check, rule in keyed.values():
+        rule.require(check, seen)
+    rules = {name: rule for name, (_, rule) in keyed.items()}
+    guilty = _guilty(seen, rules)
     con = seen.connection.con
     rows = seen.relation
+    all_hold = ", ".join(f"TRUE AS {quoted(holds(name))}" for name in rules)
     if not guilty:
-        flags = ", ".join(f"TRUE AS {_flag(check)}" for check in keyed)
-        con.execute(f"CREATE TEMP VIEW {_KEYED} AS SELECT *, {flags} FROM {rows}")
+        con.execute(f"CREATE TEMP VIEW {_KEYED} AS SELECT *, {all_hold} FROM {rows}")
         return replace(seen, table=seen.connection.table(_KEYED))
-    joins = {keys: _same(check.rule, keys) for keys, check in guilty.items()}
+    joins = {keys: _same(rules[name], keys) for name, keys in guilty.items()}
     left = " ".join(f"LEFT JOIN {keys} ON {same}" for keys, same in joins.items())
     found = " OR ".join(f"{keys}.k0 IS NOT NULL" for keys in joins)
-    verdicts = _verdicts(seen, keyed, guilty)
+    flags = ", ".join(
+        f"{_verdict(rule, guilty.get(name), seen.columns)} AS {quoted(holds(name))}"
+        for name, rule in rules.items()
+    )
     con.execute(
-        f"CREATE TEMP TABLE {_SUSPECTS} AS SELECT b.*, {verdicts} FROM {rows} b {left} "
-        f"WHERE {found}"
+        f"CREATE TEMP TABLE {_SUSPECTS} AS SELECT b.*, {flags} FROM {rows} b {left} WHERE {found}"
     )
     anti = " ".join(f"ANTI JOIN {keys} ON {same}" for keys, same in joins.items())
-    flags = ", ".join(f"TRUE AS {_flag(check)}" for check in keyed)
     con.execute(
-        f"CREATE TEMP VIEW {_KEYED} AS SELECT b.*, {flags} FROM {rows} b {anti} "
+        f"CREATE TEMP VIEW {_KEYED} AS SELECT b.*, {all_hold} FROM {rows} b {anti} "
         f"UNION ALL SELECT * FROM {_SUSPECTS}"
     )
     return replace(seen, table=seen.connection.table(_KEYED))
 
 
-def _guilty(seen: Opened, keyed: Sequence[Check]) -> dict[str, Check]:
-    """Return the checks with keys that offend, by the table which holds those."""
+def _on_keys(rule: Any) -> Unique | References | None:
+    """Return the rule on keys that a check is, or takes a share of."""
+    if is_dataclass(type(rule)):
+        rule = getattr(rule, "rule", rule)
+    return rule if isinstance(rule, (Unique, References)) else None
+
+
+def _guilty(seen: Opened, rules: Mapping[str, Unique | References]) -> dict[str, str]:
+    """Return, by check, the table with the keys that offend; nothing of one where none does."""
     con = seen.connection.con
     guilty = {}
-    for i, check in enumerate(keyed):
+    for i, (name, rule) in enumerate(rules.items()):
         keys = f"_keys_{i}"
-        con.execute(f"CREATE TEMP TABLE {keys} AS {check.rule.offending(seen)}")
+        con.execute(f"CREATE TEMP TABLE {keys} AS {rule.offending(seen)}")
         if con.execute(f"SELECT 1 FROM {keys} LIMIT 1").fetchone() is not None:
-            guilty[keys] = check
+            guilty[name] = keys
     return guilty
 
 
-def _verdicts(seen: Opened, keyed: Sequence[Check], guilty: dict[str, Check]) -> str:
-    tables = {check.name: keys for keys, check in guilty.items()}
-    parts = []
-    for check in keyed:
-        keys = tables.get(check.name)
-        holds_there = f"{keys}.k0 IS NULL"
-        if isinstance(check.rule, Unique) and check.rule.by:
-            holds_there += f" OR {check.rule.spared(seen.columns, str(keys))}"
-        parts.append(f"{holds_there if keys else 'TRUE'} AS {_flag(check)}")
-    return ", ".join(parts)
+def _verdict(rule: Unique | References, keys: str | None, columns: Sequence[str]) -> str:
+    """Return, for a row whose key is among some check's, whether it holds this rule."""
+    if keys is None:
+        return "TRUE"
+    innocent = f"{keys}.k0 IS NULL"
+    if isinstance(rule, Unique) and rule.by is not None:
+        return f"{innocent} OR {rule.spared(columns, keys)}"
+    return innocent
 
 
 def _same(rule: Unique | References, keys: str) -> str:
     return " AND ".join(f"b.{quoted(c)} = {keys}.k{i}" for i, c in enumerate(rule.columns))
-
-
-def _flag(check: Check) -> str:
-    return quoted(holds(check.name))
 
 
 def _alike(one: dt.DataType, other: dt.DataType) -> bool:

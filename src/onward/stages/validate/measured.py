@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onward.core.declarations import Check
-from onward.stages.validate.opened import Opened
+from onward.stages.validate.keys import Unique
+from onward.stages.validate.opened import Opened, holds
 from onward.stages.validate.rules import (
     BatchRule,
     Verdict,
@@ -17,25 +18,13 @@ from onward.stages.validate.rules import (
     resolve,
 )
 
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Present:
-    """The column has a value."""
-
-    column: str
-
-    def __call__(self, table: ir.Table) -> ir.BooleanValue:
-        return table[self.column].notnull()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
     """The share of rows for which `rule` is true is `at_least` so much; of no rows it is 1.
 
-    `among` is a rule that says which rows count; all, unless given.
+    `rule` is an expression or a function of the table, or `Unique`. `among` is a rule that says
+    which rows count; all, unless given.
     """
 
     rule: Any
@@ -43,14 +32,18 @@ class Share:
     among: Any = None
 
     def bind(self, check: Check, seen: Opened) -> BatchRule:
+        import ibis
         import ibis.expr.types as ir
 
-        rule = resolve(self.rule, seen.table, check)
+        if isinstance(self.rule, Unique):
+            rule = seen.table[holds(check.name)]
+        else:
+            rule = resolve(self.rule, seen.table, check)
         if not isinstance(rule, ir.BooleanColumn):
             raise misfit(check, "takes a share of what is no boolean per row", "such as _.x > 0")
-        holds = rule.fill_null(False)
-        among = None if self.among is None else resolve(self.among, seen.table, check)
-        measure = holds.mean() if among is None else holds.mean(where=among)
+        share = rule.fill_null(False)
+        if self.among is not None:
+            share = resolve(self.among, seen.table, check).ifelse(share, ibis.null("boolean"))
 
         def judge(share: float | None) -> Verdict:
             if share is None or share >= self.at_least:
@@ -58,7 +51,7 @@ class Share:
             detail = f"{_percent(share)} of the rows, {_percent(self.at_least)} are asked for"
             return Verdict(passed=False, detail=detail)
 
-        return batch_rule(check, measure, judge)
+        return batch_rule(check, None, judge, share=share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +90,14 @@ class Bounded:
     def _above(self, value: Any) -> bool:
         if self.low is None:
             return True
-        return bool(value > self.low if self.strict_low else value >= self.low)
+        low = _fit(self.low, value)
+        return bool(value > low if self.strict_low else value >= low)
 
     def _below(self, value: Any) -> bool:
         if self.high is None:
             return True
-        return bool(value < self.high if self.strict_high else value <= self.high)
+        high = _fit(self.high, value)
+        return bool(value < high if self.strict_high else value <= high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +123,15 @@ class Fresh:
             return Verdict(passed=False, detail=f"the newest is {age} old, {self.within} is asked")
 
         return batch_rule(check, column.max(), judge)
+
+
+def _fit(bound: Any, value: Any) -> Any:
+    """Return a bound that is written as text as the time that it says."""
+    if isinstance(bound, str) and isinstance(value, datetime):
+        return _moment(datetime.fromisoformat(bound))
+    return (
+        date.fromisoformat(bound) if isinstance(bound, str) and isinstance(value, date) else bound
+    )
 
 
 def _moment(found: datetime | date) -> datetime:

@@ -40,9 +40,10 @@ class RowRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRule:
-    """A rule as an aggregate over the batch and what is to be said of its value.
+    """A rule as a number of the batch, and what is to be said of it.
 
-    Without a `measure` the judge is given None: it knows, or finds out by itself.
+    The judge is given the value of the aggregate `measure`, or the share of `share` that is true,
+    NULL left out, or, without either, None: it knows, or finds out by itself.
     """
 
     name: str
@@ -50,6 +51,7 @@ class BatchRule:
     severity: Severity
     measure: ir.Scalar | None
     judge: Callable[[Any], Verdict]
+    share: ir.BooleanColumn | None = None
     location: Location | None = None
     scope: Literal["batch"] = "batch"
 
@@ -83,7 +85,11 @@ def row_rule(check: Check, expression: ir.BooleanValue) -> RowRule:
 
 
 def batch_rule(
-    check: Check, measure: ir.Scalar | None, judge: Callable[[Any], Verdict]
+    check: Check,
+    measure: ir.Scalar | None,
+    judge: Callable[[Any], Verdict],
+    *,
+    share: ir.BooleanColumn | None = None,
 ) -> BatchRule:
     """Return `check` as a rule on the batch."""
     return BatchRule(
@@ -92,6 +98,7 @@ def batch_rule(
         severity=check.severity or "hold",
         measure=measure,
         judge=judge,
+        share=share,
         location=check.location,
     )
 

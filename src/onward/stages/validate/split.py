@@ -95,24 +95,48 @@ def verdicts(table: ir.Table, rules: Sequence[Rule]) -> dict[str, Verdict]:
         A rule fails on a value.
     """
     parting = _parting(rules)
-    whole = [rule for rule in rules if rule not in parting]
-    asked = {_flag(i): rule for i, rule in enumerate(whole)}
-    measures = {name: m for name, rule in asked.items() if (m := _measure(rule)) is not None}
-    found = {}
-    if measures:
-        with _blamed(table, whole):
-            [found] = table.aggregate(**measures).to_pyarrow().to_pylist()
+    asked = {_flag(i): r for i, r in enumerate(rule for rule in rules if rule not in parting)}
+    with _blamed(table, list(asked.values())):
+        found = _measured(table, asked)
     return {rule.name: _verdict(rule, found.get(name)) for name, rule in asked.items()}
+
+
+def _measured(table: ir.Table, asked: Mapping[str, Rule]) -> dict[str, Any]:
+    """Return what each rule measures: in one pass, or two where a rule looks at other rows."""
+    plain, windowed = {}, {}
+    for name, rule in asked.items():
+        if isinstance(rule, BatchRule) and rule.share is None:
+            if rule.measure is not None:
+                plain[name] = rule.measure
+            continue
+        flag = rule.share if isinstance(rule, BatchRule) else ~rule.expression.fill_null(False)
+        if _looks_around(flag):
+            windowed[name] = rule, flag
+        else:
+            plain[name] = _summed(rule, flag)
+    found: dict[str, Any] = {}
+    if plain:
+        found |= table.aggregate(**plain).to_pyarrow().to_pylist()[0]
+    if windowed:
+        # No aggregate takes a window: what it gives is a column first.
+        flagged = table.mutate(**{name: flag for name, (_, flag) in windowed.items()})
+        sums = {name: _summed(rule, flagged[name]) for name, (rule, _) in windowed.items()}
+        found |= flagged.aggregate(**sums).to_pyarrow().to_pylist()[0]
+    return found
+
+
+def _summed(rule: Rule, flag: ir.BooleanColumn) -> ir.Scalar:
+    return flag.mean() if isinstance(rule, BatchRule) else flag.sum()
+
+
+def _looks_around(flag: ir.BooleanColumn) -> bool:
+    import ibis.expr.operations as ops
+
+    return bool(flag.op().find((ops.WindowFunction, ops.Analytic, ops.Reduction)))
 
 
 def _parting(rules: Sequence[Rule]) -> list[RowRule]:
     return [r for r in rules if isinstance(r, RowRule) and r.severity == "quarantine"]
-
-
-def _measure(rule: Rule) -> ir.Scalar | None:
-    return (
-        rule.measure if isinstance(rule, BatchRule) else (~rule.expression.fill_null(False)).sum()
-    )
 
 
 def _verdict(rule: Rule, found: Any) -> Verdict:
@@ -145,8 +169,7 @@ def _blamed(table: ir.Table, rules: Sequence[Rule]) -> Iterator[None]:
     except duckdb.Error:
         for rule in rules:
             try:
-                if (measure := _measure(rule)) is not None:
-                    table.aggregate(_=measure).to_pyarrow()
+                _measured(table, {"_": rule})
             except duckdb.Error as error:
                 raise DataError(
                     f"check {rule.name!r} fails on a value: {str(error).splitlines()[0]}",
