@@ -36,8 +36,8 @@ from onward.stages.validate.config import (
     references,
     unique,
 )
-from onward.watch.access.config import Access, may
 from onward.stages.validate.translate.config import great_expectations, pandera
+from onward.watch.access.config import Access, may
 
 if TYPE_CHECKING:
     from onward.app.project import Project
