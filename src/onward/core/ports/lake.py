@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from onward.core.records import Batch, DatasetRef, Delta, Mode, Partitions
+from onward.core.records import Batch, DatasetRef, Delta, Evolution, Mode, Partitions
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -120,6 +120,7 @@ class Lake(Protocol):
         key: Sequence[str] = (),
         order: str | None = None,
         partitions: Partitions | None = None,
+        evolution: Evolution | None = None,
     ) -> Snapshot:
         """Cut `branch` from main (afresh if it exists) and commit `rows` on it, once.
 
@@ -129,6 +130,9 @@ class Lake(Protocol):
         with the same `key`, unless main's has a greater `order`; of several given rows with one
         key the greatest, then last, is taken. With mode ``partitions`` the rows take the place of
         all that main has in `partitions`. For both, rows that come between in main make it refuse.
+
+        Columns may come with any rows; how else they change says `evolution`. Readers see it when
+        the branch is published, and older snapshots keep the columns that they had.
 
         Raises
         ------
@@ -171,6 +175,7 @@ class Lake(Protocol):
         key: str,
         summary: Mapping[str, str] | None = None,
         state: Mapping[str, str] | None = None,
+        evolution: Evolution | None = None,
     ) -> Snapshot | None:
         """Commit trusted rows to main, once per `key`; None if there are none and no table yet."""
         ...

@@ -12,6 +12,7 @@ from onward.core.records.data import (
     Batch,
     DatasetRef,
     Delta,
+    Evolution,
     Mode,
     Partitions,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "Diff",
     "ErasureReport",
     "EvaluationReport",
+    "Evolution",
     "FeaturePlan",
     "FeatureSetRef",
     "GateResult",

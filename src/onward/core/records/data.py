@@ -55,6 +55,18 @@ class Partitions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evolution:
+    """How a table's columns change with a commit, beyond those that come.
+
+    `renamed` gives old names by new ones; a column keeps its values. The columns `retyped` (by
+    their new names) take the type that they have in the rows; what is stored is cast to it.
+    """
+
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    retyped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Rows on an audit branch, not yet seen by any reader.
 
@@ -64,7 +76,7 @@ class Batch:
     `summary` goes into the published snapshot, and so do the changes of the table's `state` (the
     cursor is in it, so that rows and cursor commit as one). `base` is main's snapshot when the
     branch was cut, None for a new table. `behind` is how many rows are known to wait at the source
-    behind these, None where it does not say.
+    behind these, None where it does not say. `evolution` is how the table's columns change.
     """
 
     dataset: str
@@ -82,6 +94,7 @@ class Batch:
     order: str | None = None
     behind: int | None = None
     partitions: Partitions | None = None
+    evolution: Evolution | None = None
 
     @property
     def ref(self) -> str:

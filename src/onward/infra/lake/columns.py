@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from onward.core.errors import DataError
+from onward.core.records import Evolution
 
 if TYPE_CHECKING:
     from pyiceberg.schema import Schema
     from pyiceberg.table import Transaction
+    from pyiceberg.types import IcebergType
 
 
 def stored(schema: pa.Schema, table: str) -> pa.Schema:
@@ -35,10 +38,13 @@ def stored(schema: pa.Schema, table: str) -> pa.Schema:
     return pa.schema([pa.field(f.name, _stored_type(f.type, f.name, table)) for f in schema])
 
 
-def fitted(incoming: pa.Schema, published: pa.Schema, table: str) -> pa.Schema:
+def fitted(
+    incoming: pa.Schema, published: pa.Schema, table: str, evolution: Evolution | None = None
+) -> pa.Schema:
     """Return the columns in which rows with columns `incoming` join a published table.
 
-    A column may be added, may come as nulls only, and may come in a narrower numeric type.
+    A column may be added, may come as nulls only, and may come in a narrower numeric type; what
+    else may change says `evolution`.
 
     Raises
     ------
@@ -46,6 +52,8 @@ def fitted(incoming: pa.Schema, published: pa.Schema, table: str) -> pa.Schema:
         A published column is missing from the rows or comes in another type.
     """
     wanted = stored(incoming, table)
+    if evolution is not None:
+        published = _evolved(published, wanted, evolution)
     changes = []
     for field in published:
         index = wanted.get_field_index(field.name)
@@ -64,6 +72,22 @@ def fitted(incoming: pa.Schema, published: pa.Schema, table: str) -> pa.Schema:
             next_step="cast or restore the columns, or give the changed data a new name",
         )
     return pa.schema([*published, *added])
+
+
+def _evolved(published: pa.Schema, wanted: pa.Schema, evolution: Evolution) -> pa.Schema:
+    names = renamed(published.names, evolution)
+    return pa.schema(
+        [
+            wanted.field(name) if name in evolution.retyped else field.with_name(name)
+            for name, field in zip(names, published, strict=True)
+        ]
+    )
+
+
+def renamed(names: Sequence[str], evolution: Evolution) -> list[str]:
+    """Return the names as they are after an evolution; a renaming that was done changes none."""
+    new = {o: n for n, o in evolution.renamed.items() if o in names and n not in names}
+    return [new.get(name, name) for name in names]
 
 
 def cast(
@@ -106,20 +130,59 @@ def to_iceberg(schema: pa.Schema) -> Schema:
     return assign_fresh_schema_ids(_pyarrow_to_schema_without_ids(schema, format_version=2))
 
 
-def evolve(transaction: Transaction, target: pa.Schema) -> None:
-    """Give the table `target`'s columns; a column that keeps name and type keeps its field id."""
-    metadata = transaction.table_metadata
-    now = of_iceberg(metadata.schema())
+def evolve(transaction: Transaction, target: pa.Schema, evolution: Evolution | None = None) -> None:
+    """Give the table `target`'s columns.
+
+    A column keeps its field id under another name, and in a type that Iceberg promotes its own
+    to; else the values under the old id are no more the column's.
+    """
+    _rename(transaction, evolution)
+    now = transaction.table_metadata.schema()
+    held = {f.name: f.field_type for f in now.fields}
+    stored_now = list(of_iceberg(now))
     types = {field.name: field.field_type for field in to_iceberg(target).fields}
-    kept = {f.name for f in target if f in list(now)}
-    dropped = [name for name in now.names if name not in kept]
-    added = [name for name in target.names if name not in kept]
-    if dropped or added:
+    kept = {f.name for f in target if f in stored_now}
+    wider = {n for n in types.keys() - kept if n in held and _promotes(held[n], types[n])}
+    dropped = [name for name in held if name not in kept | wider]
+    added = [name for name in target.names if name not in kept | wider]
+    if dropped or added or wider:
         with transaction.update_schema(allow_incompatible_changes=True) as update:
             for name in dropped:
                 update.delete_column((name,))
+            for name in sorted(wider):
+                update.update_column((name,), types[name])
             for name in added:
                 update.add_column((name,), types[name])
+    _reorder(transaction, target.names)
+
+
+def _reorder(transaction: Transaction, names: Sequence[str]) -> None:
+    """Put the columns in order; not with the change of one, whose old id its name still means."""
+    if transaction.table_metadata.schema().column_names == list(names):
+        return
+    with transaction.update_schema() as update:
+        update.move_first((names[0],))
+        for before, name in pairwise(names):
+            update.move_after((name,), (before,))
+
+
+def _rename(transaction: Transaction, evolution: Evolution | None) -> None:
+    names = transaction.table_metadata.schema().column_names
+    if evolution is not None and (new := renamed(names, evolution)) != names:
+        with transaction.update_schema() as update:
+            for old, name in zip(names, new, strict=True):
+                if old != name:
+                    update.rename_column((old,), name)
+
+
+def _promotes(held: IcebergType, wanted: IcebergType) -> bool:
+    from pyiceberg.exceptions import ResolveError
+    from pyiceberg.schema import promote
+
+    try:
+        return held.is_primitive and promote(held, wanted) == wanted
+    except ResolveError:
+        return False
 
 
 _SMALL_INTEGERS = (pa.int8(), pa.int16(), pa.uint8(), pa.uint16())

@@ -6,7 +6,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
@@ -28,8 +28,9 @@ from pyiceberg.table.update import (
 )
 
 from onward.core.errors import BusyError
+from onward.core.records import Evolution
 from onward.infra.lake.columns import evolve
-from onward.infra.lake.snapshots import CHANGE, carried, mark
+from onward.infra.lake.snapshots import CHANGE, REWRITTEN, carried, mark
 
 if TYPE_CHECKING:
     from pyiceberg.table.update.snapshot import _OverwriteFiles, _SnapshotProducer
@@ -51,6 +52,7 @@ class Written:
     target: pa.Schema
     schema: Schema
     base: int
+    evolution: Evolution | None = None
 
 
 class _Transaction(Transaction):
@@ -98,10 +100,15 @@ def optimistic(table: Table, attempt: Callable[[Table], T], attempts: int = 200)
     )
 
 
-def write(table: Table, target: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Written:
+def write(
+    table: Table,
+    target: pa.Schema,
+    batches: Iterator[pa.RecordBatch],
+    evolution: Evolution | None = None,
+) -> Written:
     """Write the batches as data files for a table whose columns will be `target`."""
     transaction = _Transaction(table)
-    evolve(transaction, target)
+    evolve(transaction, target, evolution)
     metadata = transaction.table_metadata
     identity = uuid.uuid4()
     schema = metadata.schema()
@@ -110,7 +117,8 @@ def write(table: Table, target: pa.Schema, batches: Iterator[pa.RecordBatch]) ->
         # One task at a time: given them all, write_file would hold every batch in its queue.
         task = WriteTask(identity, len(files), schema=schema, record_batches=packed)
         files += write_file(table.io, metadata, iter([task]))
-    return Written(tuple(files), target, schema, table.metadata.current_schema_id)
+    base = table.metadata.current_schema_id
+    return Written(tuple(files), target, schema, base, evolution)
 
 
 def add(
@@ -130,7 +138,7 @@ def add(
     before = table.metadata
     head = before.current_snapshot()
     transaction = _Transaction(table)
-    evolve(transaction, written.target)
+    evolve(transaction, written.target, written.evolution)
     columns = transaction.table_metadata.schema().as_struct()
     if written.base != before.current_schema_id or columns != written.schema.as_struct():
         raise BusyError(
@@ -201,14 +209,25 @@ def files(table: Table) -> Sequence[DataFile]:
 
 
 def added_files(table: Table, snapshot: Snapshot) -> Sequence[DataFile]:
-    """Return the data files that a snapshot added."""
+    """Return the data files with rows that a snapshot added, without those it rewrote."""
+    rewritten = set((mark(snapshot, REWRITTEN) or "").split())
     return [
         entry.data_file
         for manifest in snapshot.manifests(table.io)
         if manifest.added_snapshot_id == snapshot.snapshot_id
         for entry in manifest.fetch_manifest_entry(table.io)
-        if entry.status == ManifestEntryStatus.ADDED
+        if entry.status == ManifestEntryStatus.ADDED and _name(entry.data_file) not in rewritten
     ]
+
+
+def rewriting(written: Written, rewritten: Written) -> tuple[Written, dict[str, str]]:
+    """Return both as one, and the mark that tells which files hold rows that were there before."""
+    names = " ".join(_name(file) for file in rewritten.files)
+    return replace(written, files=rewritten.files + written.files), {REWRITTEN: names}
+
+
+def _name(file: DataFile) -> str:
+    return file.file_path.rpartition("/")[2]
 
 
 def _removing(producer: _OverwriteFiles, files: Sequence[DataFile]) -> _OverwriteFiles:

@@ -5,28 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
-from onward.core.errors import DivergedError, NotFoundError, unknown_name
+from onward.core.errors import NotFoundError, unknown_name
 from onward.core.ports import Erased, Rows, Snapshot, Swept
-from onward.core.records import Batch, DatasetRef, Delta, Mode, Partitions
+from onward.core.records import Batch, DatasetRef, Delta, Evolution, Mode, Partitions
 from onward.infra.lake import catalog as catalogs
-from onward.infra.lake import columns, commit, publication, upsert, views
+from onward.infra.lake import columns, commit, publication, views
 from onward.infra.lake.compact import compact
 from onward.infra.lake.deltas import added, plan_delta
 from onward.infra.lake.erase import erase
 from onward.infra.lake.expire import sweep
-from onward.infra.lake.partitions import replaced
+from onward.infra.lake.prepare import Wanted, prepare
 from onward.infra.lake.snapshots import BRANCH, CHANGE, main, published, record, said
 
 if TYPE_CHECKING:
@@ -114,42 +112,33 @@ class IcebergLake:
         key: Sequence[str] = (),
         order: str | None = None,
         partitions: Partitions | None = None,
+        evolution: Evolution | None = None,
     ) -> Snapshot:
         """Cut `branch` from main (afresh if it exists) and commit `rows` on it, once.
 
-        A key that `publish` is to know the rows by stands in the summary as ``key``. With mode
-        ``upsert`` a row takes the place of main's row with the same `key`, with ``partitions``
-        the rows take the place of all that main has in `partitions`.
+        As the port says; besides
 
         Raises
         ------
-        DataError
-            The rows do not fit the published columns (unless they replace all), or cannot be
-            stored.
-        DivergedError
-            Main moved on while the rows were merged into it.
         ValueError
             The branch is main, an upsert has no key, or no partitions are named.
         """
         if branch == MAIN_BRANCH:
             raise ValueError("rows are staged on a branch of their own, not on main")
-        merged: Sequence[DataFile] = ()
-        merging = _merging(mode, key, order, partitions)
-        if merging is not None:
-            before, written, merged = self._merge(table, rows, merging)
-        else:
-            before, written = self._write(self._load(table), table, rows, replace=mode == "replace")
+        wanted = Wanted(mode, key, order, partitions, evolution)
+        prepared = prepare(self._catalog, self._folder, self._load(table), table, rows, wanted)
 
         def attempt(now: Table) -> IcebergSnapshot:
-            if merging is not None:
-                _require_head(table, now, before)
-            without = commit.files(now) if mode == "replace" else merged
-            return commit.add(now, written, branch=branch, without=without, properties=entries)
+            prepared.require_base(now)
+            without = commit.files(now) if mode == "replace" else prepared.without
+            return commit.add(
+                now, prepared.written, branch=branch, without=without, properties=entries
+            )
 
         with self._corruption(table):
-            marks = {BRANCH: branch, CHANGE: mode}
-            entries = marks | said(before, summary, state or {})
-            return record(before, commit.optimistic(before, attempt))
+            marks = {BRANCH: branch, CHANGE: mode, **prepared.marks}
+            entries = marks | said(prepared.table, summary, state or {})
+            return record(prepared.table, commit.optimistic(prepared.table, attempt))
 
     def publish(
         self, table: str, branch: str, *, expect: int | None, key: str | None = None
@@ -176,6 +165,7 @@ class IcebergLake:
         key: str,
         summary: Mapping[str, str] | None = None,
         state: Mapping[str, str] | None = None,
+        evolution: Evolution | None = None,
     ) -> Snapshot | None:
         """Commit trusted rows to main, once per `key`; None if there are none and no table yet.
 
@@ -188,22 +178,31 @@ class IcebergLake:
         """
 
         def attempt(now: Table) -> IcebergSnapshot:
-            landed = published(now.metadata, key=key)
-            return landed or commit.add(now, written, branch=MAIN_BRANCH, properties=entries)
+            if landed := published(now.metadata, key=key):
+                return landed
+            prepared.require_base(now)
+            return commit.add(
+                now,
+                prepared.written,
+                branch=MAIN_BRANCH,
+                without=prepared.without,
+                properties=entries,
+            )
 
-        before = self._load(table)
-        if before is not None and (landed := published(before.metadata, key=key)):
-            return record(before, landed)
-        if before is None or before.current_snapshot() is None:
+        found = self._load(table)
+        if found is not None and (landed := published(found.metadata, key=key)):
+            return record(found, landed)
+        if found is None or found.current_snapshot() is None:
             some = _some(rows)
             if some is None:
                 return None
             rows = some
-        now, written = self._write(before, table, rows, replace=False)
+        wanted = Wanted("append", evolution=evolution)
+        prepared = prepare(self._catalog, self._folder, found, table, rows, wanted)
         with self._corruption(table):
-            told = said(now, {**(summary or {}), "key": key}, state or {})
-            entries = {CHANGE: "append", **told}
-            return record(now, commit.optimistic(now, attempt))
+            told = said(prepared.table, {**(summary or {}), "key": key}, state or {})
+            entries = {CHANGE: "append", **prepared.marks, **told}
+            return record(prepared.table, commit.optimistic(prepared.table, attempt))
 
     # ------------------------------------------------------------ keeping
 
@@ -301,61 +300,8 @@ class IcebergLake:
             raise NotFoundError(what, expected=expected)
         return found
 
-    def _write(
-        self, now: Table | None, table: str, rows: Rows, *, replace: bool
-    ) -> tuple[Table, commit.Written]:
-        """Write the rows' data files; a table that does not exist is created without a snapshot."""
-        now, target = self._place(now, table, rows.schema, replace=replace)
-        # Outside: an error of the reader that the rows come from is no corruption of the lake.
-        return now, commit.write(now, target, columns.cast(_batches(rows), target, table))
-
-    def _merge(
-        self, table: str, rows: Rows, merging: _Merging
-    ) -> tuple[Table, commit.Written, Sequence[DataFile]]:
-        """Write what main's files that the rows touch become, with the rows."""
-        now, target = self._place(self._load(table), table, rows.schema, replace=False)
-        given = pa.RecordBatchReader.from_batches(
-            target, columns.cast(_batches(rows), target, table)
-        )
-        with merging(now, given, spill=self._folder / "spill") as merged:
-            written = commit.write(now, target, columns.cast(merged.rows, target, table))
-            return now, written, merged.without
-
-    def _place(
-        self, now: Table | None, table: str, incoming: pa.Schema, *, replace: bool
-    ) -> tuple[Table, pa.Schema]:
-        """Return the table, created if need be, and the columns that it will have."""
-        target = columns.stored(incoming, table)
-        if now is not None and now.current_snapshot() is not None and not replace:
-            target = columns.fitted(incoming, columns.of_iceberg(now.schema()), table)
-        if now is None:
-            with self._corruption(table):
-                now = catalogs.create(self._catalog, table, target)
-        return now, target
-
     def _corruption(self, subject: str) -> AbstractContextManager[None]:
         return catalogs.corruption(self._folder, subject)
-
-
-class _Merging(Protocol):
-    def __call__(
-        self, table: Table, given: pa.RecordBatchReader, *, spill: Path
-    ) -> AbstractContextManager[upsert.Merged]: ...
-
-
-def _merging(
-    mode: Mode, key: Sequence[str], order: str | None, partitions: Partitions | None
-) -> _Merging | None:
-    """Return how rows merge into main's files; None where they are added or replace them all."""
-    if mode == "upsert":
-        if not key:
-            raise ValueError("an upsert needs a key")
-        return partial(upsert.merged, key=key, order=order)
-    if mode == "partitions":
-        if partitions is None:
-            raise ValueError("partitions are replaced by name")
-        return partial(replaced, partitions=partitions)
-    return None
 
 
 def _some(rows: Rows) -> Rows | None:
@@ -366,21 +312,6 @@ def _some(rows: Rows) -> Rows | None:
         if batch.num_rows:
             return pa.RecordBatchReader.from_batches(rows.schema, chain([batch], rows))
     return None
-
-
-def _batches(rows: Rows) -> Iterator[pa.RecordBatch]:
-    return iter(rows.to_batches() if isinstance(rows, pa.Table) else rows)
-
-
-def _require_head(table: str, now: Table, before: Table) -> None:
-    head, merged = (t.current_snapshot() for t in (now, before))
-    if head != merged:
-        raise DivergedError(
-            f"{table} moved on while rows were merged into it",
-            expected=f"main at snapshot {merged and merged.snapshot_id}, "
-            f"found {head and head.snapshot_id}",
-            next_step="run again: the rows are staged and audited on the new main",
-        )
 
 
 def _plan(table: Table, data: DatasetRef | Batch | Delta) -> views.Plan:

@@ -30,7 +30,7 @@ def replaced(
         backend.con.register("_values", pa.table({column: values}))
         backend.con.execute("CREATE TEMP TABLE _new AS FROM _values")
         backend.con.unregister("_values")
-        without, held = show_touched(backend, table, [column])
+        without, held = show_touched(backend, table, [column], given.schema)
         stay = staying(backend, given.schema.names, [column], held) if held else iter(())
         yield Merged(rows=chain(stay, given), without=without)
     finally:

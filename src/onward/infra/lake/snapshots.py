@@ -21,6 +21,9 @@ BRANCH: Final = "onward-branch"
 CHANGE: Final = "onward-change"
 """What the commit did to main's rows: one of the port's `Change`."""
 
+REWRITTEN: Final = "onward-rewritten"
+"""The names of the files that an append wrote for rows which were there before, in new types."""
+
 GONE: Final = "onward.gone"
 """The table's property that knows the commits of snapshots that are gone."""
 

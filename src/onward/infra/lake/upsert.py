@@ -15,7 +15,9 @@ import pyarrow as pa
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
+from onward.core.records import Evolution
 from onward.infra.lake import views
+from onward.infra.lake.retype import show_evolved
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -39,6 +41,7 @@ def merged(
     key: Sequence[str],
     order: str | None,
     spill: Path,
+    evolution: Evolution | None = None,
 ) -> Iterator[Merged]:
     """Merge the given rows into main's head; what does not fit in memory spills to disk.
 
@@ -56,7 +59,7 @@ def merged(
             "CREATE TEMP TABLE _new AS FROM _arrived QUALIFY row_number() OVER "
             f"(PARTITION BY {keys} ORDER BY {newest}rowid DESC) = 1"
         )
-        without, held = show_touched(backend, table, key)
+        without, held = show_touched(backend, table, key, given.schema, evolution)
         if held and order is not None and order in held:
             ours, theirs = f"_main.{views.identifier(order)}", f"_new.{views.identifier(order)}"
             backend.con.execute(
@@ -71,11 +74,16 @@ def merged(
 
 
 def show_touched(
-    backend: Backend, table: Table, key: Sequence[str]
+    backend: Backend,
+    table: Table,
+    key: Sequence[str],
+    target: pa.Schema,
+    evolution: Evolution | None = None,
 ) -> tuple[Sequence[DataFile], Sequence[str]]:
     """Show, as ``_main``, the files of main's head that hold a key of ``_new``.
 
-    Returns them and their columns' names, none if there is no such file.
+    All of them, in the columns of `target`, where these change. Returns them and their columns'
+    names, none if there is no such file.
     """
     head = table.current_snapshot()
     if head is None:
@@ -83,7 +91,7 @@ def show_touched(
     schema, tasks = views.plan(table, head.snapshot_id)
     views.require_files(tasks)
     parquet = views.in_parquet(table, schema, tasks)
-    if parquet is not None:
+    if parquet is not None and evolution is None:
         found = backend.con.execute(
             f"SELECT DISTINCT filename FROM read_parquet({parquet}, filename = true) AS _main "
             f"WHERE EXISTS (FROM _new WHERE {_same(key)})"
@@ -92,8 +100,12 @@ def show_touched(
         tasks = [task for task in tasks if task.file.file_path in paths]
     if not tasks:
         return [], []
-    views.show(backend, "_main", table, schema, tasks)
-    return [task.file for task in tasks], [field.name for field in schema.fields]
+    if evolution is None:
+        views.show(backend, "_main", table, schema, tasks)
+        held = schema.column_names
+    else:
+        held = show_evolved(backend, "_main", table, schema, tasks, target, evolution)
+    return [task.file for task in tasks], held
 
 
 def staying(

@@ -98,7 +98,7 @@ def in_parquet(table: Table, schema: Schema, tasks: Sequence[FileScanTask]) -> s
         return None
     files = ", ".join(_literal(task.file.file_path) for task in tasks)
     columns = ", ".join(
-        _column(*pair) for pair in zip(schema.fields, _duckdb_types(schema), strict=True)
+        _column(*pair) for pair in zip(schema.fields, duckdb_types(of_iceberg(schema)), strict=True)
     )
     return f"[{files}], schema = MAP {{{columns}}}"
 
@@ -143,11 +143,12 @@ def _plain(table: Table, schema: Schema, tasks: Sequence[FileScanTask]) -> bool:
     )
 
 
-def _duckdb_types(schema: Schema) -> list[str]:
+def duckdb_types(schema: pa.Schema) -> list[str]:
+    """Return DuckDB's name of each column's type."""
     import ibis
     from ibis.backends.sql.datatypes import DuckDBType
 
-    return [DuckDBType.to_string(kind) for kind in ibis.schema(of_iceberg(schema)).types]
+    return [DuckDBType.to_string(kind) for kind in ibis.schema(schema).types]
 
 
 def _require(table: Table, snapshot: int) -> int:
