@@ -119,3 +119,10 @@ def test_time_is_injected(room):
 
 
 ASKS_THE_TIME = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time")
+
+
+def test_test_files_have_names_of_their_own():
+    """Pytest imports them by name: two of one name cannot run together."""
+    names = [p.name for p in PYTHON if "tests" in p.parts and p.name != "conftest.py"]
+    names = [name for name in names if name not in ("pipeline.py", "test_pipeline.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

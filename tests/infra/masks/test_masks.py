@@ -97,6 +97,7 @@ def test_a_value_of_another_type_is_refused_and_not_shown() -> None:
         (MASKS.value(FRESH, "x")[:-6] + "AAAAA=", "altered"),
         (MASKS.value(Mask(kind="reveal", domain="a.b", stable=False), "x"), "another column"),
     ],
+    ids=["plain", "unknown key", "altered", "another column"],
 )
 def test_what_cannot_be_revealed_says_why(masked: str, why: str) -> None:
     with pytest.raises(DataError, match=why):
