@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from onward.core.errors import NotFoundError, unknown_name
 from onward.core.ports import Ledger
-from onward.core.records import Deployment, EvaluationReport, ValidationReport
+from onward.core.records import Deployment, EvaluationReport, RunRef, ValidationReport
 from onward.flow.happened import fact
 from onward.flow.releases import champion
 from onward.flow.runs import RunEntry, runs
@@ -54,18 +53,34 @@ _AUDITED = "batch.audited"
 
 
 def sample(ledger: Ledger, model: str, count: int) -> Sequence[Mapping[str, Any]]:
-    """Return up to `count` held-out rows that the champion was evaluated on.
+    """Return up to `count` held-out rows that the champion was evaluated on, evenly spaced in time.
 
     Raises
     ------
     NotFoundError
-        Nothing has been released yet.
+        Nothing has been released yet, or its training set is gone.
     """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from onward.stages.train.golden import requests
+
     serving = champion(ledger, model)
     if serving is None:
         raise NotFoundError(
             f"no version of {model!r} serves yet", next_step="`onward run` releases the first"
         )
-    golden = json.loads((Path(serving.model.path) / "golden.json").read_text())
-    rows: list[Mapping[str, Any]] = golden["rows"]
-    return rows[: max(1, count)]
+    [told] = ledger.producing(serving.model.trained, last=1)
+    trained = fact(told, "trained", RunRef)
+    file = Path(trained.training.path)
+    if not file.is_file():
+        raise NotFoundError(
+            f"{trained.training.ref}, on which {serving.model.ref} was trained, is not in {file}",
+            next_step="`onward run --force` trains anew",
+        )
+    late = pc.field("event_time") >= trained.holdout_from
+    columns = [column.name for column in trained.training.plan.request]
+    rows = pq.read_table(file, filters=late, columns=columns)
+    step = max(1, rows.num_rows // max(1, count))
+    picked = rows.take(list(range(0, rows.num_rows, step))[: max(1, count)])
+    return requests(picked, trained.training.plan)

@@ -63,5 +63,5 @@ def _alerts(settings: Settings, fill: Callable[[str], str]) -> tuple[Alert, ...]
     from onward.stages.monitor.adapters.webhook import WebhookAlert
 
     log = LogAlert()
-    webhook = fill(settings.alerts.webhook)
-    return (log, WebhookAlert(webhook)) if webhook else (log,)
+    webhook = settings.alerts.webhook
+    return (log, WebhookAlert(fill(webhook), shown=webhook)) if webhook else (log,)

@@ -89,6 +89,7 @@ def build_training_set(
         as_of=as_of,
         folder=site.folders.training,
         masked=masked_columns(definition, model.label),
+        personal=definition.personal,
     )
 
 

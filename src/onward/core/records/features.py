@@ -84,12 +84,14 @@ class FeatureSetRef:
 class Column:
     """A named column: Arrow's type as text (``double``, ``int64``, ``string``, …).
 
-    A request column with a `mask` may be sent as it is: who reads it masks it first.
+    A request column with a `mask` may be sent as it is: who reads it masks it first. One that is
+    `personal` says whom a request is about.
     """
 
     name: str
     dtype: str
     mask: Mask | None = None
+    personal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from onward.core.declarations import Model
@@ -42,6 +43,7 @@ def plan(
     rows: pa.Table,
     features: pa.Table,
     masked: Mapping[str, Sequence[Mask]],
+    personal: Sequence[str] = (),
 ) -> FeaturePlan:
     """Make the plan of a model whose label gave `rows` and whose views gave `features`.
 
@@ -58,7 +60,10 @@ def plan(
     from onward.stages.features.request_columns import typed
 
     names = dict.fromkeys((*model.label.key, *_request_names(model, views)))
-    request = tuple(requested(model, name, rows[name], masked.get(name, ())) for name in names)
+    request = tuple(
+        replace(requested(model, n, rows[n], masked.get(n, ())), personal=n in personal)
+        for n in names
+    )
     functions = on_demand(model)
     read = {name for function in functions for name in function.inputs}
     series, count = typed(request, read, {name: rows[name] for name in names})

@@ -39,6 +39,7 @@ def training_set(
     as_of: datetime,
     folder: Path,
     masked: Mapping[str, Sequence[Mask]] | None = None,
+    personal: Sequence[str] = (),
 ) -> TrainingSetRef:
     """Build the model's training set as it could be known at `as_of`.
 
@@ -47,7 +48,7 @@ def training_set(
     on-demand features of its request columns. A row that a view's policy gives no answer is left
     out: in production nobody will be asked about it. The same content gives the same file and id.
     `masked` says how columns of the data are masked, by name and as each source has it; those of
-    a request are masked the same.
+    a request are masked the same. `personal` names the columns that say whom a row is about.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def training_set(
         features = joined(lake, backend.con, rows, [v.view for v in chosen], found)
     labelled = rows.num_rows
     rows, features = _answered(rows, features, model)
-    plan = plans.plan(model, [view.view for view in chosen], rows, features, masked or {})
+    plan = plans.plan(model, [view.view for view in chosen], rows, features, masked or {}, personal)
     on_demand = OnDemandFeatures(plan, plans.on_demand(model))
     request = {column.name: rows[column.name] for column in plan.request}
     computed = on_demand.columns(request)

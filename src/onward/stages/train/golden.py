@@ -11,7 +11,7 @@ import numpy as np
 from onward.core.clock import utc
 from onward.core.declarations import Task
 from onward.core.estimator import predictions_of
-from onward.core.records import FeaturePlan
+from onward.core.records import Column, FeaturePlan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,24 +27,50 @@ def golden(
 
     ``rows`` are requests, ``features`` the vectors in the plan's order (missing is null) and
     ``predictions`` what `predictions_of` gave for them. Rows with an infinite feature, which JSON
-    cannot carry, are passed over.
+    cannot carry, are passed over. Nobody is named: a personal column holds stand-ins, unless an
+    on-demand feature is computed from it.
     """
     numbers = x.select_dtypes("float64").to_numpy()
     usable = np.flatnonzero(~np.isinf(numbers).any(axis=1))
     picked = usable[np.unique(np.linspace(0, len(usable) - 1, _ROWS).astype(int))]
-    types = {column.name: column.dtype for column in plan.request}
-    requests = holdout.take(picked).select(list(types)).to_pylist()
     chosen = x.iloc[picked]
     return {
-        "rows": [
-            {name: _as_sent(_json_value(value), types[name]) for name, value in row.items()}
-            for row in requests
-        ],
+        "rows": _stood_in(requests(holdout.take(picked), plan), plan),
         "features": [
             [_json_value(value) for value in row] for row in chosen.itertuples(index=False)
         ],
         "predictions": np.asarray(predictions_of(estimator, chosen, task)).tolist(),
     }
+
+
+def requests(rows: pa.Table, plan: FeaturePlan) -> list[dict[str, Any]]:
+    """Return a training set's rows as callers send them, in JSON values."""
+    types = {column.name: column.dtype for column in plan.request}
+    return [
+        {name: _as_sent(_json_value(value), types[name]) for name, value in row.items()}
+        for row in rows.select(list(types)).to_pylist()
+    ]
+
+
+def _stood_in(rows: list[dict[str, Any]], plan: FeaturePlan) -> list[dict[str, Any]]:
+    """Put stand-ins for the values of personal columns, the same one for the same value."""
+    read = {name for part in plan.on_demand for name in part.inputs}
+    for column in plan.request:
+        if not column.personal or column.name in read:
+            continue
+        known = {value: n for n, value in enumerate(dict.fromkeys(r[column.name] for r in rows))}
+        for row in rows:
+            if row[column.name] is not None:
+                row[column.name] = _stand_in(column, known[row[column.name]], row[column.name])
+    return rows
+
+
+def _stand_in(column: Column, number: int, value: Any) -> Any:
+    if isinstance(value, int):
+        return -1 - number
+    if column.mask is not None and column.mask.keyed:
+        return f"{value[0]}-00000000-{number:032x}"  # a masked value, of a key that there is not
+    return f"somebody {number}"
 
 
 def _as_sent(value: Any, dtype: str) -> Any:

@@ -15,14 +15,22 @@ PAUSES_S: Final = (0.2, 1.0)  # before the second and the third attempt
 class WebhookAlert:
     """Posts a report's breaches to `url`; chat services show its ``text``.
 
+    Errors name it by `shown` where it holds a secret.
+
     A receiver that cannot be reached, or answers with a status of 500 or above or 429, is tried
     again, twice. The header ``Idempotency-Key`` is the report's ref, the same each time.
     """
 
     def __init__(
-        self, url: str, *, timeout_s: float = TIMEOUT_S, pauses_s: tuple[float, ...] = PAUSES_S
+        self,
+        url: str,
+        *,
+        shown: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        pauses_s: tuple[float, ...] = PAUSES_S,
     ) -> None:
-        self.url = url
+        self._url = url
+        self._shown = shown or url
         self._timeout_s = timeout_s
         self._pauses_s = pauses_s
 
@@ -34,14 +42,14 @@ class WebhookAlert:
                 break
             time.sleep(pause_s)
             failure = self._post(report)
-        return None if failure is None else f"the alert did not reach {self.url}: {failure.why}"
+        return None if failure is None else f"the alert did not reach {self._shown}: {failure.why}"
 
     def _post(self, report: MonitorReport) -> _Failure | None:
         import httpx
 
         try:
             answer = httpx.post(
-                self.url,
+                self._url,
                 json=message(report),
                 headers={"Idempotency-Key": report.ref},
                 timeout=self._timeout_s,
