@@ -20,7 +20,7 @@ from onward.stages.features.windows import window
 from onward.stages.ingest.config import Source, files, micro_batch, sql
 from onward.stages.ingest.masks import drop, generalise, hashed, pseudonym, revealable
 from onward.stages.ingest.streams import kafka
-from onward.stages.monitor.config import drift, freshness, operational, performance
+from onward.stages.monitor.config import drift, freshness, operational, performance, skew
 from onward.stages.retrain.config import retrain
 from onward.stages.serve.config import Canary
 from onward.stages.train.config import model
@@ -91,6 +91,7 @@ __all__ = [
     "retrain",
     "revealable",
     "robust",
+    "skew",
     "sql",
     "sql_transform",
     "transform",

@@ -16,6 +16,7 @@ from onward.app.openlineage import try_to_send
 from onward.app.project import Project
 from onward.core.errors import OnwardError
 from onward.core.records import RunRequest, Suppressed
+from onward.flow.features import keep_online
 from onward.flow.loop import Turn, turn
 from onward.flow.release import enact
 from onward.flow.runs import called_for, request
@@ -52,6 +53,7 @@ class Up:
             require_free(self._project.settings.gateway.host, self._project.settings.gateway.port)
             self._first_run()
             enact(self._project.site, self._project.definition.model)
+            keep_online(self._project.site, self._project.definition)
             self._gateway = held.enter_context(serving(self._project.settings))
             self._held = held.pop_all()
         return self

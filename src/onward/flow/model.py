@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from onward.core import digest
 from onward.core.ports import Steps
 from onward.core.records import (
     Candidate,
     EvaluationReport,
-    FeaturePlan,
     ModelRef,
     RunRef,
     TrainingSetRef,
@@ -22,6 +19,7 @@ from onward.flow.data import Refreshed
 from onward.flow.definition import Definition
 from onward.flow.happened import fact, happened
 from onward.flow.masked import masked_columns
+from onward.flow.plans import plan_of, request_features_of
 from onward.flow.site import Site
 from onward.stages.evaluate.step import evaluate
 from onward.stages.features.step import recompute, request_features, training_set
@@ -180,16 +178,10 @@ def _champion_rows(
     """Return the same rows with the champion's features, where its plan is another one."""
     if champion is None:
         return None
-    import cloudpickle
-    import msgspec
-
-    folder = Path(champion.path)
-    digest.require(folder, champion.digest, champion.ref)
-    stored = msgspec.json.decode((folder / "plan.json").read_bytes())
-    plan = msgspec.convert(stored["plan"], FeaturePlan)
+    plan = plan_of(champion)
     if plan == training.plan:
         return None
-    features = cloudpickle.loads((folder / "request_features.pkl").read_bytes())
+    features = request_features_of(champion)
     return recompute(training, plan, features, lake=site.lake, folder=site.folders.training)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from onward.core.records import DatasetRef
+from onward.core.records import DatasetRef, FeaturePlan
 from onward.core.refs import ref
 from onward.flow.definition import Definition
 from onward.flow.site import Site
@@ -99,6 +99,12 @@ def newest_rows(site: Site, definition: Definition) -> Mapping[str, datetime | N
                 .as_py()
             )
     return found
+
+
+def newest_features(site: Site, plan: FeaturePlan) -> Mapping[str, datetime | None]:
+    """Return, by view, the newest event time among the rows online that a plan reads."""
+    marks = {view.name: site.online.mark(view) for view in plan.views}
+    return {name: None if mark is None else mark.newest for name, mark in marks.items()}
 
 
 def unit_of(definition: Definition) -> str:

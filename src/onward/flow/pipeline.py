@@ -12,7 +12,14 @@ from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location
 from onward.stages.deploy.config import Latency
 from onward.stages.evaluate.config import AtLeast, BeatsChampion, Fair, Gate, Robust
-from onward.stages.monitor.config import Drift, Freshness, Monitor, Operational, Performance
+from onward.stages.monitor.config import (
+    Drift,
+    Freshness,
+    Monitor,
+    Operational,
+    Performance,
+    Skew,
+)
 from onward.stages.retrain.config import Retrain
 from onward.stages.serve.config import Canary
 
@@ -59,8 +66,8 @@ class Pipeline:
         _each(gates=gates, kinds=(AtLeast, BeatsChampion, Fair, Robust, Latency),
               hint="ow.at_least, ow.beats_champion, ow.fair, ow.robust or ow.latency",
               location=location)  # fmt: skip
-        _each(monitors=monitors, kinds=(Drift, Performance, Operational, Freshness),
-              hint="ow.drift, ow.performance, ow.operational or ow.freshness",
+        _each(monitors=monitors, kinds=(Drift, Performance, Operational, Freshness, Skew),
+              hint="ow.drift, ow.performance, ow.operational, ow.freshness or ow.skew",
               location=location)  # fmt: skip
         _each(release=[release or Canary()], kinds=(Canary,), hint="ow.Canary(...)",
               location=location)  # fmt: skip

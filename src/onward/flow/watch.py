@@ -7,21 +7,31 @@ from datetime import datetime
 
 from onward.core.events import Recorded
 from onward.core.records import (
+    DatasetRef,
     EvaluationReport,
     Metric,
     ModelRef,
     MonitorReport,
     RunRef,
     RunRequest,
+    SkewReport,
     Suppressed,
 )
 from onward.flow import releases
 from onward.flow.definition import Definition
 from onward.flow.happened import fact, happened
-from onward.flow.observe import bring_in, known_labels, newest_rows, predictions
+from onward.flow.observe import (
+    bring_in,
+    known_labels,
+    newest_features,
+    newest_rows,
+    predictions,
+)
 from onward.flow.reference import held_out_scores
 from onward.flow.site import Site
+from onward.flow.skew import audit
 from onward.stages.evaluate.metrics import metrics_of
+from onward.stages.monitor.config import Skew
 from onward.stages.monitor.port import Observed
 from onward.stages.monitor.step import report as measure
 from onward.stages.retrain.step import consider
@@ -83,7 +93,21 @@ def observe(site: Site, definition: Definition) -> Observed:
         evaluated=_evaluated(site, serving),
         scores=metrics_of(definition.pipeline.model.task),
         newest=newest_rows(site, definition),
+        newest_views=newest_features(site, trained.training.plan),
+        skew=_skew(site, definition, serving, table, (start, now)),
     )
+
+
+def _skew(
+    site: Site,
+    definition: Definition,
+    serving: ModelRef,
+    table: DatasetRef | None,
+    window: tuple[datetime, datetime],
+) -> SkewReport | None:
+    """Audit the champion's vectors if a monitor asks for it, by the largest sample of any."""
+    samples = [m.sample for m in definition.pipeline.monitors if isinstance(m, Skew)]
+    return audit(site, serving, table, window, sample=max(samples)) if samples else None
 
 
 def _verdict(

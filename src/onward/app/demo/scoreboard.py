@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from onward.app.project import Project
@@ -13,6 +14,7 @@ from onward.flow.data import Refreshed
 from onward.flow.model import build_training_set
 from onward.flow.observe import bring_in, inputs_of, unit_of
 from onward.flow.reference import answers
+from onward.flow.skew import audit
 from onward.stages.evaluate.bootstrap import interval, resampled
 from onward.stages.evaluate.metrics import metrics_of
 from onward.stages.features.step import publish
@@ -39,8 +41,8 @@ class Month:
 class Scoreboard:
     """The comparison by month of departure and over all of them.
 
-    `same` is the share of the first version's answers in production that its recomputation from
-    the lake repeats: training and serving see the same features.
+    `same` is the share of the first version's feature vectors in production that the lake gives
+    again as of their requests: training and serving see the same features.
     """
 
     months: Sequence[Month]
@@ -73,7 +75,9 @@ def score(project: Project) -> Scoreboard:
             _ROWS.format(unit=unit_of(definition)), parameters=[definition.model]
         ).to_arrow_table()
         last = backend.raw_sql(_LAST, parameters=[definition.model]).fetchone()
-    return _board(rows, last[0] if last else "")
+    whole = (site.clock.now() - timedelta(days=366), site.clock.now())
+    skew = audit(site, first, table, whole, sample=1.0)
+    return _board(rows, skew.same, last[0] if last else "")
 
 
 def _all_rows(project: Project) -> TrainingSetRef:
@@ -109,7 +113,7 @@ SELECT id FROM logged WHERE model = $1 AND status = 200 ORDER BY "at" DESC, id D
 """
 
 
-def _board(rows: pa.Table, last: str) -> Scoreboard:
+def _board(rows: pa.Table, same: float, last: str) -> Scoreboard:
     import numpy as np
 
     months = rows["month"].to_numpy(zero_copy_only=False)
@@ -120,12 +124,10 @@ def _board(rows: pa.Table, last: str) -> Scoreboard:
 
     found = [part(str(name)[3:], months == name) for name in sorted(set(months))]
     year = part("in all", np.ones(len(months), dtype=bool))
-    by_first = columns["version"] == 1
-    same = np.isclose(columns["delivered"], columns["alone"], rtol=1e-9)[by_first]
     return Scoreboard(
         months=found,
         year=year,
-        same=float(same.mean()) if by_first.any() else 1.0,
+        same=same,
         verdict=_verdict(found, year),
         last_prediction=last,
     )

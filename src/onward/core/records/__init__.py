@@ -52,6 +52,7 @@ from onward.core.records.operation import (
     Suppressed,
 )
 from onward.core.records.quarantine import Replay, Selection
+from onward.core.records.skew import FeatureSkew, SkewReport
 
 __all__ = [
     "UNREADABLE",
@@ -69,6 +70,7 @@ __all__ = [
     "Evolution",
     "FeaturePlan",
     "FeatureSetRef",
+    "FeatureSkew",
     "GateResult",
     "GuardrailResult",
     "ImageRef",
@@ -97,6 +99,7 @@ __all__ = [
     "RunRef",
     "RunRequest",
     "Selection",
+    "SkewReport",
     "Subject",
     "Suppressed",
     "TrainingSetRef",

@@ -8,8 +8,19 @@ from onward.stages.features.materialization import materialize
 from onward.stages.features.publication import publish
 from onward.stages.features.recomputation import recompute, vectors
 from onward.stages.features.training import request_features, training_set
+from onward.stages.features.versions import columns_of, current_version, table_of, versions_of
 
 __all__ = [
-    "behind", "labels", "materialize", "publish", "recompute", "request_features", "training_set",
+    "behind",
+    "columns_of",
+    "current_version",
+    "labels",
+    "materialize",
+    "publish",
+    "recompute",
+    "request_features",
+    "table_of",
+    "training_set",
     "vectors",
-]  # fmt: skip
+    "versions_of",
+]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from onward.core.ports import Lake, Snapshot
-from onward.core.records import Column
+from onward.core.records import Column, ViewPlan
 from onward.stages.features import view as views
 from onward.stages.features.config import FeatureView
+from onward.stages.features.point_in_time import IN_ORDER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +95,28 @@ def versions_of(view: str, lake: Lake) -> dict[int, Published]:
     return {number: version for number, version in found if version is not None}
 
 
+def current_version(view: FeatureView, lake: Lake) -> ViewPlan | None:
+    """Return the version that is what the view declares, None where it is not published yet."""
+    versions = versions_of(view.name, lake).items()
+    number = next((n for n, version in versions if version.code == view.digest), None)
+    if number is None:
+        return None
+    return views.plan(view, number, table_of(view.name, number), features_of(view, lake, number))
+
+
 def features_of(view: FeatureView, lake: Lake, number: int) -> tuple[Column, ...]:
     """Return the features of a version that the lake has."""
     schema = lake.schema(table_of(view.name, number))
     assert schema is not None
     return views.stored(view, schema)[1]
+
+
+def columns_of(view: str, lake: Lake, number: int) -> tuple[Column, ...]:
+    """Return the columns of a version, its entity's and its features', whatever is declared now."""
+    schema = lake.schema(table_of(view, number))
+    assert schema is not None
+    own = (*views.TIMES, IN_ORDER)
+    return tuple(Column(name=f.name, dtype=str(f.type)) for f in schema if f.name not in own)
 
 
 def table_of(view: str, number: int) -> str:

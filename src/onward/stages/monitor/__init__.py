@@ -16,5 +16,8 @@ Readings, as ``(monitor, subject)``
                   features that drifted; ``prediction`` the distribution of what was answered
 ``performance``   the metric, on the latest answer for each unit whose label is known by now
 ``operational``   ``error rate`` of all answers; ``p99 latency`` in milliseconds
-``freshness``     each source, the age of its newest row in seconds
+``freshness``     each source, the age of its newest row in seconds; ``view <name>`` the same of a
+                  feature view online
+``skew``          ``feature <name>`` the share of sampled vectors in which it was served otherwise
+                  than the lake gives it again
 """

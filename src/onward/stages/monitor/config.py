@@ -45,14 +45,25 @@ class Operational:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freshness:
-    """The newest row of each source is no older than this."""
+    """The newest row of each source, or of one, or of a feature view online, is no older."""
 
     limit: timedelta
     source: str | None
+    view: str | None = None
     location: Location | None = field(default=None, compare=False)
 
 
-Monitor = Drift | Performance | Operational | Freshness
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skew:
+    """Features were served as the lake gives them again, but for a share of the vectors."""
+
+    sample: float
+    max_mismatch: float
+    minimum: int
+    location: Location | None = field(default=None, compare=False)
+
+
+Monitor = Drift | Performance | Operational | Freshness | Skew
 
 
 def drift(
@@ -104,7 +115,42 @@ def operational(*, max_error_rate: float = 0.01, p99_ms: float | None = None) ->
     return Operational(max_error_rate=max_error_rate, p99_ms=p99_ms, location=location)
 
 
-def freshness(limit: str | timedelta, *, source: str | None = None) -> Freshness:
-    """Data keeps coming."""
+def freshness(
+    limit: str | timedelta, *, source: str | None = None, view: str | None = None
+) -> Freshness:
+    """Data keeps coming: into every source, into `source`, or online into the feature view `view`.
+
+    A view is as fresh as the newest event time among its rows in the online store, in the version
+    that the champion reads.
+    """
     location = here()
-    return Freshness(limit=duration(limit, location), source=source, location=location)
+    if source is not None and view is not None:
+        raise DeclarationError(
+            f"freshness is asked of source {source!r} and of view {view!r} at once",
+            expected="one ow.freshness(...) for each",
+            location=location,
+        )
+    return Freshness(limit=duration(limit, location), source=source, view=view, location=location)
+
+
+def skew(*, sample: float = 0.1, max_mismatch: float = 0.01, minimum: int = 100) -> Skew:
+    """Serving and training see the same features, in a sample of the window's predictions.
+
+    Parameters
+    ----------
+    sample
+        The share of units to look at, chosen by a hash of their key.
+    max_mismatch
+        The share of vectors in which a feature may be served otherwise than the lake gives it
+        again, as of the request: another value, none, or one too many.
+    minimum
+        How many vectors there must be to judge.
+    """
+    location = here()
+    if not 0 < sample <= 1 or not 0 <= max_mismatch < 1:
+        raise DeclarationError(
+            f"skew's sample is {sample}, its max_mismatch {max_mismatch}",
+            expected="a sample above 0 and up to 1, and a share of vectors from 0 to below 1",
+            location=location,
+        )
+    return Skew(sample=sample, max_mismatch=max_mismatch, minimum=minimum, location=location)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from onward.core.records import Metric, MonitorReport, TrainingSetRef
+from onward.core.records import Metric, MonitorReport, SkewReport, TrainingSetRef
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +55,10 @@ class Observed:
         The metrics of its task, by name.
     newest
         The newest event time of each source, None for one that has no rows.
+    newest_views
+        The newest event time online of each feature view that the version reads, likewise.
+    skew
+        The skew audit of that version over the window, where a monitor asks for it.
     """
 
     predictions: pa.Table
@@ -65,6 +69,8 @@ class Observed:
     evaluated: tuple[Metric, ...] = ()
     scores: Mapping[str, Score] = field(default_factory=dict)
     newest: Mapping[str, datetime | None] = field(default_factory=dict)
+    newest_views: Mapping[str, datetime | None] = field(default_factory=dict)
+    skew: SkewReport | None = None
 
 
 class Alert(Protocol):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from onward.core.clock import Clock
 from onward.core.records import MonitorReport, MonitorResult
-from onward.stages.monitor.config import Drift, Freshness, Monitor, Operational, Performance
+from onward.stages.monitor.config import Drift, Freshness, Monitor, Operational, Performance, Skew
 from onward.stages.monitor.port import Observed
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def report(
     Raises
     ------
     DeclarationError
-        A monitor names a feature, a metric or a source that is not there.
+        A monitor names a feature, a metric, a source or a view that is not there.
     """
     from onward.stages.monitor.performance import matured
 
@@ -69,4 +69,8 @@ def _read(
         case Freshness():
             from onward.stages.monitor.freshness import freshness
 
-            yield from freshness(monitor, observed.newest, now)
+            yield from freshness(monitor, observed.newest, observed.newest_views, now)
+        case Skew():
+            from onward.stages.monitor.skew import skew
+
+            yield from skew(monitor, observed.skew)

@@ -12,6 +12,7 @@ from onward.surfaces.cli import (
     check,
     diff,
     erase,
+    features,
     lake,
     openlineage,
     profile,
@@ -39,6 +40,7 @@ profile.register(cli)
 check.register(cli)
 diff.register(cli)
 transform.register(cli)
+features.register(cli)
 openlineage.register(cli)
 tests.register(cli)
 erase.register(cli)

@@ -129,8 +129,8 @@ def show_scoreboard(board: Scoreboard) -> None:
     console.print(table)
     console.print(board.verdict)
     console.print(
-        f"Of the first version's answers, {board.same:.2%} are what the lake gives again: training "
-        "and serving saw the same features."
+        f"Of the first version's feature vectors, {board.same:.2%} are what the lake gives again: "
+        "training and serving saw the same features."
     )
 
 

@@ -1,0 +1,262 @@
+"""`onward features`: what there is, how fresh it is online, and whether it was served right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onward.surfaces.cli.options import HERE, Folder, Json
+
+if TYPE_CHECKING:
+    from onward.app.features import View
+    from onward.core.records import SkewReport
+    from onward.flow.features import Freshness
+
+features = typer.Typer(
+    help="Feature views: find them, see how fresh they are, check that they are served right.",
+    invoke_without_command=True,
+)
+
+
+def register(cli: typer.Typer) -> None:
+    """Add this file's commands."""
+    cli.add_typer(features, name="features")
+
+
+@features.callback()
+def every(context: typer.Context, project: Folder = HERE, as_json: Json = False) -> None:
+    """Feature views: find them, see how fresh they are, check that they are served right."""
+    if context.invoked_subcommand is None:
+        _listed(project, "", as_json=as_json)
+
+
+@features.command("list", epilog="Example: onward features list --json")
+def list_(project: Folder = HERE, as_json: Json = False) -> None:
+    """List the feature views."""
+    _listed(project, "", as_json=as_json)
+
+
+@features.command(epilog="Example: onward features search amount")
+def search(
+    text: Annotated[str, typer.Argument(help="A part of a name, description, owner, tag, column.")],
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Find feature views by what is said of them, and by their columns."""
+    _listed(project, text, as_json=as_json)
+
+
+@features.command(epilog="Example: onward features show habits")
+def show(
+    view: Annotated[str, typer.Argument(help="A feature view's name.")],
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Show a view: its columns and policy, its versions, who uses them, what they came from."""
+    from onward.app.features import feature_view
+    from onward.app.project import open_project
+
+    with open_project(project) as opened:
+        show_view(feature_view(opened, view), opened.clock.now(), as_json=as_json)
+
+
+@features.command(epilog="Example: onward features status")
+def status(project: Folder = HERE, as_json: Json = False) -> None:
+    """Show how fresh the views are that are served."""
+    from onward.app.features import status as freshness
+    from onward.app.project import open_project
+
+    with open_project(project) as opened:
+        show_freshness(freshness(opened), as_json=as_json)
+
+
+@features.command(epilog="Example: onward features materialize habits --full")
+def materialize(
+    view: Annotated[str | None, typer.Argument(help="One view; all unless given.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Write every entity's row again.")] = False,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Write to the online store what is published and not there yet."""
+    from onward.app.features import materialize as write
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import console, put
+
+    with open_project(project) as opened:
+        done = [(read.view.ref, rows) for read, rows in write(opened, view, full=full)]
+    if put([{"view": ref, "rows": rows} for ref, rows in done], as_json):
+        return
+    for ref, rows in done:
+        console.print(f"[bold]{ref}[/]: {f'{rows:,} rows written' if rows else 'up to date'}")
+    if not done:
+        console.print("no view is published yet; `onward run` publishes them")
+
+
+@features.command(epilog="Example: onward features audit --since 1d --sample 0.5")
+def audit(
+    since: Annotated[str, typer.Option(help="How far to look back.")] = "7d",
+    sample: Annotated[float, typer.Option(help="The share of units.", min=0.0, max=1.0)] = 0.1,
+    max_mismatch: Annotated[
+        float | None, typer.Option(help="End with code 4 if a feature differs more often.")
+    ] = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Compute served features again from the lake, and show where they differ."""
+    from onward.app.features import audit as compare
+    from onward.app.project import open_project
+    from onward.core.clock import duration
+
+    with open_project(project) as opened:
+        reports = compare(opened, sample=sample, since=duration(since))
+    show_skew(reports, as_json=as_json)
+    worst = [report.worst.differing / report.rows for report in reports if report.worst]
+    if max_mismatch is not None and max(worst, default=0.0) > max_mismatch:
+        raise typer.Exit(4)
+
+
+def _listed(project: Folder, text: str, *, as_json: bool) -> None:
+    from onward.app.features import features as found
+    from onward.app.project import open_project
+
+    with open_project(project) as opened:
+        show_views(found(opened, text), text, opened.clock.now(), as_json=as_json)
+
+
+def show_views(views: Sequence[View], text: str, now: datetime, *, as_json: bool) -> None:
+    """List views, a line each."""
+    from rich.table import Table
+
+    from onward.surfaces.cli.show import console, plain, put
+
+    if put(views, as_json):
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("view", "entity", "version", "features", "newest", "owner", "tags", "about"):
+        table.add_column(column, justify="right" if column == "features" else "left")
+    for view in views:
+        version = view.current
+        table.add_row(
+            view.name,
+            ", ".join(view.entity),
+            version.ref.partition("@")[2] if version else "not yet",
+            str(len(version.columns) - len(view.entity)) if version else "",
+            _age(version.mark.newest if version and version.mark else None, now),
+            plain(view.owner),
+            plain(", ".join(view.tags)),
+            plain(view.description),
+        )
+    nothing = f"no feature view says {text!r}" if text else "the model reads no feature view"
+    console.print(table if views else plain(nothing))
+
+
+def show_view(view: View, now: datetime, *, as_json: bool) -> None:
+    """Show one view and its versions."""
+    from onward.surfaces.cli.show import console, plain, put
+
+    if put(view, as_json):
+        return
+    ttl = "for ever" if view.ttl_s is None else str(timedelta(seconds=view.ttl_s))
+    defaults = ", ".join(f"{name}={value}" for name, value in view.defaults.items())
+    lines = [
+        ("about", view.description),
+        ("owner", view.owner),
+        ("tags", ", ".join(view.tags)),
+        ("declared at", view.declared_at),
+        ("entity", ", ".join(view.entity)),
+        ("reads", ", ".join(view.inputs)),
+        ("fresh", ttl),
+        ("if missing", view.on_missing),
+        ("if stale", view.on_stale),
+        ("defaults", defaults),
+    ]
+    console.print(f"[bold]{view.name}[/]")
+    for name, text in lines:
+        if text:
+            console.print(f"  [dim]{name:12}[/] {plain(text)}", soft_wrap=True)
+    for version in view.versions:
+        current = " [green]current[/]" if version.current else ""
+        console.print(f"[bold]{version.ref}[/]{current}  {version.rows:,} rows in the lake")
+        columns = ", ".join(f"{column.name} {column.dtype}" for column in version.columns)
+        mark = version.mark
+        online = (
+            "not there: `onward features materialize`"
+            if mark is None
+            else f"written {_age(mark.at, now)} ago, newest row {_age(mark.newest, now)} old"
+        )
+        for name, text in (
+            ("columns", columns), ("online", online), ("made from", ", ".join(version.reads)),
+            ("used by", ", ".join(version.models) or "no registered model"),
+        ):  # fmt: skip
+            console.print(f"  [dim]{name:12}[/] {plain(text)}", soft_wrap=True)
+    if not view.versions:
+        console.print("not published yet; `onward run` publishes it")
+
+
+def show_freshness(found: Sequence[Freshness], *, as_json: bool) -> None:
+    """Show how fresh each version is that is read."""
+    from rich.table import Table
+
+    from onward.surfaces.cli.show import console, plain, put
+
+    if put(found, as_json):
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("version", "newest row", "written", "state", "read by"):
+        table.add_column(column)
+    for one in found:
+        mark = one.mark
+        state = "[red]not online[/]" if mark is None else "[yellow]behind[/]" if one.behind else ""
+        table.add_row(
+            one.view.ref,
+            _age(None if mark is None else mark.newest, one.at),
+            _age(None if mark is None else mark.at, one.at),
+            state or "[green]up to date[/]",
+            plain(", ".join(one.by)),
+        )
+    console.print(table if found else "no view is published yet; `onward run` publishes them")
+    if any(one.behind for one in found):
+        console.print("[dim]next: `onward features materialize`[/]")
+
+
+def show_skew(reports: Sequence[SkewReport], *, as_json: bool) -> None:
+    """Show, feature by feature, how often it was served otherwise than the lake gives it."""
+    from rich.table import Table
+
+    from onward.surfaces.cli.show import console, plain, put
+
+    if put(reports, as_json):
+        return
+    for report in reports:
+        console.print(
+            f"[bold]{report.model} version {report.version}[/]: {report.rows:,} vectors,"
+            f" {report.same:.2%} of them served as the lake gives them again"
+        )
+        differing = [feature for feature in report.features if feature.differing]
+        if not differing:
+            continue
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("feature", "differs", "otherwise", "missing", "extra", "SMAPE", "one is"):
+            table.add_column(column, justify="left" if column in ("feature", "one is") else "right")
+        for feature in sorted(differing, key=lambda f: -f.differing):
+            table.add_row(
+                plain(feature.feature), f"{feature.differing / report.rows:.2%}",
+                f"{feature.mismatched:,}", f"{feature.missing:,}", f"{feature.extra:,}",
+                "" if feature.smape is None else f"{feature.smape:.3g}", feature.example,
+            )  # fmt: skip
+        console.print(table)
+    if not reports:
+        console.print("nothing was predicted in this time")
+
+
+def _age(moment: datetime | None, now: datetime) -> str:
+    if moment is None:
+        return "none"
+    seconds = (now - moment).total_seconds()
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
