@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner, Result
 
+import onward as ow
 from onward.app.features import audit
 from onward.app.project import Project, open_project
+from onward.app.settings import read_settings
 from onward.core.clock import duration
 from onward.core.errors import NotFoundError
 from onward.core.records import SkewReport, Suppressed
@@ -22,12 +25,7 @@ from onward.flow.watch import watch
 from onward.stages.serve.log_reader import find
 from onward.surfaces.cli.commands import cli
 
-VIEW = '@ow.feature_view(entity="customer", ttl="365d")'
-TOLD = """@ow.feature_view(
-    entity="customer", ttl="3650d",
-    on_missing="default", defaults={"mean_amount": 20, "returns": 0.25},
-    owner="growth@example.com", tags=["orders", "money"],
-)"""
+GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "features.md").read_text()
 BASKET = """    return {"amount": amount, "price": amount / items}"""
 FACTOR = """    factor = float(FACTOR.read_text())
     return {"amount": amount, "price": factor * amount / items}"""
@@ -48,9 +46,9 @@ def project(
     """A shop with a champion, whose on-demand feature reads a file that may change."""
     folder = shops(tmp_path_factory.mktemp("features") / "shop")
     text = (folder / "pipeline.py").read_text()
+    [view] = re.findall(r"@ow.feature_view.*?(?=\n\n\n)", text, re.DOTALL)
     for old, new in (
-        (VIEW, TOLD),
-        ("def habits(sold):", 'def habits(sold):\n    """What a customer usually buys."""'),
+        (view, guided("view").replace('"90d"', '"3650d"')),  # the shop's orders grow old
         (BASKET, FACTOR),
         ("monitors=[", MONITORS),
         ("import onward as ow\n", IMPORTS),
@@ -64,6 +62,13 @@ def project(
         assert outcome is not None
         assert outcome.state == "promoted"
         yield opened
+
+
+def guided(name: str) -> str:
+    """Return a block of the guide's code."""
+    found = re.search(rf"<!-- docs: {name} -->\n```python\n(.*?)\n```", GUIDE, re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 def invoke(project: Project, *words: str) -> Result:
@@ -224,3 +229,15 @@ def test_a_changed_view_is_a_new_version_and_the_old_model_keeps_reading_its_own
         ("pipeline",), ("model:order_return@1 (champion)",),
     }  # fmt: skip
     assert ask(project, "v2", customers=1)[0].features["habits__mean_amount"] == before
+
+
+def test_the_guides_monitors_can_be_declared_and_every_command_is_there(project: Project) -> None:
+    declared: dict[str, Any] = {"ow": ow}
+    exec(guided("monitors"), declared)
+    assert [type(monitor).__name__ for monitor in declared["monitors"]] == ["Freshness", "Skew"]
+    for words in re.findall(r"^\$ onward features ?(\w*)", GUIDE, re.MULTILINE):
+        assert invoke(project, *filter(None, [words]), "--help").exit_code == 0
+    settings = re.search(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
+    assert settings is not None
+    (project.settings.folder / "onward.toml").write_text(settings[1])
+    assert read_settings(project.settings.folder).online.store == "redis"

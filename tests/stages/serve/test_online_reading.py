@@ -16,7 +16,7 @@ import pytest
 import trained_models as small
 from gateway_site import Site, routes_of, serving
 
-from onward.core.records import ImageRef, Prediction, ViewPlan
+from onward.core.records import ImageRef, Materialized, Prediction, ViewPlan
 from onward.infra.online import redis, sqlite
 from onward.stages.deploy.step import package
 from onward.stages.serve.log_reader import find, read
@@ -59,6 +59,7 @@ def fill(store: Any, view: ViewPlan = small.STORES) -> None:
                 "visits": [10.0, 20.0],
             }
         ),
+        mark=Materialized(snapshot=1, at=NOW, newest=FRESH),
     )
 
 
@@ -170,6 +171,14 @@ def test_many_callers_of_one_tick_get_their_own_rows(site: Site) -> None:
             return await asyncio.gather(*(ask(client, number) for number in range(60)))
 
     assert all(asyncio.run(ask_all()))
+
+
+def test_metrics_tell_how_fresh_each_view_is(site: Site) -> None:
+    label = '{view="stores",version="1"}'
+    newest = f"onward_features_newest_timestamp_seconds{label} {FRESH.timestamp()}"
+    written = f"onward_features_materialized_timestamp_seconds{label} {NOW.timestamp()}"
+    site.until(lambda: newest in site.client.get("/metrics").text)
+    assert written in site.client.get("/metrics").text
 
 
 # ---------------------------------------------------------------- a store that is away

@@ -24,6 +24,7 @@ from onward.core.ports import Masks
 from onward.core.records import ImageRef, ModelRef, Route, Routes
 from onward.core.version import VERSION
 from onward.stages.serve.endpoints import Endpoints, error_body
+from onward.stages.serve.freshness import Freshness
 from onward.stages.serve.golden import GoldenStore
 from onward.stages.serve.http import Connection
 from onward.stages.serve.image import MODEL_FOLDER, unpack
@@ -154,6 +155,7 @@ async def serve(config: GatewayConfig) -> None:
         request_clock=config.clock == "request",
         max_body_bytes=config.max_body_bytes,
     )
+    freshness = Freshness(online, metrics, lambda: endpoints.live)
     follower = Follower(config, endpoints, metrics)
     try:
         server = await _listen(config, endpoints)
@@ -169,6 +171,7 @@ async def serve(config: GatewayConfig) -> None:
                 break
             if config.routes is not None:
                 await follower.look()
+            freshness.look()
             try:
                 await asyncio.wait_for(stopped.wait(), config.poll_s)
             except TimeoutError:

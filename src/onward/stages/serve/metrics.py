@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
+
+from onward.core.records import Materialized, ViewPlan
 
 BUCKETS_S: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
@@ -30,6 +32,7 @@ class Metrics:
         self.route_changes = 0
         self.log_failures = 0
         self.online_failures = 0
+        self.views: Sequence[tuple[ViewPlan, Materialized | None]] = ()
 
     def answered(self, route: str, status: int, elapsed_ns: int) -> None:
         """Count one answered prediction request."""
@@ -52,6 +55,22 @@ class Metrics:
                 ),
             ),
             *self._histogram(),
+            *_family(
+                "onward_features_newest_timestamp_seconds", "gauge",
+                "The newest event time online, by view.",
+                (
+                    (f'view="{view.name}",version="{view.version}"', mark.newest.timestamp())
+                    for view, mark in self.views if mark is not None and mark.newest is not None
+                ),
+            ),
+            *_family(
+                "onward_features_materialized_timestamp_seconds", "gauge",
+                "When the view was last written online.",
+                (
+                    (f'view="{view.name}",version="{view.version}"', mark.at.timestamp())
+                    for view, mark in self.views if mark is not None
+                ),
+            ),
             *_family(
                 "onward_prediction_log_bytes_total", "counter", "Bytes written to the log.",
                 [("", log_bytes)],
@@ -92,7 +111,9 @@ class Metrics:
         yield f"{name}_count {total}"
 
 
-def _family(name: str, kind: str, about: str, samples: Iterable[tuple[str, int]]) -> Iterator[str]:
+def _family(
+    name: str, kind: str, about: str, samples: Iterable[tuple[str, float]]
+) -> Iterator[str]:
     yield f"# HELP {name} {about}"
     yield f"# TYPE {name} {kind}"
     for labels, value in samples:

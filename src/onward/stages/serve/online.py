@@ -38,6 +38,11 @@ class Online:
                 target=_serve, args=(self._asked,), name="online-store", daemon=True
             ).start()
 
+    @property
+    def there(self) -> bool:
+        """Whether there is a store at all."""
+        return self._store is not None
+
     def read(self, lookups: Sequence[Lookup], told: Callable[[Found | Exception], None]) -> None:
         """Look up, and tell the rows or the error."""
         store = self._store

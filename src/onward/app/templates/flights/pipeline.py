@@ -151,6 +151,7 @@ pipeline = ow.Pipeline(
         ow.operational(max_error_rate=0.01),
         ow.drift(limit=0.2),
         ow.performance("roc_auc", max_drop=0.03),
+        ow.skew(),
         ow.freshness("14d"),
     ],
     every="7d",

@@ -156,6 +156,7 @@ pipeline = ow.Pipeline(
         ow.operational(max_error_rate=0.01, p99_ms=100),
         ow.drift(limit=0.2),
         ow.performance("roc_auc", max_drop=0.05),
+        ow.skew(),
     ],
     every="1d",
     on_breach=ow.retrain(cooldown="7d", persist=2),
