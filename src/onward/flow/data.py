@@ -5,28 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onward.core.errors import DataError, DivergedError, NotFoundError
+from onward.core.errors import DataError, NotFoundError
 from onward.core.ports import Steps
 from onward.core.records import (
-    Baseline,
-    Batch,
     DatasetRef,
     FeatureSetRef,
     ValidationReport,
 )
 from onward.core.refs import ref
-from onward.flow.audits import fix_baseline, tell_audit
 from onward.flow.definition import Definition
 from onward.flow.happened import happened
-from onward.flow.quarantine import settled
+from onward.flow.ingest import take_in
 from onward.flow.site import Site
 from onward.flow.transforms import derive_tables
 from onward.stages.features.config import FeatureView
 from onward.stages.features.step import publish
 from onward.stages.ingest.config import Source
-from onward.stages.ingest.step import ingest
-from onward.stages.validate.quarantine import table_of
-from onward.stages.validate.step import audit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +44,7 @@ def refresh(steps: Steps, site: Site, definition: Definition, run: str) -> Refre
     audits = [
         report
         for source in definition.sources.values()
-        if (report := _take_in(steps, site, definition, source, run)) is not None
+        if (report := take_in(steps, site, definition, source, run)) is not None
     ]
     datasets = {name: _published(site, source) for name, source in definition.sources.items()}
     derived = derive_tables(steps, site, definition, datasets, run)
@@ -68,69 +62,6 @@ def published(site: Site, definition: Definition) -> Mapping[str, DatasetRef]:
         for name, source in definition.sources.items()
         if site.lake.head(source.table) is not None
     }
-
-
-def _take_in(
-    steps: Steps, site: Site, definition: Definition, source: Source, run: str
-) -> ValidationReport | None:
-    batch = steps(f"ingest {source.name}", _ingest, site, source, run)
-    if batch is None:
-        return None
-    baseline = fix_baseline(steps, site, definition, batch, source.checks)
-    return steps(
-        f"validate {source.name}", _audit_source, site, source, definition.personal, batch, baseline
-    )
-
-
-def _ingest(site: Site, source: Source, run: str) -> Batch | None:
-    settled(site, source.table)
-    batch = ingest(
-        source,
-        reader=site.reader(source),
-        lake=site.lake,
-        run=run,
-        masks=site.masks,
-        quarantine=table_of(source.table),
-    )
-    if batch is not None:
-        happened(
-            site,
-            "batch.ingested",
-            batch.table,
-            key=batch.ref,
-            run=run,
-            outputs=(batch.ref,),
-            rows=batch.rows,
-            summary=batch.summary,
-        )
-    return batch
-
-
-def _audit_source(
-    site: Site,
-    source: Source,
-    personal: tuple[str, ...],
-    batch: Batch,
-    baseline: Baseline | None,
-) -> ValidationReport:
-    required = tuple(dict.fromkeys((*source.key, source.event_time, source.available_at)))
-    try:
-        report = audit(
-            batch,
-            source.checks,
-            lake=site.lake,
-            clock=site.clock,
-            required=required,
-            baseline=baseline,
-            personal=personal,
-        )
-    except DivergedError:
-        again = _ingest(site, source, batch.run)
-        if again is None:
-            raise
-        return _audit_source(site, source, personal, again, baseline)
-    tell_audit(site, batch, report)
-    return report
 
 
 def publish_view(

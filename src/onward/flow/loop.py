@@ -13,7 +13,7 @@ from onward.flow.features import keep_online
 from onward.flow.outcome import RunOutcome
 from onward.flow.quarantine import released
 from onward.flow.release import advance
-from onward.flow.runs import new_data, request, requested
+from onward.flow.runs import new_data, request, requested, taken_in
 from onward.flow.site import Site
 from onward.flow.watch import due, watch
 from onward.flow.windows import catch_up
@@ -79,7 +79,11 @@ def _news(site: Site, definition: Definition) -> str | None:
     if waiting:
         return f"new data in {', '.join(waiting)}"
     last = site.ledger.events(kind="run.started", newest_first=True, limit=1)
-    let_out = released(site.ledger, after=last[0].seq if last else 0)
+    since = last[0].seq if last else 0
+    came = taken_in(site.ledger, after=since, besides=last[0].event.run if last else None)
+    if came:
+        return f"rows of {', '.join(came)} were taken in"
+    let_out = released(site.ledger, after=since)
     return f"rows of {', '.join(let_out)} were released from quarantine" if let_out else None
 
 

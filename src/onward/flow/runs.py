@@ -97,6 +97,12 @@ def new_data(site: Site, definition: Definition) -> Sequence[str]:
     ]
 
 
+def taken_in(ledger: Ledger, *, after: int, besides: str | None) -> Sequence[str]:
+    """Return the tables that got a batch after the event `after`, `besides` those of that run."""
+    audits = ledger.events(kind="batch.audited", after=after)
+    return sorted({told.event.subject for told in audits if told.event.run != besides})
+
+
 def called_for(site: Site, definition: Definition) -> str | None:
     """Return why a run with training would do something, or None where nothing is new."""
     trained = [r for r in runs(site.ledger) if r.request.train and r.state is not None]
@@ -109,8 +115,7 @@ def called_for(site: Site, definition: Definition) -> str | None:
     if waiting:
         return f"new data in {', '.join(waiting)}"
     began = next(told.seq for told in site.ledger.events(kind="run.started", run=last.id))
-    later = site.ledger.events(kind="batch.audited", after=began)
-    if any(told.event.run != last.id for told in later):
+    if taken_in(site.ledger, after=began, besides=last.id):
         return "data came in since the last training"
     let_out = released(site.ledger, after=began)
     if let_out:

@@ -13,6 +13,7 @@ from onward.surfaces.cli import (
     diff,
     erase,
     features,
+    ingest,
     lake,
     openlineage,
     profile,
@@ -35,6 +36,7 @@ cli = typer.Typer(
 audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_is_help=True)
 cli.add_typer(audit_cli, name="audit")
 quarantine.register(cli)
+ingest.register(cli)
 lake.register(cli)
 profile.register(cli)
 check.register(cli)
