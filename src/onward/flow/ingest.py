@@ -141,6 +141,7 @@ def audited(
     """
     required = tuple(dict.fromkeys((*source.key, source.event_time, source.available_at)))
     found: Batch | None = batch
+    left = _ATTEMPTS
     while found is not None:
         try:
             report = audit(
@@ -152,6 +153,11 @@ def audited(
                 baseline=baseline,
             )
         except DivergedError:
+            found = stage(site, source, batch.run, limits)
+        except BusyError:
+            left -= 1
+            if not left:
+                raise
             found = stage(site, source, batch.run, limits)
         else:
             tell_audit(site, found, report)
