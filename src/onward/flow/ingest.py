@@ -52,7 +52,7 @@ def take_in(
     if batch is None:
         return None
     baseline = fix_baseline(steps, site, definition, batch, source.checks)
-    return steps(f"validate {source.name}", audited, site, source, batch, baseline)
+    return steps(f"validate {source.name}", audited, site, definition, source, batch, baseline)
 
 
 def take(
@@ -72,7 +72,7 @@ def take(
     if batch is None:
         return None
     baseline = fix_baseline(_at_once, site, definition, batch, source.checks)
-    report = audited(site, source, batch, baseline, limits)
+    report = audited(site, definition, source, batch, baseline, limits)
     if report is None:
         return None
     return Taken(
@@ -130,6 +130,7 @@ def _staged(site: Site, source: Source, run: str, limits: MicroBatch | None) -> 
 
 def audited(
     site: Site,
+    definition: Definition,
     source: Source,
     batch: Batch,
     baseline: Baseline | None,
@@ -151,6 +152,7 @@ def audited(
                 clock=site.clock,
                 required=required,
                 baseline=baseline,
+                personal=definition.personal,
             )
         except DivergedError:
             found = stage(site, source, batch.run, limits)
