@@ -247,3 +247,18 @@ def test_opening_changes_nothing(source, reader, lake, stage, outside) -> None:
     assert without[0] == without[1]
     assert first.state == again.state
     assert pending(source, reader=reader, lake=lake)
+
+
+def test_within_limits_rows_come_in_parts_and_none_is_left(
+    source, reader, lake, publish, outside
+) -> None:
+    outside.add(1, 2, 3)
+    outside.add(4, 5, 6)
+    limits = ow.micro_batch(rows=2, bytes=50, wait="1s")
+    parts = 0
+    while pending(source, reader=reader, lake=lake):
+        parts += 1
+        assert parts <= 6
+        publish(ingest(source, reader=reader, lake=lake, run=f"r{parts}", limits=limits))
+    assert parts > 1
+    assert ids(lake) == [1, 2, 3, 4, 5, 6]

@@ -43,7 +43,7 @@ class FileReader:
             A file changed after it was read, is empty or damaged, or has other columns.
         """
         folder = open_folder(source, self._surroundings)
-        new = _take(source, folder, cursor.seen_files(state), desk.folder)
+        new = _take(source, folder, cursor.seen_files(state), desk)
         if not new:
             return None
         files = list(new.values())
@@ -65,9 +65,11 @@ def _scan(source: Source, paths: Sequence[Path], known: Sequence[str] | None, de
 
 
 def _take(
-    source: Source, folder: Folder, seen: Mapping[str, SeenFile], spool: Path
+    source: Source, folder: Folder, seen: Mapping[str, SeenFile], desk: Desk
 ) -> dict[Path, SeenFile]:
     """Return the files to read now, by where their content is on this machine.
+
+    With the desk's limits they are as many as reach the bytes wanted: a file is taken whole.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def _take(
         earlier = seen.get(name)
         if earlier and _stamp(earlier) == stamp:
             continue
-        path = folder.fetch(name, spool / f"{number:06}")
+        path = folder.fetch(name, desk.folder / f"{number:06}")
         file = SeenFile(name, stamp.size, stamp.tag, _digest(path))
         if earlier and earlier.digest != file.digest:
             raise DataError(
@@ -92,6 +94,8 @@ def _take(
             if stamp.size == 0:
                 raise DataError(f"{name} is empty", location=source.location)
             new[path] = file
+            if desk.limits and desk.limits.full(0, sum(f.size for f in new.values())):
+                break
     return new
 
 

@@ -60,6 +60,8 @@ class SqlReader:
                 return None
             if before is not None and not _beyond(source, upto, before):
                 upto = before.value
+            elif desk.limits is not None:
+                upto = _cut(source, database, before, desk.limits.rows)
             where = _between(source, database, before.value if before else None, upto)
             with database.rows(where) as rows:
                 names = rows.schema.names
@@ -115,6 +117,19 @@ def _beyond(source: Source, upto: Any, before: Position) -> bool:
             next_step="restore the column, or declare a source of another name to begin anew",
             location=source.location,
         ) from None
+
+
+def _cut(source: Source, database: Database, before: Position | None, rows: int) -> Any:
+    """Return the cursor value of the last of so many rows past the position."""
+    column = database.quoted(_table(source).cursor)
+    past = f"{column} IS NOT NULL"
+    if before is not None:
+        past = f"{column} > {database.literal(before.value)}"
+    [value] = database.one(
+        f"SELECT max({column}) FROM (SELECT {column} FROM {database.relation} "
+        f"WHERE {past} ORDER BY {column} LIMIT {rows}) AS _first"
+    )
+    return value
 
 
 def _comparable(value: Any) -> Any:
