@@ -209,7 +209,7 @@ def _storage(given: Mapping[str, Any], file: Path) -> Mapping[str, Mapping[str, 
         if not isinstance(options, dict):
             raise DeclarationError(
                 f"[storage] {protocol} is no table",
-                expected='a table per protocol, such as [storage.s3] with key = "${secret:S3_KEY}"',
+                expected='a table per protocol, such as [storage.s3] with key = "${secret:s3-key}"',
                 location=_line(file, protocol),
             )
     return given

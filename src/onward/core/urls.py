@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 HIDDEN: Final = "***"
 
@@ -13,6 +14,19 @@ _QUERY: Final = re.compile(
     r"([?&][^=&#]*(?:password|passwd|pwd|secret|token|key|signature|sig)[^=&#]*=)([^&#]+)",
     re.IGNORECASE,
 )
+_PLACEHOLDER: Final = re.compile(r"\$\{[^}]*\}")
+
+
+def filled(url: str, fill: Callable[[str], str]) -> str:
+    """Return a URL with its placeholders filled in, percent-encoded where they stand for a user or
+    a password: an ``@`` in a secret does not end it.
+    """
+    scheme, separator, rest = url.partition("://")
+    user, at, place = rest.rpartition("@")
+    if not at:
+        return fill(url)
+    encoded = _PLACEHOLDER.sub(lambda found: quote(fill(found[0]), safe=""), user)
+    return f"{fill(scheme)}{separator}{encoded}{at}{fill(place)}"
 
 
 def backend_of(url: str) -> str:

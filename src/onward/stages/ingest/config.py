@@ -92,7 +92,7 @@ def files(
         ``csv``, ``parquet`` or ``json`` (an array, or lines); it follows the ending unless given.
     storage_options
         What opens the store, as fsspec names it, over ``[storage.<protocol>]`` in onward.toml:
-        ``{"key": "${secret:S3_KEY}", "secret": "${secret:S3_SECRET}"}``. Never shown or recorded.
+        ``{"key": "${secret:s3-key}", "secret": "${secret:s3-secret}"}``. Never shown or recorded.
     """
     location = here()
     ending = pattern.partition("?")[0]
@@ -103,7 +103,7 @@ def files(
             expected="a pattern that ends in .csv, .parquet, .json or .jsonl, or format='csv'",
             location=location,
         )
-    if storage_options and not backend_of(pattern):
+    if storage_options and not backend_of(pattern) and "${" not in pattern:
         raise DeclarationError(
             f"{pattern!r} is a folder of this machine, which no storage options open",
             expected="a URL, such as s3://bucket/flights/*.csv",
@@ -130,8 +130,8 @@ def sql(
     Parameters
     ----------
     url
-        ``postgresql://user:${env:PASSWORD}@host/name``, or ``sqlite:///data/shop.db`` (relative to
-        the project). A password in it is never shown or recorded.
+        ``postgresql://user:${secret:shop-db}@host/name``, or ``sqlite:///data/shop.db`` (relative
+        to the project). A password in it is never shown or recorded.
     table
         A name, ``schema.name`` or a query.
     cursor

@@ -31,7 +31,7 @@ class Surroundings:
     folder
         The project's folder, to which paths are relative.
     fill
-        Puts settings and secrets in the place of ``${NAME}`` in a declared text. What it returns
+        Puts a secret in the place of ``${secret:NAME}`` in a declared text. What it returns
         is for the vendor's library alone: never for an error, a log or the cursor.
     storage
         Options of file systems by protocol, such as ``{"s3": {"anon": True}}``, from the settings.

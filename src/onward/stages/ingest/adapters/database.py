@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from onward.core.errors import DataError, DeclarationError, OnwardError, unknown_name
-from onward.core.urls import backend_of, without_secrets
+from onward.core.urls import backend_of, filled, without_secrets
 from onward.stages.ingest.adapters import postgresql, sqlite
 from onward.stages.ingest.config import Source, SqlTable
 from onward.stages.ingest.port import Surroundings
@@ -133,7 +133,7 @@ def open_database(
     DeclarationError
         The url, the table or a column is not there, or the driver is not installed.
     """
-    url = surroundings.fill(origin.url)
+    url = filled(origin.url, surroundings.fill)
     dialect = _DIALECTS.get(backend_of(url))
     if dialect is None:
         raise DeclarationError(

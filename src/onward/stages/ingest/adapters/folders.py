@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, Protocol
 
 from onward.core.errors import DataError, DeclarationError, OnwardError, unknown_name
-from onward.core.urls import HIDDEN, backend_of, shown, without_secrets
+from onward.core.urls import HIDDEN, backend_of, filled, shown, without_secrets
 from onward.stages.ingest.config import Files, Source
 from onward.stages.ingest.port import Surroundings
 
@@ -67,7 +67,7 @@ class RemoteFolder:
 
     def __init__(self, source: Source, origin: Files, surroundings: Surroundings) -> None:
         self._source = source
-        self._url = surroundings.fill(origin.url)
+        self._url = filled(origin.url, surroundings.fill)
         protocol = backend_of(self._url)
         options = {**surroundings.storage.get(protocol, {}), **origin.storage_options}
         self._options = _filled(options, surroundings)
@@ -107,8 +107,7 @@ class RemoteFolder:
         except ImportError as error:
             raise DeclarationError(
                 f"source {self._source.name!r} cannot read from {shown(self._url)}: {error}",
-                next_step=f"pip install 'onward[s3]' for s3://, or the library for "
-                f"{backend_of(self._url)}:// that the message names",
+                next_step="pip install 'onward[s3]' for s3://, else what the message names",
                 location=self._source.location,
             ) from None
         except Exception as error:  # each library has its own errors
@@ -135,9 +134,9 @@ def open_folder(source: Source, surroundings: Surroundings) -> Folder:
     """Return where a source's files are."""
     origin = source.origin
     assert isinstance(origin, Files)
-    if backend_of(origin.url):
+    if backend_of(filled(origin.url, surroundings.fill)):
         return RemoteFolder(source, origin, surroundings)
-    return LocalFolder(origin.url, surroundings.folder)
+    return LocalFolder(surroundings.fill(origin.url), surroundings.folder)
 
 
 def _finished(name: str) -> bool:
