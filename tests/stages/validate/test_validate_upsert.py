@@ -8,9 +8,11 @@ import pyarrow as pa
 from ibis import _
 
 import onward as ow
+from onward.core import upserts
 from onward.core.clock import SystemClock
 from onward.core.records import Batch, ValidationReport
 from onward.infra.lake.iceberg import IcebergLake, open_lake
+from onward.stages.validate.replay import replay
 from onward.stages.validate.step import audit
 
 CHECKS = (ow.check("x is positive", _.x > 0),)
@@ -20,10 +22,14 @@ def publish(lake: IcebergLake, run: str, *rows: tuple[int, int, float]) -> Valid
     head = lake.head("raw.things")
     table = pa.Table.from_pylist([dict(zip(("id", "seen", "x"), r, strict=True)) for r in rows])
     summary = {"key": run}
-    staged = lake.stage("raw.things", table, branch=run, mode="append", summary=summary)
+    state = upserts.entry(["id"], "seen")
+    staged = lake.stage(
+        "raw.things", table, branch=run, mode="append", summary=summary, state=state
+    )
     batch = Batch(
         dataset="things", table="raw.things", branch=run, run=run, mode="upsert", rows=len(rows),
-        base=head and head.id, snapshot=staged.id, summary=summary, key=("id",), order="seen",
+        base=head and head.id, snapshot=staged.id, summary=summary, state=state,
+        key=("id",), order="seen",
     )  # fmt: skip
     first = audit(batch, CHECKS, lake=lake, clock=SystemClock(), required=("id",))
     again = audit(batch, CHECKS, lake=lake, clock=SystemClock(), required=("id",))
@@ -46,3 +52,14 @@ def test_good_rows_are_merged_and_offenders_replace_nothing(tmp_path: Path) -> N
     publish(lake, "r3", (1, 3, -1.0))
     assert stored(lake, "raw.things") == [(1, 2, 2.0), (2, 2, 2.0), (3, 2, 2.0)]
     assert stored(lake, "quarantine.raw_things") == [(1, 3, -1.0), (2, 3, -1.0)]
+
+
+def test_a_released_row_replaces_an_older_one_and_no_newer_one(tmp_path: Path) -> None:
+    lake = open_lake(tmp_path / "lake")
+    publish(lake, "r1", (1, 1, 1.0), (2, 1, 1.0))
+    publish(lake, "r2", (1, 2, -1.0), (2, 2, -2.0))
+    publish(lake, "r3", (1, 3, 3.0))
+    lenient = (ow.unique("id"), ow.check("x is a number", _.x.notnull()))
+    report = replay("things", "raw.things", lenient, lake=lake, clock=SystemClock(), run="p1")
+    assert report.released == 2
+    assert stored(lake, "raw.things") == [(1, 3, 3.0), (2, 2, -2.0)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from onward.core import upserts
 from onward.core.errors import DataError, OnwardError
 from onward.core.ports import Lake, Masks
 from onward.core.records import Batch
@@ -92,7 +93,8 @@ def ingest(
             )  # fmt: skip
         counted = Counted(rows)
         summary = {**intake.summary, "key": f"{run}@{base}"}
-        state = {**intake.state, **masked}
+        merged = upserts.entry(source.key, intake.order) if intake.mode == "upsert" else {}
+        state = {**intake.state, **masked, **merged}
         staged = lake.stage(
             source.table,
             counted.reader(),

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from onward.core import fingerprint
+from onward.core import fingerprint, upserts
 from onward.core.clock import Clock
 from onward.core.declarations import Check
 from onward.core.errors import DivergedError
@@ -125,9 +125,10 @@ def _once(
     base = head.id if head else None
     settle(table, lake=lake)
     read = lake.dataset(table_of(table))
+    merged, order = (upserts.told(head.state) if head else None) or ((), None)
     batch = Batch(
-        dataset=dataset, table=table, branch="", run=run, mode="append", rows=read.rows,
-        base=base, snapshot=read.snapshot,
+        dataset=dataset, table=table, branch="", run=run, mode="upsert" if merged else "append",
+        rows=read.rows, base=base, snapshot=read.snapshot, key=merged, order=order,
     )  # fmt: skip
     opened = {**datasets(batch, checks, baseline), QUARANTINE: read}
     del opened[BATCH]  # the rows to judge become that, below
@@ -162,11 +163,13 @@ def _once(
             *sorted(read.ref for read in baseline.datasets.values()),
         )
         effect = f"replay-{fingerprint.of_text(table, base, read.snapshot, *asked)}"
-        _commit(report, good, versions, effect, lake)
+        _commit(report, batch, good, versions, effect, lake)
     return _landed(report, _key(report, effect), lake)
 
 
-def _commit(report: Replay, good: ir.Table, versions: ir.Table, effect: str, lake: Lake) -> None:
+def _commit(
+    report: Replay, batch: Batch, good: ir.Table, versions: ir.Table, effect: str, lake: Lake
+) -> None:
     """Publish the rows that passed, then the new versions of all that changed.
 
     The versions are on their branch before the rows are published: whoever is killed between the
@@ -185,9 +188,11 @@ def _commit(report: Replay, good: ir.Table, versions: ir.Table, effect: str, lak
         report.table,
         good.select(published.names).to_pyarrow_batches(),
         branch=branch,
-        mode="append",
+        mode=batch.mode,
         summary={"key": key, "run": report.run},
         state=entry(branch, key),
+        key=batch.key,
+        order=batch.order,
     )
     lake.stage(
         name,
