@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-
-from onward.app.project import open_project
-from onward.flow.runs import request
-
-FEBRUARY = datetime(2026, 2, 12, tzinfo=UTC)
+from taking_in import take_in
 
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onward.surfaces.cli.show.console.width", 160)
-
-
-def take_in(folder: Path) -> None:
-    """Bring tables and features up to date, as `onward up` does when files come."""
-    with open_project(folder) as project, project.alone():
-        project.deliver(request(project.site, "new data", "data", train=False))
 
 
 @pytest.fixture(scope="session")

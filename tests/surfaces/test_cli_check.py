@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from taking_in import take_in
 from typer.testing import CliRunner
 
-from conftest import take_in
 from onward.app.project import open_project
 from onward.core.errors import OnwardError
 from onward.surfaces.cli.commands import cli

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from taking_in import take_in
 from typer.testing import CliRunner
 
-from conftest import take_in
 from onward.core.errors import OnwardError
 from onward.surfaces.cli.commands import cli
 

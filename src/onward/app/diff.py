@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from onward.app.tables import find_table
+from onward.app.tables import find_table, snapshots
 from onward.core.errors import NotFoundError
 from onward.core.records import Diff
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def diff(
     project: Project, before: str, after: str | None = None, *, key: Sequence[str] = ()
 ) -> Diff:
-    """Compare two tables by name; one alone is compared with its snapshot before the newest.
+    """Compare two tables by name.
+
+    One alone is compared with its snapshot before the newest, an older snapshot with the newest.
 
     Rows are matched by `key`, or by the key that a source declares.
 
@@ -31,15 +33,17 @@ def diff(
 
     lake = project.site.lake
     if after is None:
-        after, before = before, f"{before.partition('@')[0]}@-1"
+        after, at, _ = before.partition("@")
+        before = before if at else f"{after}@-1"
         newest = find_table(project, after)
-        if len(lake.history(newest.table)) < 2:
+        if len(snapshots(lake, newest.table)) < 2:
             raise NotFoundError(
                 f"{newest.table} has one snapshot",
                 expected="two to compare: onward diff BEFORE AFTER",
             )
     old, new = find_table(project, before), find_table(project, after)
-    return compare(old, new, lake=lake, key=tuple(key) or _key(project, old.table, new.table))
+    known = tuple(key) or _key(project, old.table, new.table)
+    return compare(old, new, lake=lake, key=known, personal=project.definition.personal)
 
 
 def _key(project: Project, *tables: str) -> tuple[str, ...]:

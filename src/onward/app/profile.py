@@ -39,7 +39,7 @@ def profile(project: Project, name: str) -> Profile:
     found, lake = find_table(project, name), project.site.lake
     at = next(s.at for s in lake.history(found.table) if s.id == found.snapshot)
     with lake.open({"rows": found}) as connection:
-        described = describe(connection.con, "rows")
+        described = describe(connection.con, "rows", personal=project.definition.personal)
     return Profile(
         project=project.settings.project.name,
         table=found.table,

@@ -47,7 +47,7 @@ def suggest(project: Project, name: str) -> Suggested:
     key = source.key if source else ()
     times = (source.event_time, source.available_at) if source else ()
     with project.site.lake.open({"rows": table}) as connection:
-        described = describe(connection.con, "rows")
+        described = describe(connection.con, "rows", personal=definition.personal)
         found = list(of_rows(connection.con, "rows", described, key=key, times=times))
     found += _references(project, dataset, table, described["columns"].keys() - {*key})
     if source is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from onward.app.access import require
 from onward.core.errors import NotFoundError, unknown_name
-from onward.core.ports import Snapshot
+from onward.core.ports import Lake, Snapshot
 from onward.core.records import DatasetRef
 
 if TYPE_CHECKING:
@@ -31,9 +31,14 @@ def find_table(project: Project, text: str) -> DatasetRef:
     name, at, version = text.removeprefix("snapshot:").partition("@")
     table = _table(project, name)
     require(project, "read", table)
-    history = project.site.lake.history(table)
+    history = snapshots(project.site.lake, table)
     found = _snapshot(history, version, text) if at else history[-1]
     return DatasetRef(table=table, snapshot=found.id, rows=found.rows)
+
+
+def snapshots(lake: Lake, table: str) -> Sequence[Snapshot]:
+    """Return a table's snapshots, oldest first, less those that only tidied its files."""
+    return [s for s in lake.history(table) if s.change != "compact"]
 
 
 def _table(project: Project, name: str) -> str:

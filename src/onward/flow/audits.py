@@ -66,7 +66,7 @@ def _profiles(site: Site, batch: Batch, last: int) -> Sequence[Mapping[str, Any]
         look_at *= 4
 
 
-def tell_audit(site: Site, batch: Batch, report: ValidationReport) -> None:
+def tell_audit(site: Site, batch: Batch, report: ValidationReport, seconds: float) -> None:
     """Record a batch's audit: from the batch, and what was published before, to a snapshot."""
     earlier = (
         (ref("snapshot", batch.table, batch.base),)
@@ -82,4 +82,5 @@ def tell_audit(site: Site, batch: Batch, report: ValidationReport) -> None:
         inputs=(batch.ref, *earlier, *report.inputs),
         outputs=[r.ref for r in (report.published, report.quarantine, report) if r is not None],
         report=report,
+        seconds=seconds,
     )

@@ -14,7 +14,7 @@ from onward.core.records import (
 )
 from onward.core.refs import ref
 from onward.flow.definition import Definition
-from onward.flow.happened import happened
+from onward.flow.happened import happened, timed
 from onward.flow.ingest import take_in
 from onward.flow.site import Site
 from onward.flow.transforms import derive_tables
@@ -69,8 +69,8 @@ def publish_view(
 ) -> FeatureSetRef:
     """Bring a view up to the datasets that it reads, in the lake and online."""
     read = {name: datasets[name] for name in view.inputs}
-    published = publish(
-        view, lake=site.lake, online=site.online, inputs=read, run=run, clock=site.clock
+    published, seconds = timed(
+        publish, view, lake=site.lake, online=site.online, inputs=read, run=run, clock=site.clock
     )
     snapshot = ref("snapshot", published.view.table, published.snapshot)
     happened(
@@ -83,6 +83,8 @@ def publish_view(
         outputs=(published.ref, snapshot) if published.snapshot is not None else (published.ref,),
         rows=published.rows_added,
         online=published.online_written,
+        table=published.view.table,
+        seconds=seconds,
     )
     return published
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
 from onward.core.events import Event, Recorded
 from onward.flow.site import Site
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -42,3 +44,10 @@ def happened(
 def fact(recorded: Recorded, name: str, kind: type[T]) -> T:
     """Read a record back from an event's facts."""
     return msgspec.convert(recorded.event.facts[name], kind, strict=False)
+
+
+def timed(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, float]:
+    """Call a function; return what it gives, and the seconds that it took by the wall."""
+    began = time.perf_counter()
+    found = function(*args, **kwargs)
+    return found, time.perf_counter() - began

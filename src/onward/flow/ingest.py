@@ -13,7 +13,7 @@ from onward.core.ports import Steps
 from onward.core.records import Baseline, Batch, ValidationReport
 from onward.flow.audits import fix_baseline, tell_audit
 from onward.flow.definition import Definition
-from onward.flow.happened import happened
+from onward.flow.happened import happened, timed
 from onward.flow.quarantine import settled
 from onward.flow.site import Site
 from onward.stages.ingest.config import MicroBatch, Source
@@ -94,7 +94,7 @@ def new_id(site: Site) -> str:
 
 def stage(site: Site, source: Source, run: str, limits: MicroBatch | None = None) -> Batch | None:
     """Stage a source's new rows on a branch, and tell the ledger."""
-    batch = _staged(site, source, run, limits)
+    batch, seconds = timed(_staged, site, source, run, limits)
     if batch is not None:
         happened(
             site,
@@ -105,6 +105,7 @@ def stage(site: Site, source: Source, run: str, limits: MicroBatch | None = None
             outputs=(batch.ref,),
             rows=batch.rows,
             summary=batch.summary,
+            seconds=seconds,
         )
     return batch
 
@@ -145,7 +146,8 @@ def audited(
     left = _ATTEMPTS
     while found is not None:
         try:
-            report = audit(
+            report, seconds = timed(
+                audit,
                 found,
                 source.checks,
                 lake=site.lake,
@@ -162,7 +164,7 @@ def audited(
                 raise
             found = stage(site, source, batch.run, limits)
         else:
-            tell_audit(site, found, report)
+            tell_audit(site, found, report, seconds)
             return report
     forget(site, source, batch.run)
     return None

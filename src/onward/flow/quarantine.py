@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from onward.core.errors import DeclarationError, NotFoundError, unknown_name
@@ -12,7 +12,7 @@ from onward.core.records import Baseline, Replay, Selection
 from onward.core.refs import ref
 from onward.flow.audits import beside
 from onward.flow.definition import Definition
-from onward.flow.happened import fact, happened
+from onward.flow.happened import fact, happened, timed
 from onward.flow.site import Site
 from onward.stages.ingest.config import Source
 from onward.stages.validate import replay as stage
@@ -59,22 +59,22 @@ def replay(
     run = f"replay-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     found = []
     for one in held:
-        found.append(
-            stage.replay(
-                one.name,
-                one.table,
-                one.checks,
-                lake=site.lake,
-                clock=site.clock,
-                run=run,
-                required=tuple(dict.fromkeys((*one.key, one.event_time, one.available_at))),
-                selection=selection,
-                mended=mended,
-                masked=tuple(one.masked),
-                baseline=Baseline(at=now, datasets=beside(site, definition, one.name, one.checks)),
-            )
+        report, seconds = timed(
+            stage.replay,
+            one.name,
+            one.table,
+            one.checks,
+            lake=site.lake,
+            clock=site.clock,
+            run=run,
+            required=tuple(dict.fromkeys((*one.key, one.event_time, one.available_at))),
+            selection=selection,
+            mended=mended,
+            masked=tuple(one.masked),
+            baseline=Baseline(at=now, datasets=beside(site, definition, one.name, one.checks)),
         )
-        tell_replays(site, one.table)
+        found.append(report)
+        tell_replays(site, one.table, {run: seconds})
     return found
 
 
@@ -108,10 +108,11 @@ def settled(site: Site, table: str) -> None:
     tell_replays(site, table)
 
 
-def tell_replays(site: Site, table: str) -> None:
+def tell_replays(site: Site, table: str, took: Mapping[str, float] | None = None) -> None:
     """Tell the ledger of every replay that the lake holds, each once.
 
     The lake knows them all, so one that was killed before it could tell is told by the next.
+    `took` are the seconds of those that are known, by the replay's id.
     """
     known = {told.event.key for told in site.ledger.events(kind=REPLAYED, subject=table)}
     for report in stage.replays(table, lake=site.lake):
@@ -129,6 +130,7 @@ def tell_replays(site: Site, table: str) -> None:
             inputs=(report.read.ref, *before) if report.published else (report.read.ref,),
             outputs=after,
             report=report,
+            seconds=(took or {}).get(report.run),
         )
 
 

@@ -10,7 +10,7 @@ from onward.core.ports import Steps
 from onward.core.records import Baseline, Batch, DatasetRef, ValidationReport
 from onward.flow.audits import fix_baseline, tell_audit
 from onward.flow.definition import Definition
-from onward.flow.happened import happened
+from onward.flow.happened import happened, timed
 from onward.flow.quarantine import settled
 from onward.flow.site import Site
 from onward.stages.transform.config import Transform
@@ -85,8 +85,8 @@ def _build(
 ) -> Batch | None:
     settled(site, transform.table)
     read = {name: datasets[name] for name in transform.inputs}
-    batch = build(
-        transform, lake=site.lake, inputs=read, folder=site.project, run=run, afresh=afresh
+    batch, seconds = timed(
+        build, transform, lake=site.lake, inputs=read, folder=site.project, run=run, afresh=afresh
     )
     if batch is not None:
         happened(
@@ -98,6 +98,7 @@ def _build(
             inputs=[d.ref for d in read.values()],
             outputs=(batch.ref,),
             rows=batch.rows,
+            seconds=seconds,
         )
     return batch
 
@@ -109,7 +110,8 @@ def _audit(
     batch: Batch,
     baseline: Baseline | None,
 ) -> ValidationReport:
-    report = audit(
+    report, seconds = timed(
+        audit,
         batch,
         transform.checks,
         lake=site.lake,
@@ -117,7 +119,7 @@ def _audit(
         baseline=baseline,
         personal=personal,
     )
-    tell_audit(site, batch, report)
+    tell_audit(site, batch, report, seconds)
     return report
 
 

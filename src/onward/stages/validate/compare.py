@@ -23,11 +23,19 @@ _BEFORE: Final = "before"
 _AFTER: Final = "after"
 
 
-def compare(before: DatasetRef, after: DatasetRef, *, lake: Lake, key: Sequence[str] = ()) -> Diff:
+def compare(
+    before: DatasetRef,
+    after: DatasetRef,
+    *,
+    lake: Lake,
+    key: Sequence[str] = (),
+    personal: Sequence[str] = (),
+) -> Diff:
     """Say what is different in `after`.
 
     Rows are matched by `key` where it identifies them in both; else whole rows are counted.
-    Distributions are compared in bins cut from `before`, of a sample where it is large.
+    Distributions are compared in bins cut from `before`, of a sample where it is large; those of
+    `personal` columns are not.
 
     Raises
     ------
@@ -51,7 +59,7 @@ def compare(before: DatasetRef, after: DatasetRef, *, lake: Lake, key: Sequence[
                 Retyped(name=n, before=old[n], after=new[n]) for n in common if old[n] != new[n]
             ),
             rows=_rows(con, old, new, common, tuple(key)),
-            columns=_columns(con, old, new, common),
+            columns=_columns(con, old, new, common, personal),
         )
 
 
@@ -151,6 +159,7 @@ def _columns(
     old: Mapping[str, str],
     new: Mapping[str, str],
     common: Sequence[str],
+    personal: Sequence[str],
 ) -> tuple[ColumnDiff, ...]:
     """Compare the columns that both have; times as seconds, so that they are numbers too."""
     for side, types in ((_BEFORE, old), (_AFTER, new)):
@@ -158,7 +167,10 @@ def _columns(
         con.execute(f"CREATE TEMP VIEW {side}_numbers AS SELECT {listed or '1 AS one'} FROM {side}")
     if not common:
         return ()
-    facts = {side: profile(con, f"{side}_numbers", common) for side in (_BEFORE, _AFTER)}
+    facts = {
+        side: profile(con, f"{side}_numbers", common, personal=personal)
+        for side in (_BEFORE, _AFTER)
+    }
     found = [_column(con, name, facts[_BEFORE], facts[_AFTER]) for name in common]
     return tuple(sorted(found, key=lambda c: -(c.distance or 0.0)))
 

@@ -19,7 +19,11 @@ _REACH: Final = 1.5  # how far bars reach past the middle nine tenths, in widths
 
 
 def describe(
-    connection: DuckDBPyConnection, table: str, columns: Sequence[str] | None = None
+    connection: DuckDBPyConnection,
+    table: str,
+    columns: Sequence[str] | None = None,
+    *,
+    personal: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Profile `columns` of `table` (all, unless given) for someone to look at.
 
@@ -27,11 +31,12 @@ def describe(
     estimate beyond that), and besides, for every column, ``dtype`` (DuckDB's type); for texts
     ``lengths`` (the shortest's and the longest's); and ``bars``: for numbers and times ``counts``
     of rows in equally wide parts between ``low`` and ``high``, where the first and last bar also
-    hold what lies beyond; for booleans the counts of false and true.
+    hold what lies beyond; for booleans the counts of false and true. Of `personal` columns nothing
+    is told that is a value of theirs.
     """
     stored = {name: kind for name, kind, *_ in connection.execute(_describe(table)).fetchall()}
     chosen = list(stored) if columns is None else list(columns)
-    found = profile(connection, table, chosen)
+    found = profile(connection, table, chosen, personal=personal)
     spans = {
         name: span
         for name, facts in found["columns"].items()
