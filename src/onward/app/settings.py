@@ -88,6 +88,14 @@ class LineageSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CostSettings:
+    """``[cost]``: what an hour of processing costs, for figures of cost; 0 shows none."""
+
+    per_hour: float = 0.0
+    currency: str = "EUR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LakeSettings:
     """``[lake]``: how long old snapshots can be read, and how often `onward up` tidies.
 
@@ -116,6 +124,7 @@ class Settings:
     alerts: AlertSettings = field(default_factory=AlertSettings)
     triggers: TriggerSettings = field(default_factory=TriggerSettings)
     lake: LakeSettings = field(default_factory=LakeSettings)
+    cost: CostSettings = field(default_factory=CostSettings)
     secrets: SecretSettings = field(default_factory=SecretSettings)
     lineage: LineageSettings = field(default_factory=LineageSettings)
     storage: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
@@ -136,6 +145,7 @@ _SECTIONS = {
     "alerts": AlertSettings,
     "triggers": TriggerSettings,
     "lake": LakeSettings,
+    "cost": CostSettings,
     "secrets": SecretSettings,
     "lineage": LineageSettings,
 }
@@ -239,6 +249,8 @@ def _typed(value: Any, default: Any, where: str, file: Path, name: str) -> Any:
             return value.lower() in ("true", "1")
     elif isinstance(default, int) and isinstance(value, str) and value.isdigit():
         return int(value)
+    elif isinstance(default, float):
+        value = _number(value)
     if type(value) is not type(default):
         raise DeclarationError(
             f"{where} is {value!r}",
@@ -250,6 +262,14 @@ def _typed(value: Any, default: Any, where: str, file: Path, name: str) -> Any:
         what, expected = unknown_name(kind, value, known)
         raise DeclarationError(f"{where}: {what}", expected=expected, location=location)
     return value
+
+
+def _number(value: Any) -> Any:
+    """Return what reads as a number as a float, the rest as it is."""
+    try:
+        return value if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return value
 
 
 def _line(file: Path, word: str) -> Location | None:

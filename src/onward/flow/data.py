@@ -83,7 +83,6 @@ def publish_view(
         outputs=(published.ref, snapshot) if published.snapshot is not None else (published.ref,),
         rows=published.rows_added,
         online=published.online_written,
-        table=published.view.table,
         seconds=seconds,
     )
     return published

@@ -10,6 +10,7 @@ import typer
 from onward.surfaces.cli import (
     access,
     check,
+    data,
     diff,
     erase,
     features,
@@ -41,6 +42,7 @@ lake.register(cli)
 profile.register(cli)
 check.register(cli)
 diff.register(cli)
+data.register(cli)
 transform.register(cli)
 features.register(cli)
 openlineage.register(cli)
