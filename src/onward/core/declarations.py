@@ -87,6 +87,9 @@ class Model:
     holdout: float
     window: str | None
     slices: tuple[str, ...]
+    description: str = field(default="", compare=False)
+    owner: str = field(default="", compare=False)
+    tags: tuple[str, ...] = field(default=(), compare=False)
     location: Location | None = field(default=None, compare=False)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,11 @@ def of_function(function: Callable[..., Any]) -> Location:
     """Return where `function` is defined."""
     code = function.__code__
     return Location(code.co_filename, code.co_firstlineno)
+
+
+def first_paragraph(function: Callable[..., Any]) -> str:
+    """Return the first paragraph of a function's docstring, on one line; empty without one."""
+    return " ".join((inspect.getdoc(function) or "").partition("\n\n")[0].split())
 
 
 def of_exception(error: BaseException) -> Location | None:

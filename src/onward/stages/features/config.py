@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from inspect import getdoc
 from typing import TYPE_CHECKING, Any, get_args
 
 from onward.core import fingerprint
 from onward.core.clock import duration
 from onward.core.declarations import parameters_of, require_name
-from onward.core.declared import of_function
+from onward.core.declared import first_paragraph, of_function
 from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.core.records import OnMissing, OnStale
 
@@ -152,7 +151,7 @@ def feature_view(
             on_missing=on_missing,
             on_stale=stale,
             defaults=dict(defaults or {}),
-            description=_first_paragraph(body) if description is None else description,
+            description=first_paragraph(body) if description is None else description,
             owner=owner,
             tags=(tags,) if isinstance(tags, str) else tuple(tags),
             location=location,
@@ -185,10 +184,6 @@ def _require_policy(
             expected="on_missing='default' or on_stale='default', with defaults={'feature': value}",
             location=location,
         )
-
-
-def _first_paragraph(body: Callable[..., Any]) -> str:
-    return " ".join((getdoc(body) or "").partition("\n\n")[0].split())
 
 
 def on_demand(body: Callable[..., Any]) -> OnDemand:

@@ -226,6 +226,8 @@ class Source:
         The columns that say whom a row is about: `onward erase` finds them by these.
     micro_batch
         How much is taken in at once while the source is followed.
+    description, owner, tags
+        What the rows are, who answers for them, and words by which they are found.
     """
 
     name: str
@@ -238,6 +240,9 @@ class Source:
     masked: Mapping[str, Mask] = field(hash=False)
     subject: tuple[str, ...]
     micro_batch: MicroBatch = field(compare=False)
+    description: str = field(compare=False)
+    owner: str = field(compare=False)
+    tags: tuple[str, ...] = field(compare=False)
     location: Location | None = field(compare=False)
 
     def __init__(
@@ -253,6 +258,9 @@ class Source:
         masked: Mapping[str, Mask] | None = None,
         subject: str | Sequence[str] = (),
         micro_batch: MicroBatch | None = None,
+        description: str = "",
+        owner: str = "",
+        tags: str | Sequence[str] = (),
     ) -> None:
         location = here()
         if not isinstance(origin, Origin):
@@ -293,6 +301,9 @@ class Source:
         set_(self, "masked", masks)
         set_(self, "subject", subjects)
         set_(self, "micro_batch", micro_batch or _MICRO_BATCH)
+        set_(self, "description", description)
+        set_(self, "owner", owner)
+        set_(self, "tags", (tags,) if isinstance(tags, str) else tuple(tags))
         set_(self, "location", location)
 
     @property

@@ -14,7 +14,7 @@ from onward.core.declarations import (
     parameters_of,
     require_name,
 )
-from onward.core.declared import of_function
+from onward.core.declared import first_paragraph, of_function
 from onward.core.errors import DeclarationError, unknown_name
 
 
@@ -27,6 +27,9 @@ def model(
     holdout: float = 0.2,
     window: str | None = None,
     slices: Sequence[str] = (),
+    description: str | None = None,
+    owner: str = "",
+    tags: Sequence[str] = (),
 ) -> Callable[..., Any]:
     """Declare a model: a decorator for ``function(X, y, **hyperparameters) -> estimator``.
 
@@ -46,6 +49,9 @@ def model(
         Train on no more than this much history (``"90d"``); all of it unless given.
     slices
         Request columns whose values evaluation reports separately.
+    description, owner, tags
+        What it predicts (unless given, the first paragraph of the function's docstring), who
+        answers for it, and words by which it is found.
     """
 
     def declare(body: Callable[..., Any]) -> Model:
@@ -81,6 +87,9 @@ def model(
             holdout=holdout,
             window=window,
             slices=tuple(slices),
+            description=first_paragraph(body) if description is None else description,
+            owner=owner,
+            tags=tuple(tags),
             location=location,
         )
 

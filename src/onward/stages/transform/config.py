@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from onward.core.declarations import Check, parameters_of, require_checks, require_name
-from onward.core.declared import here, of_function
+from onward.core.declared import first_paragraph, here, of_function
 from onward.core.errors import DeclarationError, Location, unknown_name
 
 Engine = Literal["duckdb", "arrow"]
@@ -75,6 +75,8 @@ class Transform:
     engine: Engine = "duckdb"
     incremental: Incremental | None = None
     tags: tuple[str, ...] = field(default=(), compare=False)
+    description: str = field(default="", compare=False)
+    owner: str = field(default="", compare=False)
     location: Location | None = field(default=None, compare=False)
 
     @property
@@ -90,6 +92,8 @@ def transform(
     engine: Engine = "duckdb",
     incremental: Incremental | None = None,
     tags: Sequence[str] = (),
+    description: str | None = None,
+    owner: str = "",
 ) -> Any:
     """Declare a derived table from a function; a decorator, bare or called.
 
@@ -108,6 +112,10 @@ def transform(
         ``by_partition("day")`` or ``by_delta()``: build only what new rows touch.
     tags
         Words to select it by: ``onward transform --select tag:daily``.
+    description
+        What its rows are; unless given, the first paragraph of the function's docstring.
+    owner
+        Who answers for it.
     """
 
     def declare(body: Callable[..., Any]) -> Transform:
@@ -124,6 +132,8 @@ def transform(
             engine=engine,
             incremental=_incremental(incremental, location),
             tags=_tags(tags, location),
+            description=first_paragraph(body) if description is None else description,
+            owner=owner,
             location=location,
         )
 
@@ -137,6 +147,8 @@ def sql_transform(
     checks: Sequence[Check] = (),
     incremental: Incremental | None = None,
     tags: Sequence[str] = (),
+    description: str | None = None,
+    owner: str = "",
 ) -> Transform:
     """Declare a derived table from a SQL file (DuckDB's dialect), relative to the project.
 
@@ -152,6 +164,8 @@ def sql_transform(
         checks=require_checks(checks, location),
         incremental=_incremental(incremental, location),
         tags=_tags(tags, location),
+        description=description or "",
+        owner=owner,
         location=location,
     )
 

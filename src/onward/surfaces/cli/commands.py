@@ -9,6 +9,7 @@ import typer
 
 from onward.surfaces.cli import (
     access,
+    catalog,
     check,
     data,
     diff,
@@ -44,6 +45,7 @@ check.register(cli)
 diff.register(cli)
 data.register(cli)
 transform.register(cli)
+catalog.register(cli)
 features.register(cli)
 openlineage.register(cli)
 tests.register(cli)
