@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from ibis import _
+from mortal import Crash, Mortal
 
 import onward as ow
 from onward.core.clock import ReplayClock
@@ -56,33 +56,6 @@ def stored(folder: Path) -> list[int]:
         assert ("_unreadable" in rows.column_names) == table.startswith("quarantine")
         found += rows["id"].to_pylist()
     return sorted(found)
-
-
-class Crash(BaseException):
-    """What a kill looks like from inside: nothing after it runs."""
-
-
-class Mortal:
-    """A lake whose process dies just before, or just after, its n-th effect."""
-
-    def __init__(self, lake: IcebergLake, effects: int, after: bool) -> None:
-        self._lake, self._left, self._after = lake, effects, after
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._lake, name)
-        return self._mortal(found) if name in ("stage", "publish", "append") else found
-
-    def _mortal(self, effect: Callable[..., Any]) -> Callable[..., Any]:
-        def attempt(*args: Any, **kwargs: Any) -> Any:
-            self._left -= 1
-            if self._left == 0 and not self._after:
-                raise Crash
-            found = effect(*args, **kwargs)
-            if self._left == 0:
-                raise Crash
-            return found
-
-        return attempt
 
 
 events = st.lists(

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from ibis import _
+from mortal import Crash, Mortal
 
 import onward as ow
 from onward.core.clock import SystemClock
@@ -54,20 +55,21 @@ class Shop:
     def pending(self) -> bool:
         return pending(self.source, reader=self.reader, lake=self.lake)
 
-    def take(self) -> int | None:
+    def take(self, lake: Any = None) -> int | None:
         """Ingest and audit once; return how many rows came, None without any."""
+        lake = lake or self.lake
         self.runs += 1
-        settle(self.source.table, lake=self.lake)
+        settle(self.source.table, lake=lake)
         batch = ingest(
             self.source,
             reader=self.reader,
-            lake=self.lake,
+            lake=lake,
             run=f"r{self.runs}",
             quarantine=table_of(self.source.table),
         )
         if batch is None:
             return None
-        audit(batch, self.source.checks, lake=self.lake, clock=SystemClock(), required=("id",))
+        audit(batch, self.source.checks, lake=lake, clock=SystemClock(), required=("id",))
         return batch.rows
 
     def stored(self, snapshot: int | None = None, table: str = "raw.things") -> list[Row]:
@@ -195,6 +197,30 @@ def test_a_wrong_declaration_is_refused_where_it_stands(declared: Any, words: st
     assert words in str(no.value)
     assert no.value.location is not None
     assert no.value.location.file == __file__
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_a_run_that_dies_anywhere_loses_and_doubles_nothing(
+    tmp_path: Path, mode: str, after: bool
+) -> None:
+    shop = Shop(tmp_path, lag=5, mode=mode)
+    versions: list[Row] = []
+    with closing(shop.database):
+        for effect in range(1, 8):  # more than a run has: the last ones live
+            new = [(1, 10 + effect, float(effect)), (2, 8 + effect, 2.0), (3, 9 + effect, -1.0)]
+            versions += new
+            shop.add(*new)
+            with suppress(Crash):
+                shop.take(Mortal(shop.lake, effect, after))
+        shop.take()
+        assert not shop.pending()
+        assert shop.take() is None
+        good = sorted(row for row in versions if row[2] > 0)
+        last = [max(row for row in good if row[0] == key) for key in (1, 2)]
+        assert shop.stored() == (good if mode == "append" else last)
+        quarantined = shop.stored(table="quarantine.raw_things")
+        assert quarantined == sorted(row for row in versions if row[2] < 0)
 
 
 LAG = 4

@@ -139,7 +139,7 @@ def open_database(
         raise DeclarationError(
             f"source {source.name!r} cannot read from {backend_of(url) or origin.where!r}",
             expected="postgresql://user@host/name or sqlite:///data/shop.db",
-            next_step="other databases are read through dlt: see docs/guide/sources.md",
+            next_step="docs/guide/sources.md says how another package, or your own, reads the rest",
             location=source.location,
         )
     with _explained(source, url), dialect.connect(url, surroundings.folder) as cursor:
