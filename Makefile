@@ -8,6 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SERVICES := .venv/.services
+DBT := .venv-dbt/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 COVERAGE := 90
 MINUTES ?= 30
@@ -28,7 +29,7 @@ demo: $(INSTALLED)
 	rm -rf demo
 	$(BIN)/onward demo $(ARGS)
 
-test: $(INSTALLED) $(SERVICES)
+test: $(INSTALLED) $(SERVICES) $(DBT)
 	$(BIN)/coverage erase
 	$(ONE_THREAD) $(BIN)/pytest -n auto --dist worksteal --cov --cov-report term \
 	  --cov-fail-under $(COVERAGE) $(ARGS)
@@ -50,7 +51,7 @@ soak: $(INSTALLED) $(SERVICES)
 	done
 
 clean:
-	rm -rf .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	rm -rf .venv .venv-dbt .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 	  dist demo bench/results
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
 
@@ -74,6 +75,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "installing into .venv (a minute or two the first time) …"
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
+
+# dbt, whose pins do not live with ours, as a user would have it beside Onward.
+$(DBT): .ci/dbt.txt | $(INSTALLED)
+	@echo "installing dbt into .venv-dbt …"
+	@$(PYTHON) -m venv --clear .venv-dbt
+	@.venv-dbt/bin/python -m pip --disable-pip-version-check --no-input install --quiet -r $<
 	@touch $@
 
 # Servers that tests start for themselves on free ports, as Debian packages them.

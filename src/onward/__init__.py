@@ -24,7 +24,13 @@ from onward.stages.monitor.config import drift, freshness, operational, performa
 from onward.stages.retrain.config import retrain
 from onward.stages.serve.config import Canary
 from onward.stages.train.config import model
-from onward.stages.transform.config import by_delta, by_partition, sql_transform, transform
+from onward.stages.transform.config import (
+    by_delta,
+    by_partition,
+    dbt,
+    sql_transform,
+    transform,
+)
 from onward.stages.validate.config import (
     batch_check,
     check,
@@ -59,6 +65,7 @@ __all__ = [
     "categorical",
     "check",
     "complete",
+    "dbt",
     "distribution",
     "drift",
     "drop",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import ibis
 import pytest
 from typer.testing import CliRunner
 
+import onward as ow
 from onward.app.project import open_project
 from onward.app.testing.run import run_tests
 from onward.flow.runs import request
@@ -70,6 +73,13 @@ def test_the_selections_select(project: Path, selection: str) -> None:
     done = CliRunner().invoke(cli, ["graph", "--select", selection, "--project", str(project)])
     assert done.exit_code == 0, done.output
     assert "transform" in done.output
+
+
+def test_a_dbt_project_is_declared_and_found_as_shown() -> None:
+    scope = {"ow": ow, "_": ibis._}
+    exec(block("dbt"), scope)
+    assert scope["shop"].checks["customers_daily"][0].name == "spent something"
+    assert set(tomllib.loads(block("dbt-setting"))["transform"]) == {"dbt"}
 
 
 def test_the_tests_pass(project: Path) -> None:

@@ -6,15 +6,22 @@ import importlib.util
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 from onward.core.errors import DeclarationError, Location, NotFoundError, OnwardError
 from onward.flow.definition import Definition, define
+from onward.stages.transform.config import DbtProject
+from onward.stages.transform.port import Manifest
 
 
-def load_definition(file: Path) -> Definition:
+def load_definition(
+    file: Path, *, manifest: Callable[[DbtProject], Manifest] | None = None
+) -> Definition:
     """Import the pipeline file and put its declarations together.
+
+    `manifest` tells what a dbt project holds; without it a file that declares one is refused.
 
     Raises
     ------
@@ -26,7 +33,11 @@ def load_definition(file: Path) -> Definition:
     module = _import(file)
     _travel_by_value(file.parent)
     return define(
-        vars(module).values(), folder=file.parent, file=str(file), commit=commit_of(file.parent)
+        vars(module).values(),
+        folder=file.parent,
+        file=str(file),
+        commit=commit_of(file.parent),
+        manifest=manifest,
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from onward.app.access import require, require_run
 from onward.app.load import load_definition
 from onward.app.settings import Settings, read_settings
-from onward.app.site import open_ledger, open_site
+from onward.app.site import open_dbt, open_ledger, open_site
 from onward.core.clock import Clock, SystemClock
 from onward.core.errors import BusyError, OnwardError
 from onward.core.ports import Ledger, Workflows
@@ -61,7 +61,9 @@ class Project:
         """What the pipeline file declares."""
         from onward.flow.deliver import check
 
-        definition = load_definition(self.settings.pipeline)
+        definition = load_definition(
+            self.settings.pipeline, manifest=open_dbt(self.settings).manifest
+        )
         check(definition)
         return definition
 
@@ -91,7 +93,9 @@ class Project:
         """Read the pipeline file again; if it is at fault, the definition stays as it was."""
         from onward.flow.deliver import check
 
-        definition = load_definition(self.settings.pipeline)
+        definition = load_definition(
+            self.settings.pipeline, manifest=open_dbt(self.settings).manifest
+        )
         check(definition)
         self.__dict__["definition"] = definition
 

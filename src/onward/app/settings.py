@@ -75,6 +75,16 @@ class SecretSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransformSettings:
+    """``[transform]``: the command that runs dbt projects, on the path or relative to the project.
+
+    dbt's pins do not live with Onward's: give it an environment of its own.
+    """
+
+    dbt: str = "dbt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LineageSettings:
     """``[lineage]``: who else hears of lineage, in OpenLineage's form.
 
@@ -126,6 +136,7 @@ class Settings:
     lake: LakeSettings = field(default_factory=LakeSettings)
     cost: CostSettings = field(default_factory=CostSettings)
     secrets: SecretSettings = field(default_factory=SecretSettings)
+    transform: TransformSettings = field(default_factory=TransformSettings)
     lineage: LineageSettings = field(default_factory=LineageSettings)
     storage: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
@@ -147,6 +158,7 @@ _SECTIONS = {
     "lake": LakeSettings,
     "cost": CostSettings,
     "secrets": SecretSettings,
+    "transform": TransformSettings,
     "lineage": LineageSettings,
 }
 

@@ -14,6 +14,7 @@ from onward.flow.progress import Listener
 from onward.flow.site import Folders, Site
 from onward.stages.ingest.port import Surroundings
 from onward.stages.monitor.port import Alert
+from onward.stages.transform.port import Dbt
 
 
 def open_ledger(settings: Settings) -> Ledger:
@@ -23,6 +24,15 @@ def open_ledger(settings: Settings) -> Ledger:
 
     settings.state.mkdir(parents=True, exist_ok=True)
     return SqlLedger(open_database(settings.state / "onward.db"))
+
+
+def open_dbt(settings: Settings) -> Dbt:
+    """Return dbt, as the settings say where it is; nothing runs before it is asked."""
+    from onward.stages.transform.adapters.dbt import DbtCommand
+
+    return DbtCommand(
+        settings.transform.dbt, folder=settings.folder, state=Folders(settings.state).dbt
+    )
 
 
 def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listener) -> Site:
@@ -55,6 +65,7 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         servers=LocalServers(),
         alerts=_alerts(settings, surroundings.fill),
         tell=tell,
+        dbt=open_dbt(settings),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -14,7 +14,9 @@ from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.flow.pipeline import Pipeline
 from onward.stages.features.config import FeatureView, Label, OnDemand
 from onward.stages.ingest.config import Source
-from onward.stages.transform.config import Transform
+from onward.stages.transform.config import DbtProject, Transform
+from onward.stages.transform.dbt import transforms as dbt_transforms
+from onward.stages.transform.port import Manifest
 from onward.stages.transform.step import order, resolve
 from onward.watch.access.config import Access, require_roles
 
@@ -54,9 +56,14 @@ class Definition:
 
 
 def define(
-    declared: Iterable[object], *, folder: Path, file: str, commit: str | None
+    declared: Iterable[object],
+    *,
+    folder: Path,
+    file: str,
+    commit: str | None,
+    manifest: Callable[[DbtProject], Manifest] | None = None,
 ) -> Definition:
-    """Put a module's declarations together.
+    """Put a module's declarations together; `manifest` tells what a dbt project holds.
 
     Raises
     ------
@@ -67,7 +74,14 @@ def define(
     found = list(declared)
     pipeline = _only_pipeline([d for d in found if isinstance(d, Pipeline)], file)
     sources = _in_order(_by_name([d for d in found if isinstance(d, Source)]))
-    transforms = _by_name([d for d in found if isinstance(d, Transform)])
+    projects = [d for d in found if isinstance(d, DbtProject)]
+    manifests = [_manifest(project, manifest) for project in projects]
+    models = [
+        model
+        for project, known in zip(projects, manifests, strict=True)
+        for model in dbt_transforms(project, known, folder)
+    ]
+    transforms = _by_name([*(d for d in found if isinstance(d, Transform)), *models])
     for name in sources.keys() & transforms.keys():
         raise DeclarationError(
             f"{name!r} is both a source and a transform",
@@ -87,10 +101,20 @@ def define(
         sources=sources,
         transforms=ordered,
         pipeline=pipeline,
-        digest=_digest((*sources.values(), *ordered, pipeline), folder),
+        digest=_digest((*sources.values(), *ordered, *manifests, pipeline), folder),
         commit=commit,
         access=_access([d for d in found if isinstance(d, Access)], sources),
     )
+
+
+def _manifest(project: DbtProject, manifest: Callable[[DbtProject], Manifest] | None) -> Manifest:
+    if manifest is None:
+        raise DeclarationError(
+            f"the dbt project {project.folder} is not to be looked into here",
+            expected="an Onward project, opened: its settings say where dbt is",
+            location=project.location,
+        )
+    return manifest(project)
 
 
 def _only_pipeline(found: list[Pipeline], file: str) -> Pipeline:

@@ -16,6 +16,7 @@ from onward.core.records import (
     TrainingSetRef,
     ValidationReport,
 )
+from onward.stages.transform.dbt import DbtBuilt
 
 
 @singledispatch
@@ -30,6 +31,14 @@ def _(batch: Batch) -> str:
         count = len(batch.partitions.values)
         return f"{batch.rows:,} rows in {count:,} partition{'s' if count != 1 else ''}"
     return f"{batch.rows:,} rows"
+
+
+@headline.register
+def _(built: DbtBuilt) -> str:
+    failed = sum(test.status == "fail" for test in built.tests)
+    if not built.batches and not built.tests:
+        return headline(None)
+    return f"{len(built.batches)} tables, {failed} of {len(built.tests)} tests failed"
 
 
 @headline.register

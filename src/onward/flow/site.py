@@ -11,6 +11,7 @@ from onward.flow.progress import Listener
 from onward.stages.ingest.port import Readers
 from onward.stages.monitor.port import Alert
 from onward.stages.register.port import ModelRegistry
+from onward.stages.transform.port import Dbt
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class Folders:
         return self.root / "predictions"
 
     @property
+    def dbt(self) -> Path:
+        return self.root / "dbt"
+
+    @property
     def gateway(self) -> Path:
         return self.root / "gateway"
 
@@ -74,3 +79,4 @@ class Site:
     servers: Servers
     alerts: tuple[Alert, ...]
     tell: Listener
+    dbt: Dbt

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 from onward.core.errors import DataError
 from onward.core.ports import Steps
@@ -14,6 +15,7 @@ from onward.flow.happened import happened, timed
 from onward.flow.quarantine import settled
 from onward.flow.site import Site
 from onward.stages.transform.config import Transform
+from onward.stages.transform.dbt import DbtBuilt, build_dbt, verdicts
 from onward.stages.transform.step import build
 from onward.stages.validate.step import audit
 
@@ -48,17 +50,26 @@ def derive_tables(
         A table that is needed has never been published.
     """
     datasets = dict(sources)
-    audits = []
-    for transform in definition.transforms:
-        if only is None or transform.name in only:
-            report = _derive(steps, site, definition, transform, datasets, run, afresh)
-            if report is not None:
-                audits.append(report)
-        if site.lake.head(transform.table) is not None:
-            datasets[transform.name] = site.lake.dataset(transform.table)
-        elif only is None or transform.name in only:
-            raise _never_passed(transform, audits[-1], run)
+    audits: list[ValidationReport] = []
+    for together in _units(definition.transforms):
+        wanted = [t for t in together if only is None or t.name in only]
+        _require_published(together if wanted else (), datasets)
+        if wanted and wanted[0].dbt:
+            audits += _derive_dbt(steps, site, definition, wanted, datasets, run, afresh)
+        elif wanted:
+            audits += _derive(steps, site, definition, wanted[0], datasets, run, afresh)
+        for transform in together:
+            if site.lake.head(transform.table) is not None:
+                datasets[transform.name] = site.lake.dataset(transform.table)
+            elif transform in wanted:
+                raise _never_passed(transform, audits, run)
     return Derived(datasets=datasets, audits=tuple(audits))
+
+
+def _units(transforms: Sequence[Transform]) -> Iterator[Sequence[Transform]]:
+    """Yield what is built in one go: a transform, or a dbt project's models, which are adjacent."""
+    for _, together in groupby(transforms, key=lambda t: t.dbt.name if t.dbt else t):
+        yield list(together)
 
 
 def _derive(
@@ -69,15 +80,68 @@ def _derive(
     datasets: Mapping[str, DatasetRef],
     run: str,
     afresh: bool,
-) -> ValidationReport | None:
-    _require_published(transform, datasets)
+) -> list[ValidationReport]:
     batch = steps(f"transform {transform.name}", _build, site, transform, datasets, run, afresh)
     if batch is None:
-        return None
+        return []
+    return [_judged(steps, site, definition, transform, batch)]
+
+
+def _judged(
+    steps: Steps, site: Site, definition: Definition, transform: Transform, batch: Batch
+) -> ValidationReport:
     baseline = fix_baseline(steps, site, definition, batch, transform.checks)
     return steps(
         f"validate {transform.name}", _audit, site, transform, definition.personal, batch, baseline
     )
+
+
+def _derive_dbt(
+    steps: Steps,
+    site: Site,
+    definition: Definition,
+    wanted: Sequence[Transform],
+    datasets: Mapping[str, DatasetRef],
+    run: str,
+    afresh: bool,
+) -> list[ValidationReport]:
+    assert wanted[0].dbt is not None
+    name = f"transform {wanted[0].dbt.name}"
+    built: DbtBuilt = steps(name, _build_dbt, site, wanted, datasets, run, afresh)
+    batches = {batch.dataset: batch for batch in built.batches}
+    reports = []
+    for model in wanted:
+        if model.name in batches:
+            checks = (*model.checks, *verdicts(built.tests, model.name))
+            tested = replace(model, checks=checks)
+            reports.append(_judged(steps, site, definition, tested, batches[model.name]))
+    return reports
+
+
+def _build_dbt(
+    site: Site,
+    wanted: Sequence[Transform],
+    datasets: Mapping[str, DatasetRef],
+    run: str,
+    afresh: bool,
+) -> DbtBuilt:
+    for model in wanted:
+        settled(site, model.table)
+    assert wanted[0].dbt is not None
+    scratch = site.folders.dbt / wanted[0].dbt.name / "scratch"
+    built, seconds = timed(
+        build_dbt,
+        wanted,
+        dbt=site.dbt,
+        lake=site.lake,
+        inputs=datasets,
+        scratch=scratch,
+        run=run,
+        afresh=afresh,
+    )
+    for batch in built.batches:
+        _tell_built(site, batch, run, seconds / len(built.batches))  # dbt builds them in one go
+    return built
 
 
 def _build(
@@ -89,18 +153,22 @@ def _build(
         build, transform, lake=site.lake, inputs=read, folder=site.project, run=run, afresh=afresh
     )
     if batch is not None:
-        happened(
-            site,
-            "table.built",
-            batch.table,
-            key=batch.ref,
-            run=run,
-            inputs=[d.ref for d in read.values()],
-            outputs=(batch.ref,),
-            rows=batch.rows,
-            seconds=seconds,
-        )
+        _tell_built(site, batch, run, seconds)
     return batch
+
+
+def _tell_built(site: Site, batch: Batch, run: str, seconds: float) -> None:
+    happened(
+        site,
+        "table.built",
+        batch.table,
+        key=batch.ref,
+        run=run,
+        inputs=batch.inputs,
+        outputs=(batch.ref,),
+        rows=batch.rows,
+        seconds=seconds,
+    )
 
 
 def _audit(
@@ -123,9 +191,12 @@ def _audit(
     return report
 
 
-def _require_published(transform: Transform, datasets: Mapping[str, DatasetRef]) -> None:
-    for name in transform.inputs:
-        if name not in datasets:
+def _require_published(together: Sequence[Transform], datasets: Mapping[str, DatasetRef]) -> None:
+    made = {transform.name for transform in together}
+    for transform in together:
+        for name in transform.inputs:
+            if name in datasets or name in made:
+                continue
             raise DataError(
                 f"transform {transform.name!r} reads {name!r}, which has never been published",
                 expected="published rows in everything that it reads",
@@ -135,10 +206,16 @@ def _require_published(transform: Transform, datasets: Mapping[str, DatasetRef])
             )
 
 
-def _never_passed(transform: Transform, report: ValidationReport, run: str) -> DataError:
+def _never_passed(transform: Transform, audits: Sequence[ValidationReport], run: str) -> DataError:
+    report = next((r for r in audits if r.dataset == transform.name), None)
+    held = [r.rule for a in audits for r in a.rules if a.held and not r.passed]
     return DataError(
-        f"{transform.table} has never passed its batch checks",
-        expected=", ".join(r.rule for r in report.rules if not r.passed),
+        f"{transform.table} has never passed its batch checks"
+        if report
+        else f"{transform.table} was not built: dbt skipped it, because a test before it failed",
+        expected=", ".join(r.rule for r in report.rules if not r.passed)
+        if report
+        else ", ".join(held) or "tests that pass",
         next_step=f"see `onward runs {run}`, mend the transform or the check",
         location=transform.location,
     )

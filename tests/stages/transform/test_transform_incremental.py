@@ -174,6 +174,19 @@ def test_a_row_of_another_partition_is_refused(shop: Shop) -> None:
         shop.build(moved)
 
 
+def test_what_a_partition_replaces_is_not_held_against_it(shop: Shop) -> None:
+    @ow.transform(incremental=ow.by_partition("day"), checks=[ow.unique("customer", "day")])
+    def totals(orders):
+        return orders.group_by("day", "customer").aggregate(amount=_.amount.sum())
+
+    shop.build(totals)
+    shop.add((TWO, "ann", 4), (None, "ann", 1))
+    shop.build(totals)
+    shop.add((None, "ann", 1))
+    shop.build(totals)
+    assert shop.stored(totals) == shop.full(totals)
+
+
 @ow.transform(incremental=ow.by_partition("dai"))
 def no_column(orders):
     return orders

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from onward.core.declarations import Check, parameters_of, require_checks, require_name
@@ -60,11 +61,26 @@ def by_delta(source: str | None = None, /) -> ByDelta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DbtProject:
+    """A dbt project, run as it is. `checks` adds checks to its models, by name."""
+
+    folder: str
+    vars: Mapping[str, Any]
+    checks: Mapping[str, tuple[Check, ...]]
+    location: Location | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        return Path(self.folder).name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transform:
     """A table derived from others: a function whose parameters name what it reads, or a SQL file
     whose table names do.
 
-    `engine` says what runs it: ``duckdb`` for Ibis and SQL, ``arrow`` for Python on Arrow.
+    `engine` says what runs it: ``duckdb`` for Ibis and SQL, ``arrow`` for Python on Arrow. A model
+    of a `dbt` project has neither function nor file.
     """
 
     name: str
@@ -74,6 +90,7 @@ class Transform:
     checks: tuple[Check, ...]
     engine: Engine = "duckdb"
     incremental: Incremental | None = None
+    dbt: DbtProject | None = None
     tags: tuple[str, ...] = field(default=(), compare=False)
     description: str = field(default="", compare=False)
     owner: str = field(default="", compare=False)
@@ -166,6 +183,36 @@ def sql_transform(
         tags=_tags(tags, location),
         description=description or "",
         owner=owner,
+        location=location,
+    )
+
+
+def dbt(
+    folder: str,
+    *,
+    vars: Mapping[str, Any] | None = None,
+    checks: Mapping[str, Sequence[Check]] | None = None,
+) -> DbtProject:
+    """Run a dbt project as it is: each model that it materializes becomes a derived table.
+
+    Its sources are read by name: ``source('anything', 'orders')`` is the source or transform
+    ``orders``. Its tests judge the tables that they are attached to: a failed one holds the table.
+    dbt itself is not installed with Onward; ``[transform] dbt`` says where it is.
+
+    Parameters
+    ----------
+    folder
+        Where ``dbt_project.yml`` is, relative to the pipeline file.
+    vars
+        dbt's variables.
+    checks
+        Checks for its models, by the model's name.
+    """
+    location = here()
+    return DbtProject(
+        folder=folder,
+        vars=dict(vars or {}),
+        checks={name: require_checks(c, location) for name, c in (checks or {}).items()},
         location=location,
     )
 

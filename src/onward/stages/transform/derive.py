@@ -35,14 +35,27 @@ def derive(transform: Transform, connection: Backend, folder: Path) -> pa.Record
     DataError
         While the rows are read: the query, or the function, fails on a value.
     """
-    import pyarrow as pa
-
     if transform.engine == "arrow":
         from onward.stages.transform.arrow import arrow_rows
 
         return arrow_rows(transform, connection)
     table = _expression(transform, connection, folder)
     _require_rowwise(transform, connection, table)
+    return table_rows(transform, table)
+
+
+def table_rows(transform: Transform, table: ir.Table) -> pa.RecordBatchReader:
+    """Return a table's rows in stored types; they are computed as they are read.
+
+    Raises
+    ------
+    DeclarationError
+        A column's type cannot be stored.
+    DataError
+        While the rows are read: the query fails on a value.
+    """
+    import pyarrow as pa
+
     wanted = stored(table.schema(), transform)
     table = table.cast({n: k for n, k in wanted.items() if k != table.schema()[n]})
     by = transform.incremental

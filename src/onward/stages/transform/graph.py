@@ -12,6 +12,9 @@ from onward.stages.transform.config import Transform
 def order(transforms: Sequence[Transform], *, sources: Iterable[str]) -> tuple[Transform, ...]:
     """Return the transforms so that each comes after all that it reads.
 
+    The models of one dbt project, given in an order of their own, stay together: dbt builds them
+    in one go.
+
     Raises
     ------
     DeclarationError
@@ -29,15 +32,22 @@ def order(transforms: Sequence[Transform], *, sources: Iterable[str]) -> tuple[T
         named[transform.name] = transform
     for transform in transforms:
         require_known(transform, known | named.keys())
-    reads = {t.name: [name for name in _reads(t) if name in named] for t in transforms}
+    members: dict[str, list[Transform]] = {}
+    for transform in transforms:
+        members.setdefault(_unit(transform), []).append(transform)
+    reads = {
+        unit: {_unit(named[name]) for t in inside for name in _reads(t) if name in named}
+        - ({unit} if inside[0].dbt else set())
+        for unit, inside in members.items()
+    }
     try:
-        return tuple(named[name] for name in TopologicalSorter(reads).static_order())
+        return tuple(t for unit in TopologicalSorter(reads).static_order() for t in members[unit])
     except CycleError as error:
         cycle = error.args[1][::-1]
         raise DeclarationError(
             f"transforms read each other in a circle: {' reads '.join(cycle)}",
             expected="transforms that lead from sources onward",
-            location=named[cycle[0]].location,
+            location=members[cycle[0]][0].location,
         ) from None
 
 
@@ -45,6 +55,10 @@ def _reads(transform: Transform) -> set[str]:
     """Return what must be up to date first: what it is derived from, and what its checks read."""
     beside = {name for check in transform.checks for name in check.reads}
     return {*transform.inputs, *(beside - {transform.name})}
+
+
+def _unit(transform: Transform) -> str:
+    return f"dbt {transform.dbt.name}" if transform.dbt else transform.name
 
 
 def require_known(transform: Transform, known: Iterable[str]) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onward.core import fingerprint
 from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.core.ports import Lake
 from onward.core.records import Batch, DatasetRef, Delta
 from onward.core.refs import parse_ref, ref
-from onward.stages.transform.config import ByPartition, Incremental, Transform
+from onward.stages.transform.code import code_of
+from onward.stages.transform.config import Transform
 from onward.stages.transform.derive import derive
 from onward.stages.transform.graph import order, require_known
 from onward.stages.transform.incremental import (
@@ -25,6 +25,7 @@ from onward.stages.transform.incremental import (
     within,
 )
 from onward.stages.transform.query import read_query
+from onward.stages.transform.staging import Staging
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +42,7 @@ def resolve(transform: Transform, *, folder: Path, known: Iterable[str]) -> Tran
         It reads a table that is not in `known`, its SQL file is not one query, or it is incremental
         by what it does not read.
     """
-    if transform.function is not None:
+    if transform.function is not None or transform.dbt is not None:
         require_known(transform, known)
         require_incremental(transform)
         return transform
@@ -80,62 +81,32 @@ def build(
         The query, or the function, fails on a value.
     """
     state = {
-        "code": _code(transform, folder),
+        "code": code_of(transform, folder),
         "inputs": json.dumps(sorted(inputs[name].ref for name in transform.inputs)),
     }
     head = lake.head(transform.table)
+    staging = Staging(transform=transform, lake=lake, run=run, head=head, state=state)
     found: Change | None = whole(inputs)
     if head is not None and not afresh and head.state.get("code") == state["code"]:
-        if head.state.get("inputs") == state["inputs"]:
+        if staging.up_to_date:
             return None
         found = change(transform, lake=lake, inputs=inputs, since=_since(head.state))
     if found is None:
         return None
-    base = None if head is None else head.id
-    staging = _Staging(transform, lake, folder, run, base, state)
-    return staging.stage(found) or staging.stage(whole(inputs))
+    return _stage(staging, found, folder) or _stage(staging, whole(inputs), folder)
 
 
-@dataclass(frozen=True, slots=True)
-class _Staging:
-    """What is the same for a batch, however much of the table it builds."""
-
-    transform: Transform
-    lake: Lake
-    folder: Path
-    run: str
-    base: int | None
-    state: Mapping[str, str]
-
-    def stage(self, change: Change) -> Batch | None:
-        """Stage what is to be built; None where its columns are not those of the table any more."""
-        transform, branch = self.transform, f"audit-{self.run}"
-        summary = {"key": f"{self.run}@{self.base}"}
-        with opened(change, self.lake) as connection:
-            rows = derive(transform, connection, self.folder)
-            if change.mode != "replace" and not _same_columns(rows, self.lake, transform.table):
-                return None
-            counted = _Counted(within(rows, change.partitions, transform))
-            staged = self.lake.stage(
-                transform.table,
-                counted.reader(),
-                branch=branch,
-                mode="append" if change.mode == "partitions" else change.mode,
-                summary=summary,
-                state=self.state,
-            )
-        return Batch(
-            dataset=transform.name,
-            table=transform.table,
-            branch=branch,
-            run=self.run,
+def _stage(staging: Staging, change: Change, folder: Path) -> Batch | None:
+    """Stage what is to be built; None where its columns are not those of the table any more."""
+    transform, lake = staging.transform, staging.lake
+    with opened(change, lake) as connection:
+        rows = derive(transform, connection, folder)
+        if change.mode != "replace" and not _same_columns(rows, lake, transform.table):
+            return None
+        return staging.stage(
+            within(rows, change.partitions, transform),
+            inputs=[_snapshot(data) for data in change.inputs.values()],
             mode=change.mode,
-            rows=counted.count,
-            base=self.base,
-            snapshot=staged.id,
-            summary=summary,
-            state=self.state,
-            inputs=tuple(_snapshot(data) for data in change.inputs.values()),
             partitions=change.partitions,
         )
 
@@ -155,37 +126,3 @@ def _same_columns(rows: pa.RecordBatchReader, lake: Lake, table: str) -> bool:
     return published is not None and [(f.name, f.type) for f in rows.schema] == [
         (f.name, f.type) for f in published
     ]
-
-
-class _Counted:
-    """Rows as a stream, counted as they pass."""
-
-    def __init__(self, rows: pa.RecordBatchReader) -> None:
-        self.count = 0
-        self._rows = rows
-
-    def reader(self) -> pa.RecordBatchReader:
-        import pyarrow as pa
-
-        return pa.RecordBatchReader.from_batches(self._rows.schema, self._batches())
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        for batch in self._rows:
-            self.count += batch.num_rows
-            yield batch
-
-
-def _code(transform: Transform, folder: Path) -> str:
-    if transform.function is not None:
-        body = fingerprint.of_function(transform.function)
-    else:
-        body = read_query(transform, folder).code
-    checks = [(c.name, c.scope, c.severity, c.version) for c in transform.checks]
-    return fingerprint.of_text(body, transform.engine, _rule(transform.incremental), *checks)
-
-
-def _rule(incremental: Incremental | None) -> str:
-    if isinstance(incremental, ByPartition):
-        keys = {name: fingerprint.of_rule(key) for name, key in sorted(incremental.of.items())}
-        return repr((incremental.column, keys))
-    return repr(incremental)

@@ -18,6 +18,8 @@ BATCH: Final = "batch"
 PUBLISHED: Final = "published"
 """What the table holds that the batch will be added or merged to; there only if there is any."""
 
+_WHOLE: Final = "published_whole"  # with the partitions that the batch will replace
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
@@ -68,7 +70,8 @@ def datasets(
     """
     found: dict[str, DatasetRef | Batch] = {BATCH: batch}
     if batch.mode != "replace" and batch.base is not None:
-        found[PUBLISHED] = DatasetRef(table=batch.table, snapshot=batch.base, rows=0)
+        name = PUBLISHED if batch.partitions is None else _WHOLE
+        found[name] = DatasetRef(table=batch.table, snapshot=batch.base, rows=0)
     for check in checks:
         for name in check.reads:
             if name == batch.dataset:
@@ -82,6 +85,18 @@ def datasets(
                 )
             found[beside(name)] = baseline.datasets[name]
     return found
+
+
+def leave_out(connection: Backend, batch: Batch) -> None:
+    """Take the partitions that a batch will replace out of what is published."""
+    if batch.partitions is None or _WHOLE not in connection.list_tables():
+        return
+    main = connection.table(_WHOLE)
+    column, values = main[batch.partitions.column], batch.partitions.values
+    replaced = column.isin([v for v in values if v is not None]).fill_null(False)
+    if None in values:
+        replaced |= column.isnull()
+    connection.create_view(PUBLISHED, main.filter(~replaced))
 
 
 def beside(dataset: str) -> str:

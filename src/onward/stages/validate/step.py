@@ -12,7 +12,7 @@ from onward.core.ports import Lake, Snapshot
 from onward.core.records import Baseline, Batch, DatasetRef, ValidationReport
 from onward.stages.validate import quarantine
 from onward.stages.validate.bind import bind
-from onward.stages.validate.opened import BATCH, Opened, datasets
+from onward.stages.validate.opened import BATCH, Opened, datasets, leave_out
 from onward.stages.validate.profile import profile
 from onward.stages.validate.quarantine import settle
 from onward.stages.validate.results import results
@@ -68,6 +68,7 @@ def audit(
     baseline = baseline or Baseline(at=clock.now())
     with lake.open(datasets(batch, checks, baseline)) as connection:
         connection.con.execute(f"SET streaming_buffer_size = '{_AHEAD}'")
+        leave_out(connection, batch)
         table = connection.table(BATCH)
         seen = Opened(connection=connection, table=table, batch=batch, baseline=baseline)
         seen, rules = bind(checks, seen, required)
