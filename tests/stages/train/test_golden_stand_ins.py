@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -17,7 +18,7 @@ class Half:
     """An estimator that answers a half."""
 
     def predict_proba(self, rows: pd.DataFrame) -> Any:
-        return [[0.5, 0.5]] * len(rows)
+        return np.full((len(rows), 2), 0.5)
 
 
 def examples(column: Column, values: list[Any], *read: str) -> list[Any]:
