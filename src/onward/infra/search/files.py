@@ -25,28 +25,37 @@ class Needles:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        forms = {text: {text.encode(), json.dumps(text)[1:-1].encode()} for text in texts}
-        either = {t: b"|".join(re.escape(f) for f in sorted(own)) for t, own in forms.items()}
-        self.count = len(forms)
-        self.longest = max((len(form) for own in forms.values() for form in own), default=0)
-        self._anywhere = {t: re.compile(pattern) for t, pattern in either.items()}
+        self.forms = {
+            text: tuple(dict.fromkeys((text.encode(), json.dumps(text)[1:-1].encode())))
+            for text in texts
+        }
+        self.count = len(self.forms)
+        self.longest = max((len(form) for own in self.forms.values() for form in own), default=0)
         self._words = {
-            t: re.compile(rb"(?<![A-Za-z0-9])(?:" + pattern + rb")(?![A-Za-z0-9])")
-            for t, pattern in either.items()
+            text: re.compile(
+                rb"(?<![A-Za-z0-9])(?:" + b"|".join(map(re.escape, own)) + rb")(?![A-Za-z0-9])"
+            )
+            for text, own in self.forms.items()
         }
 
     def among(self, chunks: Chunks, *, words: bool) -> set[str]:
         """Return the texts that stand in the chunks, also across the border of two."""
-        patterns = self._words if words else self._anywhere
         found: set[str] = set()
         tail = b""
         for chunk in chunks:
             data = tail + chunk
-            found |= {text for text, pattern in patterns.items() if pattern.search(data)}
+            for text, own in self.forms.items():
+                if any(form in data for form in own) and not (
+                    words and self._words[text].search(data) is None
+                ):
+                    found.add(text)
             if len(found) == self.count:
                 break
             tail = data[-self.longest - 1 :]
         return found
+
+
+Unpack = Callable[[IO[bytes], Needles], Chunks]
 
 
 def files_with(texts: Sequence[str], folder: Path) -> dict[Path, set[str]]:
@@ -79,23 +88,21 @@ def _held(path: Path, needles: Needles) -> set[str]:
     return held
 
 
-def _unpacked(
-    unpack: Callable[[IO[bytes]], Chunks], file: IO[bytes], needles: Needles, *, words: bool
-) -> set[str]:
+def _unpacked(unpack: Unpack, file: IO[bytes], needles: Needles, *, words: bool) -> set[str]:
     import pyarrow as pa
 
     try:
-        return needles.among(unpack(file), words=words)
+        return needles.among(unpack(file, needles), words=words)
     except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, pa.ArrowException):
         return set()  # not what it seems, or torn off: its bytes were searched as they are
 
 
-def _gzip(file: IO[bytes]) -> Iterator[bytes]:
+def _gzip(file: IO[bytes], _: Needles) -> Iterator[bytes]:
     with gzip.GzipFile(fileobj=file) as unpacked:
         yield from iter(lambda: unpacked.read(_CHUNK), b"")
 
 
-def _zip(file: IO[bytes]) -> Iterator[bytes]:
+def _zip(file: IO[bytes], _: Needles) -> Iterator[bytes]:
     with zipfile.ZipFile(file) as archive:
         for name in archive.namelist():
             with archive.open(name) as member:
@@ -103,41 +110,69 @@ def _zip(file: IO[bytes]) -> Iterator[bytes]:
                     yield data
 
 
-def _parquet(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the cells as text, column by column, a line each."""
+def _avro(file: IO[bytes], _: Needles) -> Chunks:
+    return blocks(file)
+
+
+def _parquet(file: IO[bytes], needles: Needles) -> Iterator[bytes]:
+    """Yield the cells that may hold one of the texts, a line each."""
     import pyarrow.parquet as pq
 
     for batch in pq.ParquetFile(file).iter_batches():
         for column in batch.columns:
-            for cells in _cells(column):
+            for cells in _cells(column, needles):
                 yield b"\n".join(cells) + b"\n"
 
 
-def _cells(column: Any) -> Iterator[list[bytes]]:
-    """Yield the distinct texts, bytes and whole numbers in a column, also in nested ones."""
+def _cells(column: Any, needles: Needles) -> Iterator[list[bytes]]:
+    """Yield texts and bytes that hold a text, and whole numbers that are one; nested ones too."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     kind = column.type
     if pa.types.is_dictionary(kind):
-        yield from _cells(column.dictionary)
+        yield from _cells(column.dictionary, needles)
     elif pa.types.is_struct(kind):
         for child in column.flatten():
-            yield from _cells(child)
+            yield from _cells(child, needles)
     elif pa.types.is_map(kind):
-        yield from _cells(column.keys)
-        yield from _cells(column.items)
+        yield from _cells(column.keys, needles)
+        yield from _cells(column.items, needles)
     elif pa.types.is_nested(kind):
-        yield from _cells(column.flatten())
-    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        yield [value for value in column.unique().to_pylist() if value is not None]
+        yield from _cells(column.flatten(), needles)
+    elif pa.types.is_integer(kind):
+        yield [str(v).encode() for v in column.filter(_one_of(column, needles)).to_pylist()]
     elif not (pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        yield [str(value).encode() for value in column.unique().to_pylist() if value is not None]
+        cells = column if _has_bytes(kind) else column.cast(pa.string())
+        for form in dict.fromkeys(f for own in needles.forms.values() for f in own):
+            held = cells.filter(pc.match_substring(cells, form.decode())).to_pylist()
+            yield [value if isinstance(value, bytes) else value.encode() for value in held]
 
 
-_KINDS: Final[Mapping[bytes, tuple[Callable[[IO[bytes]], Chunks], bool]]] = {
+def _has_bytes(kind: Any) -> bool:
+    import pyarrow as pa
+
+    is_ = pa.types
+    return bool(
+        is_.is_string(kind)
+        or is_.is_large_string(kind)
+        or is_.is_binary(kind)
+        or is_.is_large_binary(kind)
+    )
+
+
+def _one_of(column: Any, needles: Needles) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted = [int(t) for t in needles.forms if t.lstrip("-").isdigit() and abs(int(t)) < 2**63]
+    return pc.is_in(column.cast(pa.int64(), safe=False), pa.array(wanted, pa.int64()))
+
+
+_KINDS: Final[Mapping[bytes, tuple[Unpack, bool]]] = {
     b"\x1f\x8b": (_gzip, False),
     b"PK\x03\x04": (_zip, False),
     b"PAR1": (_parquet, True),
-    b"Obj\x01": (blocks, False),
+    b"Obj\x01": (_avro, False),
 }
 """By the bytes with which such a file begins: how to unpack it, and whether it then holds words."""
