@@ -15,6 +15,7 @@ from onward.stages.deploy.config import latency
 from onward.stages.evaluate.config import at_least, beats_champion, fair, robust
 from onward.stages.experiment.config import categorical, integer, real
 from onward.stages.features.config import feature_view, label, on_demand
+from onward.stages.features.service import feature_service
 from onward.stages.features.windowed import windowed_view
 from onward.stages.features.windows import window
 from onward.stages.ingest.config import Source, files, micro_batch, sql
@@ -70,6 +71,7 @@ __all__ = [
     "drift",
     "drop",
     "fair",
+    "feature_service",
     "feature_view",
     "files",
     "fresh",

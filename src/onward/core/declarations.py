@@ -98,6 +98,12 @@ class Model:
         return fingerprint.of_function(self.function)
 
 
+def flattened(features: Any) -> tuple[Any, ...]:
+    """Return features with each feature service replaced by its members."""
+    given = features if isinstance(features, (list, tuple)) else [features]
+    return tuple(m for feature in given for m in getattr(feature, "members", (feature,)))
+
+
 def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of a function's positional parameters, in order."""
     code = function.__code__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from onward.core import fingerprint
 from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.flow.pipeline import Pipeline
 from onward.stages.features.config import FeatureView, Label, OnDemand
+from onward.stages.features.service import FeatureService
 from onward.stages.ingest.config import Source
 from onward.stages.transform.config import DbtProject, Transform
 from onward.stages.transform.dbt import transforms as dbt_transforms
@@ -34,6 +35,7 @@ class Definition:
     digest: str
     commit: str | None
     access: Access | None = None
+    services: Mapping[str, FeatureService] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -41,7 +43,14 @@ class Definition:
 
     @property
     def views(self) -> tuple[FeatureView, ...]:
-        return tuple(f for f in self.pipeline.model.features if isinstance(f, FeatureView))
+        """The feature views that the model or a feature service reads, each once and whole."""
+        of_services = (view for service in self.services.values() for view in service.views)
+        named = {
+            view.name: replace(view, selected=None)
+            for view in (*self.pipeline.model.features, *of_services)
+            if isinstance(view, FeatureView)
+        }
+        return tuple(named.values())
 
     @property
     def personal(self) -> tuple[str, ...]:
@@ -96,14 +105,21 @@ def define(
     for transform in resolved:
         _reads("transform", transform.name, transform.inputs, known, transform.location)
     _check_model(pipeline, known)
+    services = _by_name([d for d in found if isinstance(d, FeatureService)])
+    for service in services.values():
+        for view in service.views:
+            _reads("feature view", view.name, view.inputs, known, view.location)
     ordered = order(resolved, sources=tuple(sources))
     return Definition(
         sources=sources,
         transforms=ordered,
         pipeline=pipeline,
-        digest=_digest((*sources.values(), *ordered, *manifests, pipeline), folder),
+        digest=_digest(
+            (*sources.values(), *ordered, *manifests, *services.values(), pipeline), folder
+        ),
         commit=commit,
         access=_access([d for d in found if isinstance(d, Access)], sources),
+        services=services,
     )
 
 

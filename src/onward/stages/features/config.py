@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 from onward.core import fingerprint
 from onward.core.clock import duration
 from onward.core.declarations import parameters_of, require_name
-from onward.core.declared import first_paragraph, of_function
+from onward.core.declared import first_paragraph, here, of_function
 from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.core.records import OnMissing, OnStale
 
@@ -26,7 +26,8 @@ class FeatureView:
     columns, ``event_time``, ``available_at`` (when each row could be known) and the features.
     What it does, its entity, its time to live and its policy are its version; what is said about
     it for people is not.
-    With a `reach`, only what new rows touch is computed.
+    With a `reach`, only what new rows touch is computed. `selected` names the features that who
+    holds this takes, None for all; it is no part of the view's version.
     """
 
     name: str
@@ -40,8 +41,23 @@ class FeatureView:
     description: str = field(default="", compare=False)
     owner: str = field(default="", compare=False)
     tags: tuple[str, ...] = field(default=(), compare=False)
+    selected: tuple[str, ...] | None = None
     reach: Reach | None = field(default=None, compare=False)
     location: Location | None = field(default=None, compare=False)
+
+    def __getitem__(self, columns: str | Sequence[str]) -> FeatureView:
+        """Return the view with some of its features alone: ``habits[["mean_amount"]]``.
+
+        It is the same view: one table, one version; a model that takes a part reads no more.
+        """
+        names = (columns,) if isinstance(columns, str) else tuple(columns)
+        if not names or not all(isinstance(name, str) for name in names):
+            raise DeclarationError(
+                f"{columns!r} names no features of view {self.name!r}",
+                expected=f"{self.name}[['feature', ...]]",
+                location=here(),
+            )
+        return replace(self, selected=names)
 
     @property
     def digest(self) -> str:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from onward.core.declarations import Model
-from onward.core.errors import DataError
+from onward.core.errors import DataError, unknown_name
 from onward.core.records import Column, FeaturePlan, Mask, OnDemandPlan, ViewPlan
-from onward.stages.features.config import OnDemand
+from onward.stages.features.config import FeatureView, OnDemand
 from onward.stages.features.masked import requested
 from onward.stages.features.point_in_time import column
 
@@ -72,7 +72,8 @@ def plan(
     columns: list[Column] = []
     for feature in model.features:
         if feature.name in by_name:
-            joined = [column(by_name[feature.name], c) for c in by_name[feature.name].columns]
+            view = by_name[feature.name]
+            joined = [column(view, c) for c in _taken(feature, view)]
             columns += [Column(name=n, dtype=str(features.schema.field(n).type)) for n in joined]
         else:
             columns += given[feature.name]
@@ -87,6 +88,15 @@ def plan(
         request=request,
         key=model.label.key,
     )
+
+
+def _taken(feature: FeatureView, view: ViewPlan) -> Sequence[str]:
+    """Return the features that a model takes of a view, in the order in which it names them."""
+    for name in feature.selected or ():
+        if name not in view.columns:
+            what, expected = unknown_name(f"feature of view {view.name!r}", name, view.columns)
+            raise DataError(what, expected=expected, location=feature.location)
+    return view.columns if feature.selected is None else feature.selected
 
 
 def _request_names(model: Model, views: Sequence[ViewPlan]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from onward.core.declarations import (
     SearchDimension,
     Task,
     defaults_of,
+    flattened,
     parameters_of,
     require_name,
 )
@@ -20,7 +21,7 @@ from onward.core.errors import DeclarationError, unknown_name
 
 def model(
     *,
-    features: Sequence[Any],
+    features: Any,
     label: Any,
     task: Task,
     search: Mapping[str, SearchDimension] | None = None,
@@ -36,7 +37,7 @@ def model(
     Parameters
     ----------
     features
-        Feature views and on-demand functions.
+        Feature views, or parts of them, on-demand functions, and feature services.
     label
         What `onward.label` declared.
     task
@@ -79,7 +80,7 @@ def model(
         return Model(
             name=require_name(body.__name__, "model", location),
             function=body,
-            features=tuple(features),
+            features=flattened(features),
             label=label,
             task=task,
             parameters=parameters,

@@ -12,8 +12,11 @@ from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
     from onward.app.features import View
+    from onward.app.services import Served
     from onward.core.records import SkewReport
     from onward.flow.features import Freshness
+    from onward.stages.features.config import FeatureView, OnDemand
+    from onward.stages.features.service import FeatureService
 
 features = typer.Typer(
     help="Feature views: find them, see how fresh they are, check that they are served right.",
@@ -61,6 +64,32 @@ def show(
 
     with open_project(project) as opened:
         show_view(feature_view(opened, view), opened.clock.now(), as_json=as_json)
+
+
+@features.command(epilog="Example: onward features services")
+def services(project: Folder = HERE, as_json: Json = False) -> None:
+    """List the feature services: features of several views under one name."""
+    from onward.app.project import open_project
+
+    with open_project(project) as opened:
+        found = tuple(opened.definition.services.values())
+    show_services(found, as_json=as_json)
+
+
+@features.command(epilog="Example: onward features get habits customer=c1")
+def get(
+    service: Annotated[str, typer.Argument(help="A feature service's name, or a view's.")],
+    entity: Annotated[list[str], typer.Argument(help="The entity: COLUMN=VALUE for each column.")],
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Show the online features of one entity."""
+    from onward.app.project import open_project
+    from onward.app.services import online
+
+    pairs = dict(pair.partition("=")[::2] for pair in entity)
+    with open_project(project) as opened:
+        show_served(online(opened, service, pairs), opened.clock.now(), as_json=as_json)
 
 
 @features.command(epilog="Example: onward features status")
@@ -260,3 +289,55 @@ def _age(moment: datetime | None, now: datetime) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def show_services(found: Sequence[FeatureService], *, as_json: bool) -> None:
+    """List services with the features that each holds."""
+    from rich.table import Table
+
+    from onward.surfaces.cli.show import console, plain, put
+
+    said = [
+        {
+            "name": service.name,
+            "features": [_member(member) for member in service.members],
+            "owner": service.owner,
+            "tags": service.tags,
+            "description": service.description,
+        }
+        for service in found
+    ]
+    if put(said, as_json):
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("service", "features", "owner", "about"):
+        table.add_column(column)
+    for service in found:
+        members = ", ".join(_member(member) for member in service.members)
+        table.add_row(
+            service.name, plain(members), plain(service.owner), plain(service.description)
+        )
+    console.print(table if found else "the pipeline declares no feature service")
+
+
+def _member(member: FeatureView | OnDemand) -> str:
+    selected = getattr(member, "selected", None)
+    return member.name if selected is None else f"{member.name}[{', '.join(selected)}]"
+
+
+def show_served(found: Sequence[Served], now: datetime, *, as_json: bool) -> None:
+    """Show one entity's features, and how old each is."""
+    from rich.table import Table
+
+    from onward.surfaces.cli.show import console, plain, put
+
+    if put(found, as_json):
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("feature", "value", "age"):
+        table.add_column(column, justify="right" if column == "value" else "left")
+    for served in found:
+        value = "missing" if served.value is None else str(served.value)
+        age = _age(served.event_time, now) + (", stale" if served.stale else "")
+        table.add_row(served.feature, plain(value), age)
+    console.print(table)

@@ -1,0 +1,165 @@
+"""Feature services: a model that takes one, and people who read one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import onward as ow
+from onward.app.load import load_definition
+from onward.app.project import open_project
+from onward.app.services import online
+from onward.core.errors import DataError, DeclarationError, NotFoundError
+from onward.surfaces.cli.commands import cli
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "features.md").read_text()
+MODEL = re.compile(r"(?ms)@ow.model\(.*?^\)\ndef order_return\(X, y, c=1.0\):\n")
+
+
+def with_service(shop: Path) -> Path:
+    """Let the shop's model take its features as the guide says."""
+    said = re.search(r"(?s)<!-- docs: service -->\n```python\n(.*?)\s*\.\.\.\n```", GUIDE)[1]
+    file = shop / "pipeline.py"
+    code, count = MODEL.subn(lambda _: f"{said}\n", file.read_text())
+    assert count == 1
+    file.write_text(code)
+    return shop
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, shops: Callable[[Path], Path]) -> Path:
+    folder = with_service(shops(tmp_path_factory.mktemp("services") / "shop"))
+    with open_project(folder) as project:
+        assert project.run().state == "promoted"
+    return folder
+
+
+def asked(folder: Path, *words: str) -> Any:
+    done = CliRunner().invoke(cli, ["features", *words, "--json", "--project", str(folder)])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.output)
+
+
+def test_a_model_takes_the_parts_that_its_service_names_and_serves_them(trained: Path) -> None:
+    with open_project(trained) as project:
+        row = project.sample(1)[0]
+        [predicted] = project.predict([row])["predictions"]
+        logged = project.lineage(predicted["id"]).prediction
+        [model] = project.models()
+        plan = json.loads((Path(model.model.path) / "plan.json").read_text())["plan"]
+    names = [column["name"] for column in plan["columns"]]
+    assert names == ["habits__mean_amount", "amount", "price"]
+    assert logged.features == ("features:habits@1",)
+    [view] = plan["views"]
+    assert view["columns"] == ["mean_amount", "returns"], "the view's table is whole"
+
+
+def test_services_are_listed(trained: Path) -> None:
+    assert asked(trained, "services") == [
+        {
+            "name": "buying",
+            "features": ["habits[mean_amount]", "basket"],
+            "owner": "growth@example.com",
+            "tags": [],
+            "description": "What a customer buys, and what is in the basket.",
+        }
+    ]
+    shown = CliRunner().invoke(cli, ["features", "services", "--project", str(trained)]).output
+    assert "habits[mean_amount], basket" in shown
+
+
+def test_a_service_and_a_view_are_read_for_one_entity(trained: Path) -> None:
+    with open_project(trained) as project:
+        customer = project.site.lake.read("features.habits_v1")["customer"][0].as_py()
+    [served] = asked(trained, "get", "buying", f"customer={customer}")
+    assert served["feature"] == "habits__mean_amount"
+    assert served["value"] > 0
+    assert not served["stale"]
+    of_view = asked(trained, "get", "habits", f"customer={customer}")
+    assert [s["feature"] for s in of_view] == ["habits__mean_amount", "habits__returns"]
+    assert of_view[0]["value"] == served["value"]
+    [missing] = asked(trained, "get", "buying", "customer=nobody")
+    assert (missing["value"], missing["event_time"]) == (None, None)
+    shown = CliRunner().invoke(
+        cli, ["features", "get", "buying", "customer=nobody", "--project", str(trained)]
+    )
+    assert "missing" in shown.output
+
+
+def test_wrong_questions_are_answered(trained: Path) -> None:
+    with open_project(trained) as project:
+        with pytest.raises(NotFoundError, match="no feature service 'bying'") as caught:
+            online(project, "bying", {"customer": "c1"})
+        assert "did you mean 'buying'" in caught.value.expected
+        with pytest.raises(DataError, match="'customer' is missing"):
+            online(project, "buying", {"costumer": "c1"})
+
+
+def test_a_view_of_a_service_is_published_though_no_model_reads_it(
+    tmp_path: Path, shops: Callable[[Path], Path]
+) -> None:
+    folder = shops(tmp_path / "shop")
+    file = folder / "pipeline.py"
+    more = """
+
+@ow.feature_view(entity="customer")
+def amounts(sold):
+    return sold.select("customer", "amount", event_time=_.ordered_at, available_at=_.recorded_at)
+
+
+money = ow.feature_service("money", [habits[["returns"]], amounts])
+
+
+pipeline"""
+    file.write_text(file.read_text().replace("\n\npipeline", more))
+    found = load_definition(file)
+    assert [view.name for view in found.views] == ["habits", "amounts"]
+    assert {view.selected for view in found.views} == {None}
+    assert [view.name for view in found.services["money"].views] == ["habits", "amounts"]
+
+
+@ow.feature_view(entity="customer")
+def habits(orders):
+    return orders
+
+
+@pytest.mark.parametrize(
+    ("declare", "said"),
+    [
+        (lambda: ow.feature_service("s", []), "has no features"),
+        (lambda: ow.feature_service("s", [lambda: 1]), "no feature of feature service 's'"),
+        (lambda: ow.feature_service("S s", [habits]), "cannot name a feature service"),
+        (lambda: habits[[]], "names no features"),
+        (lambda: habits[[1]], "names no features"),
+    ],
+)
+def test_a_wrong_declaration_is_refused(declare: Callable[[], Any], said: str) -> None:
+    with pytest.raises(DeclarationError, match=said) as caught:
+        declare()
+    assert caught.value.location.file == __file__
+
+
+def test_a_part_is_the_same_view() -> None:
+    part = habits[["mean_amount"]]
+    assert part.digest == habits.digest
+    assert part != habits
+    assert habits["mean_amount"] == part
+
+
+def test_a_feature_that_a_view_does_not_have_is_named(trained: Path, tmp_path: Path) -> None:
+    file = trained / "pipeline.py"
+    before = file.read_text()
+    file.write_text(before.replace('habits[["mean_amount"]]', 'habits[["mean_amout"]]'))
+    try:
+        with open_project(trained) as project, pytest.raises(DataError) as caught:
+            project.run(force=True)
+    finally:
+        file.write_text(before)
+    assert "no feature of view 'habits' 'mean_amout'" in caught.value.what
+    assert "did you mean 'mean_amount'" in caught.value.expected
