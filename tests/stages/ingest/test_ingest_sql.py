@@ -120,6 +120,19 @@ def test_what_is_wrong_is_named(
     assert no.value.location is not None  # type: ignore[attr-defined]
 
 
+def test_a_database_that_is_written_ahead_is_read_beside_its_writer(
+    lake: IcebergLake, shop: sqlite3.Connection, tmp_path: Path
+) -> None:
+    shop.execute("PRAGMA journal_mode = WAL")
+    add(shop, (1, "2024-01-01", 2, None))
+    shop.execute("BEGIN IMMEDIATE")
+    add(shop, (2, "2024-01-01", 2, None))
+    assert [r["id"] for r in take(lake, tmp_path, "r1", source())] == [1]
+    shop.execute("COMMIT")
+    shop.close()
+    assert [r["id"] for r in take(lake, tmp_path, "r2", source())] == [2]
+
+
 def test_a_cursor_needs_an_order(
     lake: IcebergLake, shop: sqlite3.Connection, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from ibis import _
 from mortal import Crash, Mortal
 
 import onward as ow
+from onward.core import upserts
 from onward.core.clock import SystemClock
 from onward.core.errors import DeclarationError
 from onward.infra.lake.iceberg import IcebergLake, open_lake
@@ -167,7 +168,7 @@ def test_a_lag_of_another_kind_is_refused(shop: Shop) -> None:
     assert no.value.location is not None
 
 
-def test_another_lag_takes_effect_with_the_next_rows(tmp_path: Path) -> None:
+def test_another_lag_takes_effect_at_once(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     with closing(shop.database):
         shop.add((1, 10, 1.0))
@@ -177,10 +178,26 @@ def test_another_lag_takes_effect_with_the_next_rows(tmp_path: Path) -> None:
             key="id", event_time="at",
         )  # fmt: skip
         shop.add((2, 8, 2.0))
+        assert shop.pending()
+        assert shop.take() == 1
         assert not shop.pending()
-        shop.add((3, 11, 3.0))
-        assert shop.take() == 2
-        assert [row[0] for row in shop.stored()] == [1, 2, 3]
+        assert [row[0] for row in shop.stored()] == [1, 2]
+
+
+def test_a_table_that_is_added_to_again_says_so(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, mode="upsert")
+    with closing(shop.database):
+        shop.add((1, 1, 1.0))
+        shop.take()
+        assert upserts.told(shop.lake.head("raw.things").state) == (("id",), "seen")
+        shop.source = ow.Source(
+            "things", ow.sql("sqlite:///shop.db", "things", cursor="seen"), key="id",
+            event_time="at",
+        )  # fmt: skip
+        shop.add((1, 2, 2.0))
+        shop.take()
+        assert upserts.told(shop.lake.head("raw.things").state) is None
+        assert len(shop.stored()) == 2
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from onward.stages.ingest import masking
 from onward.stages.ingest.columns import column_types
 from onward.stages.ingest.config import MicroBatch, Source
 from onward.stages.ingest.overlap import unread
-from onward.stages.ingest.port import Desk, Reader
+from onward.stages.ingest.port import Desk, Intake, Reader
 from onward.stages.ingest.reading import reading
 from onward.stages.ingest.workplace import workplace
 
@@ -93,8 +93,7 @@ def ingest(
             )  # fmt: skip
         counted = Counted(rows)
         summary = {**intake.summary, "key": f"{run}@{base}"}
-        merged = upserts.entry(source.key, intake.order) if intake.mode == "upsert" else {}
-        state = {**intake.state, **masked, **merged}
+        state = {**intake.state, **masked, **_joining(source, intake, before)}
         staged = lake.stage(
             source.table,
             counted.reader(),
@@ -122,6 +121,13 @@ def ingest(
         order=intake.order,
         behind=intake.behind,
     )
+
+
+def _joining(source: Source, intake: Intake, before: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the state's entry on how the rows join the table."""
+    if intake.mode == "upsert":
+        return upserts.entry(source.key, intake.order)
+    return upserts.cleared(before)
 
 
 def _move_on(

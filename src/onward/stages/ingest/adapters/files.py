@@ -91,10 +91,10 @@ def _take(
                 location=source.location,
             )
         if not earlier:
-            if stamp.size == 0:
+            if path.stat().st_size == 0:
                 raise DataError(f"{name} is empty", location=source.location)
             new[path] = file
-            if desk.limits and desk.limits.full(0, sum(f.size for f in new.values())):
+            if desk.limits and desk.limits.full(0, sum(p.stat().st_size for p in new)):
                 break
     return new
 

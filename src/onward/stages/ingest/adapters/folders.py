@@ -20,7 +20,10 @@ _SECRET: Final = ("secret", "password", "passphrase", "token", "key", "credentia
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What tells cheaply that a file changed: `size` in bytes, and a time or an ETag."""
+    """What tells cheaply that a file changed: a time or an ETag, and `size` in bytes.
+
+    The size is -1 where a store does not tell it.
+    """
 
     size: int
     tag: str
@@ -84,7 +87,8 @@ class RemoteFolder:
                 if facts["type"] == "file" and _finished(path):
                     name = shown(system.unstrip_protocol(path))
                     self._paths[name] = path
-                    found[name] = Stamp(int(facts["size"] or 0), _tag(system, path, facts))
+                    size = -1 if facts["size"] is None else int(facts["size"])
+                    found[name] = Stamp(size, _tag(system, path, facts))
             return found
 
     def fetch(self, name: str, into: Path) -> Path:

@@ -31,16 +31,8 @@ class SqlReader:
 
     def pending(self, source: Source, state: Mapping[str, str]) -> bool:
         """Tell whether the cursor has grown, or rows appeared within the lag: two aggregates."""
-        origin, before = _table(source), cursor.position(state)
-        with open_database(source, origin, self._surroundings) as database:
-            upto = _highest(source, database)
-            if upto is None or before is None:
-                return upto is not None
-            if _beyond(source, upto, before):
-                return True
-            if before.lag != str(origin.lag):  # counted within other bounds
-                return False
-            return _within(source, database, before.value) > before.rows
+        with open_database(source, _table(source), self._surroundings) as database:
+            return _upto(source, database, cursor.position(state)) is not None
 
     def open(
         self,
@@ -55,13 +47,11 @@ class SqlReader:
 
         origin, before = _table(source), cursor.position(state)
         with open_database(source, origin, self._surroundings) as database:
-            upto = _highest(source, database)
+            upto = _upto(source, database, before)
             if upto is None:
                 return None
-            if before is not None and not _beyond(source, upto, before):
-                upto = before.value
-            elif desk.limits is not None:
-                upto = _cut(source, database, before, desk.limits.rows)
+            if desk.limits is not None:
+                upto = _cut(source, database, before, upto, desk.limits.rows)
             where = _between(source, database, before.value if before else None, upto)
             with database.rows(where) as rows:
                 names = rows.schema.names
@@ -84,6 +74,21 @@ class SqlReader:
 def _table(source: Source) -> SqlTable:
     assert isinstance(source.origin, SqlTable)
     return source.origin
+
+
+def _upto(source: Source, database: Database, before: Position | None) -> Any | None:
+    """Return the cursor value up to which there is something new; None where there is not.
+
+    It is the position itself where rows appeared within the lag below it, or may have: another lag
+    than before is tried once.
+    """
+    highest = _highest(source, database)
+    if highest is None or before is None or _beyond(source, highest, before):
+        return highest
+    same_lag = before.lag == str(_table(source).lag)
+    if same_lag and _within(source, database, before.value) <= before.rows:
+        return None
+    return before.value
 
 
 def _highest(source: Source, database: Database) -> Any | None:
@@ -119,17 +124,17 @@ def _beyond(source: Source, upto: Any, before: Position) -> bool:
         ) from None
 
 
-def _cut(source: Source, database: Database, before: Position | None, rows: int) -> Any:
-    """Return the cursor value of the last of so many rows past the position."""
+def _cut(source: Source, database: Database, before: Position | None, upto: Any, rows: int) -> Any:
+    """Return the cursor value of the last of so many rows past the position, at most `upto`."""
     column = database.quoted(_table(source).cursor)
-    past = f"{column} IS NOT NULL"
+    where = f"{column} <= {database.literal(upto)}"
     if before is not None:
-        past = f"{column} > {database.literal(before.value)}"
+        where += f" AND {column} > {database.literal(before.value)}"
     [value] = database.one(
         f"SELECT max({column}) FROM (SELECT {column} FROM {database.relation} "
-        f"WHERE {past} ORDER BY {column} LIMIT {rows}) AS _first"
+        f"WHERE {where} ORDER BY {column} LIMIT {rows}) AS _first"
     )
-    return value
+    return upto if value is None else value
 
 
 def _comparable(value: Any) -> Any:
