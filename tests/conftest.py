@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["services.kafka", "services.postgres", "services.redis", "services.s3"]
+pytest_plugins = [
+    "services.api",
+    "services.kafka",
+    "services.postgres",
+    "services.redis",
+    "services.s3",
+]
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -18,6 +18,7 @@ from onward.stages.features.config import feature_view, label, on_demand
 from onward.stages.features.service import feature_service
 from onward.stages.features.windowed import windowed_view
 from onward.stages.features.windows import window
+from onward.stages.ingest.apis import dlt, http
 from onward.stages.ingest.config import Source, files, micro_batch, sql
 from onward.stages.ingest.masks import drop, generalise, hashed, pseudonym, revealable
 from onward.stages.ingest.streams import kafka
@@ -68,6 +69,7 @@ __all__ = [
     "complete",
     "dbt",
     "distribution",
+    "dlt",
     "drift",
     "drop",
     "fair",
@@ -80,6 +82,7 @@ __all__ = [
     "given",
     "great_expectations",
     "hashed",
+    "http",
     "integer",
     "kafka",
     "label",

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
+import dlt
 import pytest
 
 import onward as ow
@@ -21,6 +22,7 @@ from onward.stages.ingest.config import Origin
 from onward.stages.ingest.port import Reader, Surroundings
 from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit, settle
+from services.api import Api
 from services.kafka import PARTITIONS, Kafka
 from services.postgres import Cluster
 from services.s3 import Bucket
@@ -126,13 +128,63 @@ class Topic:
         self._kafka.stop()
 
 
+class RestApi:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.origin = ow.http(
+            f"{api.url}/orders",
+            records="items",
+            pagination={"type": "json_link", "next_url_path": "next"},
+            cursor="at",
+            since="since",
+            every="1ms",
+        )
+
+    def add(self, *ids: int) -> None:
+        for i in ids:
+            order = {"id": i, "at": f"2024-01-01T00:00:{i % 60:02}", "x": i / 2}
+            self._api.orders.append(order)
+
+    def damage(self) -> None:
+        self._api.faults = [(400, {})]
+
+
+class DltResource:
+    def __init__(self, folder: Path) -> None:
+        self._rows: list[dict[str, object]] = []
+
+        @dlt.resource(primary_key="id")
+        def orders(id: object = dlt.sources.incremental("id")):
+            yield from self._rows
+
+        self.origin = ow.dlt(orders, every="1ms")
+
+    def add(self, *ids: int) -> None:
+        for i in ids:
+            self._rows.append({"id": i, "at": f"2024-01-01T00:00:{i % 60:02}", "x": i / 2})
+
+    def damage(self) -> None:
+        self._rows.append({"at": "2024-01-01", "x": "no id"})
+
+
 @pytest.fixture(
-    params=[CsvFiles, S3Files, SqliteTable, SqliteUpserts, PostgresqlTable, Topic],
+    params=[
+        CsvFiles,
+        S3Files,
+        SqliteTable,
+        SqliteUpserts,
+        PostgresqlTable,
+        Topic,
+        RestApi,
+        DltResource,
+    ],
     ids=lambda kind: kind.__name__,
 )
 def outside(request: pytest.FixtureRequest, tmp_path: Path) -> Outside:
     if request.param is PostgresqlTable:
         return PostgresqlTable(request.getfixturevalue("postgres"))
+    if request.param is RestApi:
+        return RestApi(request.getfixturevalue("api"))
     if request.param is S3Files:
         return S3Files(request.getfixturevalue("bucket"))
     return request.param(tmp_path)

@@ -21,6 +21,8 @@ _ADAPTERS: Final = "onward.stages.ingest.adapters"
 EMBEDDED: Final = (
     EntryPoint("files", f"{_ADAPTERS}.files:FileReader", GROUP),
     EntryPoint("sql", f"{_ADAPTERS}.sql:SqlReader", GROUP),
+    EntryPoint("http", f"{_ADAPTERS}.dlt:DltReader", GROUP),
+    EntryPoint("dlt", f"{_ADAPTERS}.dlt:DltReader", GROUP),
     EntryPoint("kafka", f"{_ADAPTERS}.kafka:KafkaReader", GROUP),
 )
 

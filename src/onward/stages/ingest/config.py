@@ -182,7 +182,7 @@ def micro_batch(
     Parameters
     ----------
     rows
-        At most so many rows. Files are taken whole, and a REST or dlt source's pass is too.
+        At most so many rows; a file is taken whole, and a pass over a REST or dlt source too.
     bytes
         About so many bytes of messages, or of files.
     wait

@@ -67,8 +67,8 @@ class Intake:
     state
         The cursor's new entries for the table's state, which commit with the rows as one.
     mode, order
-        How the rows join the table: added to it, or in the place of rows with the source's key
-        whose `order` is no greater.
+        How the rows join the table: added to it, in the place of rows with the source's key whose
+        `order` is no greater, or in the place of all.
     overlaps
         Whether rows that were read before may be among these: a row whose key and `order` the
         table or its quarantine holds is then left out.
@@ -81,7 +81,7 @@ class Intake:
     scan: Scan
     summary: Mapping[str, str]
     state: Mapping[str, str]
-    mode: Literal["append", "upsert"] = "append"
+    mode: Literal["append", "upsert", "replace"] = "append"
     order: str | None = None
     overlaps: bool = False
     confirm: Callable[[], None] = _nothing

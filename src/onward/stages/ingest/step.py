@@ -98,7 +98,7 @@ def ingest(
             source.table,
             counted.reader(),
             branch=f"audit-{run}",
-            mode="append",
+            mode="replace" if intake.mode == "replace" else "append",
             summary=summary,
             state=state,
         )
