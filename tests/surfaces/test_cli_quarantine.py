@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from taking_in import take_in
 from typer.testing import CliRunner, Result
 
+from onward.app.data import data_status
 from onward.app.project import open_project
 from onward.core.errors import OnwardError
 from onward.flow.loop import turn
@@ -143,3 +145,30 @@ def test_a_mistake_ends_in_its_message(
     error = refused(stocked, *words)
     assert error.exit_code == code
     assert said in str(error)
+
+
+def test_a_table_that_is_built_afresh_leaves_what_earlier_builds_quarantined(
+    own_stock: Path, orders: Any
+) -> None:
+    pipeline = own_stock / "pipeline.py"
+    judged = '@ow.transform(checks=[ow.check("is cheap", _.amount < 30)])\ndef sold'
+    pipeline.write_text(pipeline.read_text().replace("@ow.transform\ndef sold", judged))
+    for name in ("second", "third"):
+        orders(own_stock, name, rows=100, seed=5)
+        take_in(own_stock)
+        with open_project(own_stock) as project:
+            amounts = project.site.lake.read("raw.orders")["amount"].to_pylist()
+            held = project.site.lake.dataset("quarantine.derived_sold").rows
+            [sold] = data_status(project, "sold").tables
+        dear = sum(amount >= 30 for amount in amounts)
+        [entry] = told(own_stock, "show", "sold", "--limit", "1000")
+        assert (entry["waiting"], len(entry["newest"]), sold.waiting) == (dear, dear, dear)
+    assert held > dear
+    [earlier] = told(own_stock, "show", "sold", "--run", first_run(own_stock))
+    assert 0 < earlier["waiting"] < dear
+
+
+def first_run(folder: Path) -> str:
+    with open_project(folder) as project:
+        runs = project.site.lake.read("quarantine.derived_sold")["_run"].to_pylist()
+    return min(runs)

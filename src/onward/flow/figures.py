@@ -16,6 +16,7 @@ from onward.flow.definition import Definition
 from onward.flow.happened import fact
 from onward.flow.quarantine import REPLAYED
 from onward.flow.site import Site
+from onward.stages.validate.quarantine import standing
 
 PERIODS: Final = 30
 Kind = Literal["source", "transform", "features"]
@@ -88,7 +89,11 @@ def figures(
     found = []
     for name, table, kind, done in _tables(site.ledger, definition):
         published = [one.at for one in done if one.published]
-        quarantined = sum(one.report.rows_quarantined for one in done if one.report)
+        runs = standing(table, lake=site.lake)
+        standing_now = [one.report for one in done if one.report]
+        if runs is not None:
+            standing_now = [report for report in standing_now if report.run in runs]
+        quarantined = sum(report.rows_quarantined for report in standing_now)
         head = site.lake.head(table)
         filled = _estimated(done)
         periods = [] if since is None else [

@@ -102,6 +102,21 @@ def waiting(versions: ir.Table) -> ir.Table:
     return rows.filter(rows["_released_by"].isnull())
 
 
+def standing(table: str, *, lake: Lake) -> tuple[str, ...] | None:
+    """Return the runs whose offenders still stand for rows that a table lacks; None for all.
+
+    A table that is built afresh leaves those of earlier builds behind: their rows were judged
+    again with the rest.
+    """
+    runs: list[str] = []
+    for snapshot in reversed(lake.history(table)):
+        if "key" in snapshot.summary:
+            runs.append(snapshot.summary["key"].partition("@")[0])
+        if snapshot.change == "replace":
+            return tuple(runs)
+    return None
+
+
 def entry(branch: str, key: str) -> Mapping[str, str]:
     """Return what a table's state says of the quarantine's branch that its newest batch left."""
     return {_STATE: json.dumps({"branch": branch, "key": key})}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from onward.core.errors import DataError, DeclarationError, NotFoundError, unknown_name
 from onward.core.ports import Lake
 from onward.core.records import UNREADABLE, Selection
-from onward.stages.validate.quarantine import ID, OWN, newest, table_of
+from onward.stages.validate.quarantine import ID, OWN, newest, standing, table_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -49,7 +49,7 @@ def choose(versions: ir.Table, selection: Selection) -> ir.Table:
 def counts(table: str, selection: Selection, *, lake: Lake) -> tuple[int, int, Mapping[str, int]]:
     """Return how many of the chosen rows wait and were released, and the rules that those broke."""
     with _opened(table, lake) as connection:
-        rows = choose(connection.table("quarantine"), selection)
+        rows = _chosen(connection, table, selection, lake)
         waits = rows["_released_by"].isnull()
         [found] = (
             rows.aggregate(waiting=waits.sum(), released=(~waits).sum()).to_pyarrow().to_pylist()
@@ -71,7 +71,7 @@ def rows_of(
     import ibis
 
     with _opened(table, lake) as connection:
-        rows = choose(connection.table("quarantine"), selection)
+        rows = _chosen(connection, table, selection, lake)
         newest_first = rows.order_by(ibis.desc("_quarantined_at"), ibis.desc("_run"), ID)
         found: list[dict[str, Any]] = newest_first.limit(limit).to_pyarrow().to_pylist()
     return found
@@ -98,7 +98,7 @@ def export(table: str, selection: Selection, file: Path, *, lake: Lake) -> int:
         )
     part = file.with_name(f".{file.name}.part")
     with _opened(table, lake) as connection:
-        rows = choose(connection.table("quarantine"), selection)
+        rows = _chosen(connection, table, selection, lake)
         rows = rows.order_by("_quarantined_at", ID).relocate(*_FOREMOST)
         if written == "csv":
             rows = rows.mutate(**{name: rows[name].join("; ") for name in _LISTS})
@@ -158,6 +158,13 @@ def _opened(table: str, lake: Lake) -> Iterator[Backend]:
     """Open a table's quarantine as ``quarantine``."""
     with lake.open({"quarantine": lake.dataset(table_of(table))}) as connection:
         yield connection
+
+
+def _chosen(connection: Backend, table: str, selection: Selection, lake: Lake) -> ir.Table:
+    """Return the chosen rows, without those that a later build of the table judged again."""
+    rows = choose(connection.table("quarantine"), selection)
+    runs = standing(table, lake=lake) if selection.run is None else None
+    return rows if runs is None else rows.filter(rows["_run"].isin(runs))
 
 
 def _where(rows: ir.Table, condition: str) -> ir.Table:
