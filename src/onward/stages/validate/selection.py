@@ -72,7 +72,7 @@ def rows_of(
 
     with _opened(table, lake) as connection:
         rows = _chosen(connection, table, selection, lake)
-        newest_first = rows.order_by(ibis.desc("_quarantined_at"), ibis.desc("_run"), ID)
+        newest_first = rows.order_by(ibis.desc("_quarantined_at"), rows[ID].length(), ID)
         found: list[dict[str, Any]] = newest_first.limit(limit).to_pyarrow().to_pylist()
     return found
 
@@ -99,7 +99,7 @@ def export(table: str, selection: Selection, file: Path, *, lake: Lake) -> int:
     part = file.with_name(f".{file.name}.part")
     with _opened(table, lake) as connection:
         rows = _chosen(connection, table, selection, lake)
-        rows = rows.order_by("_quarantined_at", ID).relocate(*_FOREMOST)
+        rows = rows.order_by("_quarantined_at", rows[ID].length(), ID).relocate(*_FOREMOST)
         if written == "csv":
             rows = rows.mutate(**{name: rows[name].join("; ") for name in _LISTS})
         options = {"csv": "(FORMAT csv, HEADER)", "parquet": "(FORMAT parquet)"}

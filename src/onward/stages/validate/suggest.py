@@ -146,8 +146,10 @@ def _range(name: str, facts: Mapping[str, Any]) -> Iterator[Suggestion]:
         low, high, what = 0, 1, "is a share"
     if whole:
         low, high = math.floor(low), math.ceil(high)
-    told = f"{name} {what}"
     rule = f"{column(name)}.between({low}, {high})"
+    if whole and (least, most) == (0, 1):
+        what, rule = "is 0 or 1", f"{column(name)}.isin([0, 1])"
+    told = f"{name} {what}"
     yield Suggestion(
         name=told,
         code=f"ow.check({quoted(told)}, {_or_missing(name, facts, rule)})",
