@@ -5,7 +5,10 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import fsspec
@@ -22,6 +25,11 @@ from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit
 from services.s3 import Bucket
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
 
 
 @pytest.fixture
@@ -126,6 +134,25 @@ def test_a_store_without_etags_goes_by_time_and_content(
     memory.pipe("/in/empty.csv", b"")
     with pytest.raises(DataError, match=r"empty\.csv is empty"):
         ingest(src, reader=reader, lake=lake, run="r3")
+
+
+def test_files_of_a_web_server_are_known_by_what_it_tells_of_each(
+    lake: IcebergLake, reader: FileReader, tmp_path: Path
+) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "a.csv").write_text(csv(1))
+    handler = partial(Quiet, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        src = source(f"http://127.0.0.1:{server.server_port}/*.csv")
+        assert take(lake, reader, src) == [1]
+        assert not pending(src, reader=reader, lake=lake)
+        (served / "a.csv").write_text(csv(1, 2))
+        assert pending(src, reader=reader, lake=lake)
+        with pytest.raises(DataError, match="has changed since"):
+            ingest(src, reader=reader, lake=lake, run="r2")
+        server.shutdown()
 
 
 def test_options_come_from_the_settings_and_are_filled_in(

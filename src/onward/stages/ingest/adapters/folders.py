@@ -87,8 +87,7 @@ class RemoteFolder:
                 if facts["type"] == "file" and _finished(path):
                     name = shown(system.unstrip_protocol(path))
                     self._paths[name] = path
-                    size = -1 if facts["size"] is None else int(facts["size"])
-                    found[name] = Stamp(size, _tag(system, path, facts))
+                    found[name] = _stamp(system, path, facts)
             return found
 
     def fetch(self, name: str, into: Path) -> Path:
@@ -146,6 +145,13 @@ def open_folder(source: Source, surroundings: Surroundings) -> Folder:
 def _finished(name: str) -> bool:
     last = PurePosixPath(name).name
     return not last.startswith((".", "_")) and not last.endswith(_UNFINISHED)
+
+
+def _stamp(system: Any, path: str, facts: Mapping[str, Any]) -> Stamp:
+    if facts["size"] is None:  # a web server's listing tells names alone
+        facts = system.info(path)
+    size = facts.get("size")
+    return Stamp(-1 if size is None else int(size), _tag(system, path, facts))
 
 
 def _tag(system: Any, path: str, facts: Mapping[str, Any]) -> str:
