@@ -147,8 +147,8 @@ def test_a_view_is_described_by_its_docstring_unless_told() -> None:
         ({"on_missing": "nul"}, "did you mean 'null'"),
         ({"on_missing": "last"}, "on_stale='last': an entity without a row has no last one"),
         ({"on_stale": "lost"}, "did you mean 'last'"),
-        ({"on_missing": "default"}, "defaults that a policy reads, and there are none"),
-        ({"defaults": {"delay": 1.0}}, "defaults that no policy reads"),
+        ({"on_missing": "default"}, "it has no defaults to read"),
+        ({"defaults": {"delay": 1.0}}, "no policy reads its defaults"),
     ],
 )
 def test_a_policy_that_cannot_be_is_refused(policy: dict[str, Any], says: str) -> None:

@@ -45,6 +45,33 @@ class FeatureView:
     reach: Reach | None = field(default=None, compare=False)
     location: Location | None = field(default=None, compare=False)
 
+    def __post_init__(self) -> None:
+        for setting, value, known in (
+            ("on_missing", self.on_missing, get_args(OnMissing)),
+            ("on_stale", self.on_stale, get_args(OnStale)),
+        ):
+            if value not in known:
+                what, expected = unknown_name(f"policy {setting}", value, known)
+                if value == "last":
+                    expected = "on_stale='last': an entity without a row has no last one"
+                raise self._refused(what, expected)
+        policies = (self.on_missing, self.on_stale)
+        if ("default" in policies) is not bool(self.defaults):
+            raise self._refused(
+                "no policy reads its defaults" if self.defaults else "it has no defaults to read",
+                "on_missing='default' or on_stale='default', with defaults={'feature': value}",
+            )
+        if self.ttl is None and self.on_stale != self.on_missing:
+            raise self._refused(
+                f"on_stale is {self.on_stale!r} and there is no ttl: no row is ever stale",
+                "ttl='30d', say, beside it",
+            )
+
+    def _refused(self, what: str, expected: str) -> DeclarationError:
+        return DeclarationError(
+            f"feature view {self.name!r}: {what}", expected=expected, location=self.location
+        )
+
     def __getitem__(self, columns: str | Sequence[str]) -> FeatureView:
         """Return the view with some of its features alone: ``habits[["mean_amount"]]``.
 
@@ -150,14 +177,6 @@ def feature_view(
         location = of_function(body)
         columns = _columns("entity", entity, body)
         name = require_name(body.__name__, "feature view", location)
-        stale: OnStale = on_missing if on_stale is None else on_stale
-        _require_policy(name, on_missing, stale, defaults or {}, location)
-        if ttl is None and on_stale is not None:
-            raise DeclarationError(
-                f"feature view {name!r} has on_stale={on_stale!r} and no ttl: no row is ever stale",
-                expected="ttl='30d', say, beside it",
-                location=location,
-            )
         return FeatureView(
             name=name,
             function=body,
@@ -165,7 +184,7 @@ def feature_view(
             entity=columns,
             ttl=None if ttl is None else duration(ttl, location),
             on_missing=on_missing,
-            on_stale=stale,
+            on_stale=on_missing if on_stale is None else on_stale,
             defaults=dict(defaults or {}),
             description=first_paragraph(body) if description is None else description,
             owner=owner,
@@ -174,32 +193,6 @@ def feature_view(
         )
 
     return declare
-
-
-def _require_policy(
-    name: str, on_missing: str, on_stale: str, defaults: Mapping[str, Any], location: Location
-) -> None:
-    for setting, value, known in (
-        ("on_missing", on_missing, get_args(OnMissing)),
-        ("on_stale", on_stale, get_args(OnStale)),
-    ):
-        if value not in known:
-            what, expected = unknown_name(f"policy {setting}", value, known)
-            last = value == "last"
-            raise DeclarationError(
-                f"feature view {name!r}: {what}",
-                expected="on_stale='last': an entity without a row has no last one"
-                if last
-                else expected,
-                location=location,
-            )
-    if ("default" in (on_missing, on_stale)) is not bool(defaults):
-        wanted = "no policy reads" if defaults else "a policy reads, and there are none"
-        raise DeclarationError(
-            f"feature view {name!r} has defaults that {wanted}",
-            expected="on_missing='default' or on_stale='default', with defaults={'feature': value}",
-            location=location,
-        )
 
 
 def on_demand(body: Callable[..., Any]) -> OnDemand:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from onward.core.clock import duration
 from onward.core.declarations import require_name
 from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location
+from onward.core.records import OnMissing, OnStale
 from onward.stages.features.config import FeatureView
 from onward.stages.features.windows import Aggregation, Reach, Windows, require_aggregations
 
@@ -26,6 +27,12 @@ def windowed_view(
     event_time: str | None = None,
     available_at: str | None = None,
     ttl: str | None = None,
+    on_missing: OnMissing = "null",
+    on_stale: OnStale | None = None,
+    defaults: Mapping[str, float | str] | None = None,
+    description: str = "",
+    owner: str = "",
+    tags: Sequence[str] = (),
 ) -> FeatureView:
     """Declare a feature view of windowed aggregations over a source's or a transform's rows.
 
@@ -51,6 +58,8 @@ def windowed_view(
     ttl
         How old a view's row may be and still be fresh. Windows empty by themselves, so there is
         none unless given.
+    on_missing, on_stale, defaults, description, owner, tags
+        As `feature_view` has them.
     """
     location = here()
     require_name(name, "feature view", location)
@@ -91,6 +100,12 @@ def windowed_view(
             overs=tuple(sorted({a.over for a in windows.aggregations})),
             every=windows.every,
         ),
+        on_missing=on_missing,
+        on_stale=on_missing if on_stale is None else on_stale,
+        defaults=dict(defaults or {}),
+        description=description,
+        owner=owner,
+        tags=(tags,) if isinstance(tags, str) else tuple(tags),
         location=location,
     )
 

@@ -156,30 +156,26 @@ def _listed(project: Folder, text: str, *, as_json: bool) -> None:
 
 
 def show_views(views: Sequence[View], text: str, now: datetime, *, as_json: bool) -> None:
-    """List views, a line each."""
-    from rich.table import Table
-
+    """List views: a line of facts each, and what they are about."""
     from onward.surfaces.cli.show import console, plain, put
 
     if put(views, as_json):
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("view", "entity", "version", "features", "newest", "owner", "tags", "about"):
-        table.add_column(column, justify="right" if column == "features" else "left")
     for view in views:
-        version = view.current
-        table.add_row(
-            view.name,
-            ", ".join(view.entity),
-            version.ref.partition("@")[2] if version else "not yet",
-            str(len(version.columns) - len(view.entity)) if version else "",
-            _age(version.mark.newest if version and version.mark else None, now),
-            plain(view.owner),
-            plain(", ".join(view.tags)),
-            plain(view.description),
-        )
-    nothing = f"no feature view says {text!r}" if text else "the model reads no feature view"
-    console.print(table if views else plain(nothing))
+        version, said = view.current, [f"by {', '.join(view.entity)}"]
+        if version is None:
+            said.append("not published yet")
+        else:
+            said.append(f"{len(version.columns) - len(view.entity)} features")
+            said.append(f"newest row {_age(version.mark.newest if version.mark else None, now)}")
+        said += [view.owner, *(f"#{tag}" for tag in view.tags)]
+        name = version.ref if version else view.name
+        console.print(f"[bold]{name}[/]  {plain(' · '.join(filter(None, said)))}", soft_wrap=True)
+        if view.description:
+            console.print(f"  [dim]{plain(view.description)}[/]", soft_wrap=True)
+    if not views:
+        nothing = f"no feature view says {text!r}" if text else "the model reads no feature view"
+        console.print(plain(nothing))
 
 
 def show_view(view: View, now: datetime, *, as_json: bool) -> None:
@@ -188,7 +184,9 @@ def show_view(view: View, now: datetime, *, as_json: bool) -> None:
 
     if put(view, as_json):
         return
-    ttl = "for ever" if view.ttl_s is None else str(timedelta(seconds=view.ttl_s))
+    ttl = (
+        "none: rows never grow stale" if view.ttl_s is None else str(timedelta(seconds=view.ttl_s))
+    )
     defaults = ", ".join(f"{name}={value}" for name, value in view.defaults.items())
     lines = [
         ("about", view.description),
@@ -197,7 +195,7 @@ def show_view(view: View, now: datetime, *, as_json: bool) -> None:
         ("declared at", view.declared_at),
         ("entity", ", ".join(view.entity)),
         ("reads", ", ".join(view.inputs)),
-        ("fresh", ttl),
+        ("time to live", ttl),
         ("if missing", view.on_missing),
         ("if stale", view.on_stale),
         ("defaults", defaults),
@@ -235,7 +233,7 @@ def show_freshness(found: Sequence[Freshness], *, as_json: bool) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("version", "newest row", "written", "state", "read by"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column != "read by", overflow="fold")
     for one in found:
         mark = one.mark
         state = "[red]not online[/]" if mark is None else "[yellow]behind[/]" if one.behind else ""
