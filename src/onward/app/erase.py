@@ -95,10 +95,6 @@ _REASONS: Final = {
     "trained": ("examples or a model that the subject was part of, under a digest", _RETRAIN),
     "images": ("an image of such a model, under its digest", _RETRAIN),
     "gateway": ("an unpacked image, or what a gateway wrote to its log", _RETRAIN),
-    "online.db": (
-        "a row of a view that is not declared any more",
-        "delete the file; the next `onward run` fills it",
-    ),
     "onward.db": ("an event told the value, and the ledger cannot be changed", "see it and judge"),
     "workflows.db": ("the result of a run's step", "delete the file when no run is to be resumed"),
     "lake": ("a file that a writer which was cut short may yet commit", "erase again in a day"),

@@ -99,9 +99,7 @@ def erase(
     yield Removed(place="prediction log", rows=rows, detail="blanked; ids stay valid")
     rows = erase_training_sets(folders.training, subject, dry_run=dry_run)
     yield Removed(place="training sets", rows=rows)
-    rows = erase_online(
-        definition.views, subject, lake=site.lake, online=site.online, dry_run=dry_run
-    )
+    rows = erase_online(subject, lake=site.lake, online=site.online, dry_run=dry_run)
     yield Removed(place="online store", rows=rows)
     if not dry_run:
         shutil.rmtree(folders.staging, ignore_errors=True)  # logs of golden requests

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.ports import Lake, OnlineStore
-from onward.core.records import Subject
-from onward.stages.features import view as views
-from onward.stages.features.config import FeatureView
+from onward.core.records import Subject, ViewPlan
 from onward.stages.features.sql import comma
-from onward.stages.features.versions import features_of, table_of, versions_of
+from onward.stages.features.versions import all_versions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,41 +23,31 @@ ERASED: Final = "onward.erased"
 
 
 def erase_online(
-    declared: Sequence[FeatureView],
-    subject: Subject,
-    *,
-    lake: Lake,
-    online: OnlineStore,
-    dry_run: bool = False,
+    subject: Subject, *, lake: Lake, online: OnlineStore, dry_run: bool = False
 ) -> int:
-    """Remove every row that is about the subject, or names it, of all versions of the views.
+    """Remove every row that is about the subject, or names it, of every version of every view.
 
     The entities are those of the views' tables: call it before these are erased. Returns how many
     entities the tables have.
     """
     found = 0
-    for view in declared:
-        for number in versions_of(view.name, lake):
-            table = table_of(view.name, number)
-            schema = lake.schema(table)
-            columns = [] if schema is None else [c for c in subject.columns if c in schema.names]
-            if schema is None or not columns:
-                continue
-            entities = _entities(view, table, columns, subject, lake)
-            found += len(entities)
-            if entities and not dry_run:
-                plan = views.plan(view, number, table, features_of(view, lake, number))
-                online.remove(plan, entities)
+    for plan in all_versions(lake):
+        entities = _entities(plan, subject, lake)
+        found += len(entities)
+        if entities and not dry_run:
+            online.remove(plan, entities)
     return found
 
 
-def _entities(
-    view: FeatureView, table: str, columns: Sequence[str], subject: Subject, lake: Lake
-) -> list[tuple[Any, ...]]:
+def _entities(plan: ViewPlan, subject: Subject, lake: Lake) -> list[tuple[Any, ...]]:
+    schema = lake.schema(plan.table)
+    columns = [] if schema is None else [c for c in subject.columns if c in schema.names]
+    if not columns:
+        return []
     about = " OR ".join(f"CAST({comma((c,))} AS VARCHAR) IN (SELECT unnest(?))" for c in columns)
-    with lake.open({"_rows": lake.dataset(table)}) as backend:
+    with lake.open({"_rows": lake.dataset(plan.table)}) as backend:
         rows = backend.raw_sql(
-            f"SELECT DISTINCT {comma(view.entity)} FROM _rows WHERE {about}",
+            f"SELECT DISTINCT {comma(plan.entity)} FROM _rows WHERE {about}",
             parameters=[sorted(subject.values)] * len(columns),
         )
         found: list[tuple[Any, ...]] = rows.fetchall()

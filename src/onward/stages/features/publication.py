@@ -118,6 +118,7 @@ def _append(
             found.rows,
             key=f"{run}/{view.name}/{fingerprint.of_text(computed.definition, inputs)}",
             state=state(
+                entity=view.entity,
                 code=view.digest,
                 definition=computed.definition,
                 inputs=inputs,

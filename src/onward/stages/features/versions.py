@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from onward.core.ports import Lake, Snapshot
 from onward.core.records import Column, ViewPlan
 from onward.stages.features import view as views
 from onward.stages.features.config import FeatureView
 from onward.stages.features.point_in_time import IN_ORDER
+
+_TABLE: Final = re.compile(r"features\.(\w+)_v(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,7 @@ def published(lake: Lake, table: str, snapshot: int | None = None) -> Published 
 
 def state(
     *,
+    entity: tuple[str, ...],
     code: str,
     definition: str,
     inputs: str,
@@ -75,6 +80,7 @@ def state(
 ) -> Mapping[str, str]:
     """Return what a table is to say of itself, for `published` to read."""
     return {
+        "view_entity": json.dumps(entity),
         "view_code": code,
         "view_definition": definition,
         "view_inputs": inputs,
@@ -102,6 +108,24 @@ def current_version(view: FeatureView, lake: Lake) -> ViewPlan | None:
     if number is None:
         return None
     return views.plan(view, number, table_of(view.name, number), features_of(view, lake, number))
+
+
+def all_versions(lake: Lake) -> Iterator[ViewPlan]:
+    """Yield every view's every version that the lake has, of views that were once declared, too.
+
+    They are plans to find rows by: without features, and without what is done about missing ones.
+    """
+    for table in lake.tables():
+        match = _TABLE.fullmatch(table)
+        head = lake.head(table) if match else None
+        if match and head is not None:
+            yield ViewPlan(
+                name=match[1],
+                version=int(match[2]),
+                table=table,
+                entity=tuple(json.loads(head.state["view_entity"])),
+                columns=(),
+            )
 
 
 def features_of(view: FeatureView, lake: Lake, number: int) -> tuple[Column, ...]:
