@@ -158,7 +158,7 @@ def evolve(transaction: Transaction, target: pa.Schema, evolution: Evolution | N
 
 def _reorder(transaction: Transaction, names: Sequence[str]) -> None:
     """Put the columns in order; not with the change of one, whose old id its name still means."""
-    if transaction.table_metadata.schema().column_names == list(names):
+    if [f.name for f in transaction.table_metadata.schema().fields] == list(names):
         return
     with transaction.update_schema() as update:
         update.move_first((names[0],))
@@ -167,7 +167,7 @@ def _reorder(transaction: Transaction, names: Sequence[str]) -> None:
 
 
 def _rename(transaction: Transaction, evolution: Evolution | None) -> None:
-    names = transaction.table_metadata.schema().column_names
+    names = [f.name for f in transaction.table_metadata.schema().fields]
     if evolution is not None and (new := renamed(names, evolution)) != names:
         with transaction.update_schema() as update:
             for old, name in zip(names, new, strict=True):

@@ -65,7 +65,7 @@ def show_evolved(
     Returns the columns' names.
     """
     views.show(backend, "_stored", table, schema, tasks)
-    before = schema.column_names
+    before = [f.name for f in schema.fields]
     after = columns.renamed(before, evolution)
     kinds = dict(zip(target.names, views.duckdb_types(target), strict=True))
     for old, new in zip(before, after, strict=True):

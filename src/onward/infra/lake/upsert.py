@@ -102,7 +102,7 @@ def show_touched(
         return [], []
     if evolution is None:
         views.show(backend, "_main", table, schema, tasks)
-        held = schema.column_names
+        held = [f.name for f in schema.fields]
     else:
         held = show_evolved(backend, "_main", table, schema, tasks, target, evolution)
     return [task.file for task in tasks], held

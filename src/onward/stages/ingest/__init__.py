@@ -14,7 +14,8 @@ that cannot be read so are staged apart, with the text as it came, for the audit
 Origins are read through `port.py`: files here or behind a URL, PostgreSQL, SQLite, Kafka, and what
 other packages bring. A password in a declaration is filled in for the driver alone.
 
-Refuses, with nothing changed: a file that changed after it was read, a file that is no valid CSV,
-Parquet or JSON, columns missing or added since the first batch, a key, event time or availability
+The first batch's columns are a contract (`contract`). Refuses, with nothing changed: a file that
+changed after it was read, a file that is no valid CSV, Parquet or JSON, columns that came, went or
+changed their type unless the source lets them, a key, event time or availability
 time that the data does not have.
 """

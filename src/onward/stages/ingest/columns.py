@@ -4,53 +4,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from onward.core.errors import DataError, DeclarationError, unknown_name
 from onward.core.records import UNREADABLE
 from onward.stages.ingest.config import Source
+from onward.stages.ingest.contract import Agreed, name_of
 from onward.stages.ingest.reading import (
     TIMESTAMP,
     TYPES,
     infer,
-    published_types,
     readable_as_time,
 )
 from onward.stages.ingest.scan import Scan
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
 RESERVED: Final = (UNREADABLE, "_reasons", "_rules", "_run", "_quarantined_at")
 """Names that the audit branch and the quarantine add to a source's columns."""
 
 
-def column_types(
-    source: Source, scan: Scan, published: pa.Schema | None, connection: DuckDBPyConnection
-) -> dict[str, str]:
-    """Return the DuckDB type as which to read each column, in the published order.
+def column_types(source: Source, agreed: Agreed, connection: DuckDBPyConnection) -> dict[str, str]:
+    """Return the DuckDB type as which to read each column: the published ones, then new ones.
 
     Raises
     ------
     DeclarationError
-        A declared column does not exist, a time cannot be one, a declared type contradicts the
-        published one.
+        A declared column does not exist, or a time cannot be one.
     DataError
         A column has a reserved name, or the first rows are none.
     """
+    scan = agreed.scan
     _require_declared(source, scan)
-    if published is not None:
-        types = published_types(published)
-        _require_same(source, types)
-    else:
+    if agreed.types is None:
         types = _first_types(source, scan, connection)
+    else:
+        new = {n: kind for n, kind in scan.columns.items() if n not in agreed.types}
+        types = dict(agreed.types)
+        types |= infer(connection, replace(scan, columns=new)) if new else {}
     for name in (source.event_time, source.available_at):
         if types[name] != TIMESTAMP:
             raise DeclarationError(
                 f"column {name!r} of source {source.name!r} holds no times: its type is "
-                f"{_arrow_name(types[name])}",
+                f"{name_of(types[name])}",
                 expected="a timestamp, a date, or text in ISO 8601 such as 2013-01-31T06:30:00Z",
                 location=source.location,
             )
@@ -78,18 +76,6 @@ def _require_declared(source: Source, scan: Scan) -> None:
             )
 
 
-def _require_same(source: Source, published: Mapping[str, str]) -> None:
-    for name, kind in source.types.items():
-        if published[name] != TYPES[kind]:
-            raise DeclarationError(
-                f"column {name!r} is declared as {kind}, but {source.table} was published with "
-                f"{_arrow_name(published[name])}",
-                expected="the type that the table has had from its first batch on",
-                next_step="declare a source of another name to begin anew",
-                location=source.location,
-            )
-
-
 def _first_types(source: Source, scan: Scan, connection: DuckDBPyConnection) -> dict[str, str]:
     if connection.execute(f"SELECT 1 FROM ({scan.sql}) LIMIT 1").fetchone() is None:
         raise DataError(
@@ -103,7 +89,3 @@ def _first_types(source: Source, scan: Scan, connection: DuckDBPyConnection) -> 
         ):
             types[name] = TIMESTAMP
     return types
-
-
-def _arrow_name(kind: str) -> str:
-    return next(name for name, duckdb in TYPES.items() if duckdb == kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Literal, Protocol, get_args, runtime_checkable
 
 from onward.core.clock import duration
 from onward.core.declarations import Check, require_checks, require_name
@@ -21,6 +21,9 @@ COLUMN_TYPES: Final = (
     "int64", "double", "bool", "string", "timestamp", "date", "time", "binary",
 )  # fmt: skip
 """The types that a source's column can have; a timestamp is in UTC, with microseconds."""
+
+
+OnSchemaChange = Literal["refuse", "evolve"]
 
 
 @runtime_checkable
@@ -224,6 +227,13 @@ class Source:
         features see the masked values.
     subject
         The columns that say whom a row is about: `onward erase` finds them by these.
+    on_schema_change
+        What happens to rows whose columns are not those of the first rows. With ``"refuse"``
+        nothing is taken in, and the error says what differs. With ``"evolve"`` columns may come
+        (NULL in earlier rows), go (NULL from then on) and widen: whole numbers to doubles, dates
+        to timestamps, anything to text. The key, the times and what is declared never go.
+    renamed
+        New names of columns, as ``{"new": "old"}``: their values stay.
     micro_batch
         How much is taken in at once while the source is followed.
     description, owner, tags
@@ -239,6 +249,8 @@ class Source:
     types: Mapping[str, str] = field(hash=False)
     masked: Mapping[str, Mask] = field(hash=False)
     subject: tuple[str, ...]
+    on_schema_change: OnSchemaChange
+    renamed: Mapping[str, str] = field(hash=False)
     micro_batch: MicroBatch = field(compare=False)
     description: str = field(compare=False)
     owner: str = field(compare=False)
@@ -257,6 +269,8 @@ class Source:
         types: Mapping[str, str] | None = None,
         masked: Mapping[str, Mask] | None = None,
         subject: str | Sequence[str] = (),
+        on_schema_change: OnSchemaChange = "refuse",
+        renamed: Mapping[str, str] | None = None,
         micro_batch: MicroBatch | None = None,
         description: str = "",
         owner: str = "",
@@ -280,6 +294,11 @@ class Source:
             if kind not in COLUMN_TYPES:
                 what, expected = unknown_name("column type", kind, COLUMN_TYPES)
                 raise DeclarationError(what, expected=expected, location=location)
+        if on_schema_change not in get_args(OnSchemaChange):
+            what, expected = unknown_name(
+                "on_schema_change", on_schema_change, get_args(OnSchemaChange)
+            )
+            raise DeclarationError(what, expected=expected, location=location)
         subjects = (subject,) if isinstance(subject, str) else tuple(subject)
         masks = require_masks(
             name,
@@ -300,6 +319,8 @@ class Source:
         set_(self, "types", _types(name, types or {}, masks, location))
         set_(self, "masked", masks)
         set_(self, "subject", subjects)
+        set_(self, "on_schema_change", on_schema_change)
+        set_(self, "renamed", _renamed(name, renamed or {}, location))
         set_(self, "micro_batch", micro_batch or _MICRO_BATCH)
         set_(self, "description", description)
         set_(self, "owner", owner)
@@ -309,6 +330,17 @@ class Source:
     @property
     def table(self) -> str:
         return f"raw.{self.name}"
+
+
+def _renamed(source: str, renamed: Mapping[str, str], location: Location | None) -> dict[str, str]:
+    twice = len(set(renamed.values())) < len(renamed)
+    if twice or any(old in renamed for old in renamed.values()):
+        raise DeclarationError(
+            f"source {source!r} renames columns to one another: {dict(renamed)}",
+            expected="renamed={'new': 'old'}: each old name once, and no new name among the old",
+            location=location,
+        )
+    return dict(renamed)
 
 
 def _types(

@@ -45,7 +45,7 @@ def unread(
     tables = {source.table: intake.mode == "upsert"}
     if quarantine is not None:
         tables[quarantine] = False
-    _hold(own, (*source.key, order), least and least[0], tables, lake)
+    _hold(own, source, (*source.key, order), least and least[0], tables, lake)
     came, held = f"_came.{identifier(order)}", f"{_HELD}.{identifier(order)}"
     same = " AND ".join(
         f"_came.{identifier(name)} IS NOT DISTINCT FROM {_HELD}.{identifier(name)}"
@@ -65,6 +65,7 @@ def unread(
 
 def _hold(
     connection: DuckDBPyConnection,
+    source: Source,
     version: Sequence[str],
     least: object,
     tables: Mapping[str, bool],
@@ -74,16 +75,17 @@ def _hold(
 
     `tables` says of each whether it holds the latest version of each key alone.
     """
-    columns = ", ".join(map(identifier, dict.fromkeys(version)))
     made = False
     for table, latest in tables.items():
         schema = lake.schema(table)
-        if schema is None or not set(version) <= set(schema.names):
+        names = {n: _stored(n, source, schema) for n in version} if schema is not None else {}
+        if schema is None or None in names.values():
             continue  # nothing was ever quarantined, or the key is of a later date
+        columns = ", ".join(f"{identifier(str(o))} AS {identifier(n)}" for n, o in names.items())
         with lake.open({"held": lake.dataset(table)}) as backend:
             found = backend.con.execute(
                 f"SELECT {columns}, {latest} AS {_LATEST} FROM held "
-                f"WHERE {identifier(version[-1])} >= ?",
+                f"WHERE {identifier(str(names[version[-1]]))} >= ?",
                 [least],
             )
             connection.register("_found", found.to_arrow_reader())
@@ -91,3 +93,9 @@ def _hold(
             connection.execute(f"{verb} FROM _found")
             connection.unregister("_found")
             made = True
+
+
+def _stored(name: str, source: Source, schema: pa.Schema) -> str | None:
+    """Return what a table calls a column, which it may know by the name before; None if not."""
+    names = (name, source.renamed.get(name))
+    return next((n for n in names if n in schema.names), None)

@@ -166,6 +166,8 @@ def _attempt(text: str, target: str) -> str:
     tried = f"TRY_CAST({text} AS {target})"
     if target == "BIGINT":  # DuckDB would round 1.5 to 2
         return f"CASE WHEN TRY_CAST({text} AS DOUBLE) = {tried} THEN {tried} END"
+    if target == "DATE":  # and would cut a time off
+        return f"CASE WHEN TRY_CAST({text} AS {TIMESTAMP}) = {tried} THEN {tried} END"
     return tried
 
 

@@ -6,18 +6,26 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from onward.core.errors import DataError, nearest
+from onward.core.errors import DataError
 from onward.core.records import UNREADABLE
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A set of columns that some inputs have, and the first of those inputs."""
+
+    name: str
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,35 +42,37 @@ class Scan:
     sql: str
     columns: Mapping[str, str]
     types: Mapping[str, str] = field(default_factory=dict)
+    shapes: tuple[Shape, ...] = ()
+    sparse: bool = False
+    typed: bool = False
     unreadable: bool = False
 
 
 def scan_csv(paths: Sequence[Path], known: Sequence[str] | None) -> Scan:
     """Scan CSV files, every value as text; each file has a header, in any order of columns.
 
-    `known` names the columns that a file must have; the first file's unless given. The dialect
-    is never guessed from the rows: a guess that fails skips rows in silence.
+    The columns `known` come first. The dialect is never guessed from the rows: a guess that fails
+    skips rows in silence.
 
     Raises
     ------
     DataError
-        A file has no header, a column twice, or other columns than it must.
+        A file has no header, or a column twice.
     """
     headers: dict[tuple[str, tuple[str, ...]], list[Path]] = {}
     for path in paths:
-        delimiter, names = _header(path)
-        known = list(names) if known is None else known
-        require_columns(path.name, names, known)
-        headers.setdefault((delimiter, names), []).append(path)
-    columns = known or []
-    selected = ", ".join(map(identifier, columns))
+        headers.setdefault(_header(path), []).append(path)
+    shapes = _shapes((group[0].name, names) for (_, names), group in headers.items())
+    columns = _all(known, shapes)
     parts = [
-        f"SELECT {selected} FROM read_csv({_list(group)}, auto_detect = false, header = true, "
-        f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', nullstr = '', "
+        f"SELECT {_selected(columns, names)} FROM read_csv({_list(group)}, "
+        f"auto_detect = false, header = true, delim = {literal(delimiter)}, "
+        f"quote = '\"', escape = '\"', nullstr = '', "
         f"columns = {_all_text(names)})"
         for (delimiter, names), group in headers.items()
     ]
-    return Scan(sql=" UNION ALL ".join(parts), columns=dict.fromkeys(columns, "VARCHAR"))
+    sql = " UNION ALL ".join(parts)
+    return Scan(sql=sql, columns=dict.fromkeys(columns, "VARCHAR"), shapes=shapes)
 
 
 def scan_parquet(
@@ -73,41 +83,34 @@ def scan_parquet(
     Raises
     ------
     DataError
-        A file is not Parquet, or has other columns than it must.
+        A file is not Parquet.
     """
     from pyarrow import ArrowInvalid
     from pyarrow.parquet import read_schema
 
+    names = []
     for path in paths:
         try:
-            names = read_schema(path).names
+            names.append((path.name, tuple(read_schema(path).names)))
         except ArrowInvalid as error:
             raise DataError(f"{path.name} is not a Parquet file: {error}") from None
-        known = list(names) if known is None else known
-        require_columns(path.name, names, known)
-    selected = ", ".join(map(identifier, known or []))
-    sql = f"SELECT {selected} FROM read_parquet({_list(paths)}, union_by_name = true)"
-    types = describe(connection, sql)
-    return Scan(sql=sql, columns=types, types=types)
+    shapes = _shapes(names)
+    rows = f"read_parquet({_list(paths)}, union_by_name = true)"
+    return _typed(connection, rows, known, shapes, typed=True)
 
 
 def scan_json(
     connection: DuckDBPyConnection, paths: Sequence[Path], known: Sequence[str] | None
 ) -> Scan:
-    """Scan JSON arrays or JSON lines, every value as text; an absent field is NULL.
-
-    Raises
-    ------
-    DataError
-        There are fields that the published table does not have.
-    """
+    """Scan JSON arrays or JSON lines, every value as text; an absent field is NULL."""
     everything = f"read_json({_list(paths)}, sample_size = -1, union_by_name = true)"
     found = describe(connection, f"SELECT * FROM {everything}")
-    columns = list(known or found)
-    require_columns(paths[0].name, [*found, *(c for c in columns if c not in found)], columns)
+    shapes = (Shape(paths[0].name, tuple(found)),)
+    columns = _all(known, shapes)
     selected = ", ".join(map(identifier, columns))
     sql = f"SELECT {selected} FROM read_json({_list(paths)}, columns = {_all_text(columns)})"
-    return Scan(sql=sql, columns=dict.fromkeys(columns, "VARCHAR"), types=found)
+    text = dict.fromkeys(columns, "VARCHAR")
+    return Scan(sql=sql, columns=text, types=found, shapes=shapes, sparse=True)
 
 
 def scan_rows(
@@ -117,47 +120,36 @@ def scan_rows(
     *,
     types: Mapping[str, str],
 ) -> Scan:
-    """Scan JSON lines that Onward wrote itself, with the `types` that are known from elsewhere.
-
-    Raises
-    ------
-    DataError
-        There are columns that the published table does not have.
-    """
+    """Scan JSON lines that Onward wrote itself, with the `types` that are known from elsewhere."""
     lines = f"{_list(paths)}, format = 'newline_delimited', union_by_name = true"
     found = describe(connection, f"SELECT * FROM read_json({lines}, sample_size = -1)")
     unreadable = found.pop(UNREADABLE, None) is not None
     found |= types
-    columns = list(known or found)
-    require_columns("the batch", [*found, *(c for c in columns if c not in found)], columns)
+    shapes = (Shape("the batch", tuple(found)),)
+    columns = _all(known, shapes)
     read = [*columns, UNREADABLE] if unreadable else columns
     selected = ", ".join(map(identifier, read))
     return Scan(
         sql=f"SELECT {selected} FROM read_json({lines}, columns = {_all_text(read)})",
         columns=dict.fromkeys(columns, "VARCHAR"),
         types=found,
+        shapes=shapes,
+        sparse=True,
         unreadable=unreadable,
     )
 
 
 def scan_spool(
-    connection: DuckDBPyConnection, folder: Path, names: Sequence[str], known: Sequence[str] | None
+    connection: DuckDBPyConnection,
+    folder: Path,
+    names: Sequence[str],
+    known: Sequence[str] | None,
+    *,
+    typed: bool,
 ) -> Scan:
-    """Scan the Parquet files in `folder`, each of which may lack some of the columns `names`.
-
-    Raises
-    ------
-    DataError
-        The columns are not those that are `known`.
-    """
-    require_columns("the table", names, known or names)
+    """Scan the Parquet files in `folder`, each of which may lack some of the columns `names`."""
     rows = f"read_parquet({literal(str(folder / '*.parquet'))}, union_by_name = true)"
-    found = describe(connection, f"SELECT * FROM {rows}")
-    selected = ", ".join(
-        identifier(n) if n in found else f"NULL::VARCHAR AS {identifier(n)}" for n in names
-    )
-    types = {n: found.get(n, "VARCHAR") for n in names}
-    return Scan(sql=f"SELECT {selected} FROM {rows}", columns=types, types=types)
+    return _typed(connection, rows, known, (Shape("the table", tuple(names)),), typed=typed)
 
 
 def describe(connection: DuckDBPyConnection, sql: str) -> dict[str, str]:
@@ -165,26 +157,40 @@ def describe(connection: DuckDBPyConnection, sql: str) -> dict[str, str]:
     return {row[0]: row[1] for row in connection.execute(f"DESCRIBE {sql}").fetchall()}
 
 
-def require_columns(what: str, found: Iterable[str], expected: Iterable[str]) -> None:
-    """Refuse `found` columns that are not `expected`, in whatever order.
+def _typed(
+    connection: DuckDBPyConnection,
+    rows: str,
+    known: Sequence[str] | None,
+    shapes: tuple[Shape, ...],
+    *,
+    typed: bool,
+) -> Scan:
+    found = describe(connection, f"SELECT * FROM {rows}")
+    columns = _all(known, shapes)
+    return Scan(
+        sql=f"SELECT {_selected(columns, found)} FROM {rows}",
+        columns={name: found.get(name, "VARCHAR") for name in columns},
+        types=found,
+        shapes=shapes,
+        typed=typed,
+    )
 
-    Raises
-    ------
-    DataError
-        Some are missing or new; the error names each, with the closest of the others.
-    """
-    present, known = set(found), set(expected)
-    if present == known:
-        return
-    missing = [f"- {name}" for name in sorted(known - present)]
-    added = []
-    for name in sorted(present - known):
-        close = nearest(name, known - present)
-        added.append(f"+ {name}" + (f" (was it {close!r}?)" if close else ""))
-    raise DataError(
-        f"{what} has other columns than the rows before it: {', '.join([*missing, *added])}",
-        expected=", ".join(sorted(known)),
-        next_step="give the rows the columns they had, or declare a source of another name",
+
+def _shapes(names: Iterable[tuple[str, Sequence[str]]]) -> tuple[Shape, ...]:
+    """Return each set of columns once, with the first input that has it."""
+    found: dict[frozenset[str], Shape] = {}
+    for name, columns in names:
+        found.setdefault(frozenset(columns), Shape(name, tuple(columns)))
+    return tuple(found.values())
+
+
+def _all(known: Sequence[str] | None, shapes: Sequence[Shape]) -> list[str]:
+    return list(dict.fromkeys([*(known or ()), *(c for s in shapes for c in s.columns)]))
+
+
+def _selected(columns: Iterable[str], there: Container[str]) -> str:
+    return ", ".join(
+        identifier(c) if c in there else f"NULL::VARCHAR AS {identifier(c)}" for c in columns
     )
 
 

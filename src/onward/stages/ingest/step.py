@@ -13,6 +13,7 @@ from onward.core.records import Batch
 from onward.stages.ingest import masking
 from onward.stages.ingest.columns import column_types
 from onward.stages.ingest.config import MicroBatch, Source
+from onward.stages.ingest.contract import agree, known_columns
 from onward.stages.ingest.overlap import unread
 from onward.stages.ingest.port import Desk, Intake, Reader
 from onward.stages.ingest.reading import reading
@@ -69,7 +70,8 @@ def ingest(
     Raises
     ------
     DataError
-        The origin changed after it was read, or is damaged; columns were added or are missing.
+        The origin changed after it was read, or is damaged; columns came, went or changed their
+        type, and the source does not let them.
     DeclarationError
         The key, event time or availability time names no column, or none that holds times.
     """
@@ -78,13 +80,14 @@ def ingest(
     published = masking.as_read(source, lake.schema(source.table))
     masked = masking.entry(source, masks, before if head else None)
     base = head.id if head else None
-    known = published.names if published is not None else None
+    known = known_columns(source, published)
     with _desk(source, limits) as desk:
         intake = reader.open(source, before, known=known, desk=desk)
         if intake is None:
             return None
-        types = column_types(source, intake.scan, published, desk.connection)
-        query = reading(desk.connection, intake.scan, types, hidden=source.masked)
+        agreed = agree(source, intake.scan, published, desk.connection)
+        types = column_types(source, agreed, desk.connection)
+        query = reading(desk.connection, agreed.scan, types, hidden=source.masked)
         rows = masking.masked(source, masks, _stream(desk.connection, query))
         if intake.overlaps:
             rows = unread(
@@ -93,6 +96,8 @@ def ingest(
             )  # fmt: skip
         counted = Counted(rows)
         summary = {**intake.summary, "key": f"{run}@{base}"}
+        if agreed.changes:
+            summary["columns"] = "; ".join(agreed.changes)
         state = {**intake.state, **masked, **_joining(source, intake, before)}
         staged = lake.stage(
             source.table,
@@ -101,6 +106,7 @@ def ingest(
             mode="replace" if intake.mode == "replace" else "append",
             summary=summary,
             state=state,
+            evolution=agreed.evolution,
         )
         intake.confirm()
     if intake.overlaps and counted.count == 0:
@@ -120,6 +126,7 @@ def ingest(
         key=source.key,
         order=intake.order,
         behind=intake.behind,
+        evolution=agreed.evolution,
     )
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from onward.core import fingerprint
 from onward.core.ports import Lake, Snapshot
-from onward.core.records import UNREADABLE, Batch, DatasetRef
+from onward.core.records import UNREADABLE, Batch, DatasetRef, Evolution
 from onward.stages.validate.rules import Rule
 from onward.stages.validate.split import Split, reasons
 
@@ -33,6 +33,7 @@ OWN: Final = (
 
 _TIME: Final = "timestamp('UTC', 6)"
 _STATE: Final = "quarantine"
+_EVOLUTION: Final = "evolution"
 
 
 def table_of(table: str) -> str:
@@ -65,7 +66,7 @@ def stage(batch: Batch, split: Split, rules: Sequence[Rule], *, lake: Lake, at: 
     columns = {column: split.offenders[column] for column in split.good.columns}
     begins = fingerprint.of_text(batch.table, batch.summary["key"])[:8]
     rows = split.offenders.select(
-        **fitted(columns, lake.schema(name)),
+        **fitted(columns, lake.schema(name), batch.evolution),
         **{UNREADABLE: unreadable},
         _reasons=names,
         _rules=versions,
@@ -83,7 +84,8 @@ def stage(batch: Batch, split: Split, rules: Sequence[Rule], *, lake: Lake, at: 
         rows.to_pyarrow_batches(),
         branch=batch.branch,
         mode="append",
-        summary={"batch": batch.summary["key"], "run": batch.run},
+        summary={"batch": batch.summary["key"], "run": batch.run, **_evolving(batch)},
+        evolution=batch.evolution,
     )
 
 
@@ -137,6 +139,8 @@ def settle(table: str, *, lake: Lake) -> None:
     settled when it resumes, or by the next audit of the table. The same holds for a replay: rows
     are marked as released after they are published, and never without that.
     """
+    import msgspec
+
     head = lake.head(table)
     told = head and head.state.get(_STATE)
     if not told:
@@ -157,23 +161,30 @@ def settle(table: str, *, lake: Lake) -> None:
         snapshot=staged.id,
     )
     about = {name: staged.summary[name] for name in ("run", REPLAY) if name in staged.summary}
+    changes = staged.summary.get(_EVOLUTION)
+    evolution = msgspec.json.decode(changes, type=Evolution) if changes else None
     with lake.open({"offenders": offenders}) as connection:
         rows = connection.table("offenders").to_pyarrow_batches()
-        lake.append(name, rows, key=last["key"], summary=about)
+        lake.append(name, rows, key=last["key"], summary=about, evolution=evolution)
     lake.drop_branch(name, branch)
 
 
-def fitted(columns: dict[str, ir.Value], published: pa.Schema | None) -> dict[str, ir.Value]:
+def fitted(
+    columns: dict[str, ir.Value],
+    published: pa.Schema | None,
+    evolution: Evolution | None = None,
+) -> dict[str, ir.Value]:
     """Return the columns as the quarantine can take them.
 
-    A derived table may lose a column or change its type; its quarantine keeps what it has. A
-    column of another type gets that type's name behind its own.
+    It follows what a source's columns become by `evolution`. A derived table may lose a column or
+    change its type; its quarantine keeps what it has. A column of another type gets that type's
+    name behind its own.
     """
     import ibis
 
     if published is None:
         return columns
-    kept = dict(ibis.schema(published).items())
+    kept = _evolved(dict(ibis.schema(published).items()), columns, evolution or Evolution())
     fitted: dict[str, ir.Value] = {
         name: ibis.null(kind) for name, kind in kept.items() if name not in OWN
     }
@@ -181,6 +192,25 @@ def fitted(columns: dict[str, ir.Value], published: pa.Schema | None) -> dict[st
         same = name not in kept or column.type().copy(nullable=True) == kept[name]
         fitted[name if same else f"{name}__{_word(column)}"] = column
     return fitted
+
+
+def _evolved(
+    kept: dict[str, Any], columns: dict[str, ir.Value], evolution: Evolution
+) -> dict[str, Any]:
+    """Return the types of the quarantine's columns by the names, and as, they are from now on."""
+    new = {o: n for n, o in evolution.renamed.items() if o in kept and n not in kept}
+    named = {new.get(name, name): kind for name, kind in kept.items()}
+    retyped = {n: columns[n].type().copy(nullable=True) for n in evolution.retyped if n in named}
+    return {**named, **retyped}
+
+
+def _evolving(batch: Batch) -> dict[str, str]:
+    """Return what `settle` must know of how the columns change."""
+    import msgspec
+
+    if batch.evolution is None:
+        return {}
+    return {_EVOLUTION: msgspec.json.encode(batch.evolution).decode()}
 
 
 def _word(column: ir.Value) -> str:

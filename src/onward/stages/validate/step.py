@@ -157,6 +157,7 @@ def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
         key=batch.key,
         order=batch.order,
         partitions=batch.partitions,
+        evolution=batch.evolution,
     )
     if passed != batch.rows - parted.total:
         raise two_answers(batch.dataset, offend=parted.total, passed=passed, rows=batch.rows)

@@ -80,7 +80,7 @@ class DltReader:
         if found.columns is None:
             scan: Scan = scan_rows(desk.connection, [spool.path], known, types={})
         else:
-            scan = scan_spool(desk.connection, desk.folder, found.columns, known)
+            scan = scan_spool(desk.connection, desk.folder, found.columns, known, typed=True)
         resource = self._resource(source)
         mode = _MODES[str(resource.write_disposition)]
         return Intake(

@@ -62,7 +62,13 @@ class SqlReader:
             count = _within(source, database, upto)
         entries = cursor.of_position(Position(value=upto, lag=str(origin.lag), rows=count))
         return Intake(
-            scan=scan_spool(desk.connection, desk.folder, names, known),
+            scan=scan_spool(
+                desk.connection,
+                desk.folder,
+                names,
+                known,
+                typed=not origin.url.startswith("sqlite"),
+            ),
             summary=entries,
             state=entries,
             mode=origin.mode,
