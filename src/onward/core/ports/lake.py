@@ -253,11 +253,15 @@ class Lake(Protocol):
         ...
 
     def open(
-        self, datasets: Mapping[str, DatasetRef | Batch | Delta | pa.Table]
+        self,
+        datasets: Mapping[str, DatasetRef | Batch | Delta | pa.Table],
+        *,
+        numbered: str | None = None,
     ) -> AbstractContextManager[Backend]:
         """Open a DuckDB-backed Ibis connection in which each name is a table.
 
         A `DatasetRef` shows that snapshot; a `Batch` only the rows that the batch added; a
-        `Delta` only the rows gained between its snapshots.
+        `Delta` only the rows gained between its snapshots. The batch of the name `numbered` has
+        the column `ROW` besides.
         """
         ...

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from onward.core.records.audit import Baseline, RuleResult, ValidationReport
 from onward.core.records.data import (
+    ROW,
     UNREADABLE,
     Batch,
     DatasetRef,
     Delta,
     Evolution,
     Mode,
+    Part,
     Partitions,
 )
 from onward.core.records.diff import ColumnDiff, Diff, Retyped, RowDiff
@@ -55,6 +57,7 @@ from onward.core.records.quarantine import Replay, Selection
 from onward.core.records.skew import FeatureSkew, SkewReport
 
 __all__ = [
+    "ROW",
     "UNREADABLE",
     "Baseline",
     "Batch",
@@ -85,6 +88,7 @@ __all__ = [
     "OnDemandPlan",
     "OnMissing",
     "OnStale",
+    "Part",
     "Partitions",
     "Prediction",
     "ReleaseDecision",

@@ -20,6 +20,18 @@ replace whole partitions.
 """
 
 
+ROW: Final = "_row"
+"""A column of an opened batch, if asked for: the row's number in the order of staging, from 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Rows of a batch that came from one place, a file say, one after the other."""
+
+    name: str
+    rows: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRef:
     """A published table as of one snapshot: what readers may read."""
@@ -77,6 +89,8 @@ class Batch:
     cursor is in it, so that rows and cursor commit as one). `base` is main's snapshot when the
     branch was cut, None for a new table. `behind` is how many rows are known to wait at the source
     behind these, None where it does not say. `evolution` is how the table's columns change.
+    `parts` are the places that the rows came from, in the order of the rows; empty where there is
+    none that could be named.
     """
 
     dataset: str
@@ -92,6 +106,7 @@ class Batch:
     inputs: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     order: str | None = None
+    parts: tuple[Part, ...] = ()
     behind: int | None = None
     partitions: Partitions | None = None
     evolution: Evolution | None = None

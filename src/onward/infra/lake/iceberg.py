@@ -17,7 +17,7 @@ from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 from onward.core.errors import NotFoundError, unknown_name
 from onward.core.ports import Erased, Rows, Snapshot, Swept
-from onward.core.records import Batch, DatasetRef, Delta, Evolution, Mode, Partitions
+from onward.core.records import ROW, Batch, DatasetRef, Delta, Evolution, Mode, Partitions
 from onward.infra.lake import catalog as catalogs
 from onward.infra.lake import columns, commit, publication, views
 from onward.infra.lake.compact import compact
@@ -263,7 +263,10 @@ class IcebergLake:
 
     @contextmanager
     def open(
-        self, datasets: Mapping[str, DatasetRef | Batch | Delta | pa.Table]
+        self,
+        datasets: Mapping[str, DatasetRef | Batch | Delta | pa.Table],
+        *,
+        numbered: str | None = None,
     ) -> Iterator[Backend]:
         backend = views.connect(self._folder / "spill")
         try:
@@ -273,7 +276,8 @@ class IcebergLake:
                     continue
                 with self._corruption(data.table):
                     found = self._require(data.table)
-                    views.show(backend, name, found, *_plan(found, data))
+                    row = ROW if name == numbered else None
+                    views.show(backend, name, found, *_plan(found, data), row=row)
             yield backend
         finally:
             backend.disconnect()

@@ -1,9 +1,12 @@
 """Snapshots, batches and Arrow tables as tables of one DuckDB connection."""
 
+# ruff: noqa: S608 (queries are put together here; names and text are quoted)
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from io import SEEK_END
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -61,10 +64,12 @@ def show(
     schema: Schema,
     tasks: Sequence[FileScanTask],
     file: str | None = None,
+    row: str | None = None,
 ) -> None:
     """Create `name` over the files: a view over Parquet where that is right, else a copy.
 
-    With `file` there is a column of that name too: the path of the file that a row lies in.
+    With `file` there is a column of that name too: the path of the file that a row lies in. With
+    `row` there is one with the row's number in the order of the files, from 1.
     """
     quoted = identifier(name)
     connection = backend.con
@@ -72,7 +77,10 @@ def show(
     parquet = in_parquet(table, schema, tasks)
     if parquet is not None:
         named = f", filename = {_literal(file)}" if file else ""
-        connection.execute(f"CREATE VIEW {quoted} AS FROM read_parquet({parquet}{named})")
+        numbered = f", {_number(tasks)} AS {identifier(row)}" if row else ""
+        connection.execute(
+            f"CREATE VIEW {quoted} AS SELECT *{numbered} FROM read_parquet({parquet}{named})"
+        )
         return
     columns = of_iceberg(schema)
     scan = ArrowScan(table.metadata, table.io, schema, AlwaysTrue())
@@ -88,8 +96,15 @@ def show(
 
     shown = columns.append(pa.field(file, pa.string())) if file else columns
     connection.register("_incoming", pa.RecordBatchReader.from_batches(shown, batches()))
-    connection.execute(f"CREATE TABLE {quoted} AS FROM _incoming")
+    numbered = f", row_number() OVER () AS {identifier(row)}" if row else ""
+    connection.execute(f"CREATE TABLE {quoted} AS SELECT *{numbered} FROM _incoming")
     connection.unregister("_incoming")
+
+
+def _number(tasks: Sequence[FileScanTask]) -> str:
+    """Return SQL for a row's number over all files, from what DuckDB knows of its place in one."""
+    before = list(accumulate((task.file.record_count for task in tasks), initial=0))
+    return f"list_extract({before}::BIGINT[], file_index::BIGINT + 1) + file_row_number + 1"
 
 
 def in_parquet(table: Table, schema: Schema, tasks: Sequence[FileScanTask]) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from onward.core.errors import DataError, DeclarationError, unknown_name
-from onward.core.records import UNREADABLE
+from onward.core.records import ROW, UNREADABLE
 from onward.stages.ingest.config import Source
 from onward.stages.ingest.contract import Agreed, name_of
 from onward.stages.ingest.reading import (
@@ -22,7 +22,16 @@ from onward.stages.ingest.scan import Scan
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-RESERVED: Final = (UNREADABLE, "_reasons", "_rules", "_run", "_quarantined_at")
+RESERVED: Final = (
+    UNREADABLE,
+    "_reasons",
+    "_rules",
+    "_run",
+    "_quarantined_at",
+    "_source",
+    "_part",
+    ROW,
+)
 """Names that the audit branch and the quarantine add to a source's columns."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from onward.core.errors import DataError, DeclarationError, nearest, unknown_name
-from onward.core.records import Evolution
+from onward.core.records import UNREADABLE, Evolution
 from onward.stages.ingest.config import Source
 from onward.stages.ingest.reading import TIMESTAMP, TYPES, infer, normal, published_types, read_as
 from onward.stages.ingest.scan import Scan, Shape, identifier
@@ -100,7 +100,10 @@ def _under_new_names(source: Source, scan: Scan) -> Scan:
         value = f"CAST({identifier(old)} AS {kind})"
         if new in scan.columns:
             value = f"coalesce(TRY_CAST({identifier(new)} AS {kind}), {value})"
-        selected = ", ".join([*map(identifier, others), f"{value} AS {identifier(new)}"])
+        beside = [UNREADABLE] if scan.unreadable else []
+        beside += [scan.part] if scan.part else []
+        read = map(identifier, (*others, *beside))
+        selected = ", ".join([*read, f"{value} AS {identifier(new)}"])
         types = {new if n == old else n: t for n, t in scan.types.items() if n != new}
         scan = replace(
             scan,

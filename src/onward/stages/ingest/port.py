@@ -74,6 +74,8 @@ class Intake:
         table or its quarantine holds is then left out.
     confirm
         Called when the rows are staged; raises `DataError` if what was read changed meanwhile.
+    names
+        What the files that the scan names as a row's part are called, where that is another name.
     behind
         How many rows are known to wait at the origin behind these; None where it does not say.
     """
@@ -85,6 +87,7 @@ class Intake:
     order: str | None = None
     overlaps: bool = False
     confirm: Callable[[], None] = _nothing
+    names: Mapping[str, str] = field(default_factory=dict)
     behind: int | None = None
 
 

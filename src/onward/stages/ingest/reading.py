@@ -29,7 +29,8 @@ TYPES: Final = {
 }
 """DuckDB's name of each type that a source's column can have, by Arrow's."""
 
-_ABSENT: Final = "('', 'NA', 'N/A', 'NaN', 'nan', 'NULL', 'null', 'None')"
+# A list, not a row of values: DuckDB would join with those, and rows lose their order in a join.
+_ABSENT: Final = "['', 'NA', 'N/A', 'NaN', 'nan', 'NULL', 'null', 'None']"
 _INTEGERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _WIDE: Final = ("UBIGINT", "HUGEINT", "UHUGEINT")
 
@@ -106,6 +107,7 @@ def reading(
 
     It has the column `UNREADABLE` only where there is a value that cannot be read; of the columns
     `hidden` it does not say which, and with any of a row that could not be told apart neither.
+    Last comes the scan's `part`, if it has one.
     """
     columns = [read_as(name, scan.columns[name], kind) for name, kind in types.items()]
     selected = [f"{c.value} AS {identifier(c.name)}" for c in columns]
@@ -119,6 +121,8 @@ def reading(
         if found and found[0]:
             texts = ", ".join(f"CASE WHEN {test} THEN {text} END" for test, text in told.items())
             selected.append(f"nullif(concat_ws('; ', {texts}), '') AS {UNREADABLE}")
+    if scan.part:
+        selected.append(identifier(scan.part))
     return f"SELECT {', '.join(selected)} FROM ({scan.sql})"
 
 

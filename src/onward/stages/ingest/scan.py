@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
+_PART: Final = "_part"
+_NAMED: Final = f"filename = '{_PART}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Scan:
     itself says of the values (a JSON number is scanned as text, so that whatever comes can be
     kept); a format that knows only text, such as CSV, says nothing. Where `unreadable` is true,
     `sql` selects the column `UNREADABLE` besides: the text of rows that could not be told apart
-    into columns.
+    into columns. Where `part` is given, `sql` selects a column of that name: the file that the row
+    came from; rows of one file come one after the other.
     """
 
     sql: str
@@ -46,6 +49,7 @@ class Scan:
     sparse: bool = False
     typed: bool = False
     unreadable: bool = False
+    part: str | None = None
 
 
 def scan_csv(paths: Sequence[Path], known: Sequence[str] | None) -> Scan:
@@ -65,14 +69,14 @@ def scan_csv(paths: Sequence[Path], known: Sequence[str] | None) -> Scan:
     shapes = _shapes((group[0].name, names) for (_, names), group in headers.items())
     columns = _all(known, shapes)
     parts = [
-        f"SELECT {_selected(columns, names)} FROM read_csv({_list(group)}, "
+        f"SELECT {_selected(columns, names)}, {_PART} FROM read_csv({_list(group)}, {_NAMED}, "
         f"auto_detect = false, header = true, delim = {literal(delimiter)}, "
         f"quote = '\"', escape = '\"', nullstr = '', "
         f"columns = {_all_text(names)})"
         for (delimiter, names), group in headers.items()
     ]
     sql = " UNION ALL ".join(parts)
-    return Scan(sql=sql, columns=dict.fromkeys(columns, "VARCHAR"), shapes=shapes)
+    return Scan(sql=sql, columns=dict.fromkeys(columns, "VARCHAR"), shapes=shapes, part=_PART)
 
 
 def scan_parquet(
@@ -95,8 +99,8 @@ def scan_parquet(
         except ArrowInvalid as error:
             raise DataError(f"{path.name} is not a Parquet file: {error}") from None
     shapes = _shapes(names)
-    rows = f"read_parquet({_list(paths)}, union_by_name = true)"
-    return _typed(connection, rows, known, shapes, typed=True)
+    rows = f"read_parquet({_list(paths)}, {_NAMED}, union_by_name = true)"
+    return _typed(connection, rows, known, shapes, typed=True, part=_PART)
 
 
 def scan_json(
@@ -108,9 +112,10 @@ def scan_json(
     shapes = (Shape(paths[0].name, tuple(found)),)
     columns = _all(known, shapes)
     selected = ", ".join(map(identifier, columns))
-    sql = f"SELECT {selected} FROM read_json({_list(paths)}, columns = {_all_text(columns)})"
+    rows = f"read_json({_list(paths)}, {_NAMED}, columns = {_all_text(columns)})"
+    sql = f"SELECT {selected}, {_PART} FROM {rows}"
     text = dict.fromkeys(columns, "VARCHAR")
-    return Scan(sql=sql, columns=text, types=found, shapes=shapes, sparse=True)
+    return Scan(sql=sql, columns=text, types=found, shapes=shapes, sparse=True, part=_PART)
 
 
 def scan_rows(
@@ -164,15 +169,19 @@ def _typed(
     shapes: tuple[Shape, ...],
     *,
     typed: bool,
+    part: str | None = None,
 ) -> Scan:
     found = describe(connection, f"SELECT * FROM {rows}")
     columns = _all(known, shapes)
+    found.pop(part or "", None)
+    named = f", {part}" if part else ""
     return Scan(
-        sql=f"SELECT {_selected(columns, found)} FROM {rows}",
+        sql=f"SELECT {_selected(columns, found)}{named} FROM {rows}",
         columns={name: found.get(name, "VARCHAR") for name in columns},
         types=found,
         shapes=shapes,
         typed=typed,
+        part=part,
     )
 
 

@@ -15,6 +15,7 @@ from onward.stages.ingest.columns import column_types
 from onward.stages.ingest.config import MicroBatch, Source
 from onward.stages.ingest.contract import agree, known_columns
 from onward.stages.ingest.overlap import unread
+from onward.stages.ingest.parts import Parted
 from onward.stages.ingest.port import Desk, Intake, Reader
 from onward.stages.ingest.reading import reading
 from onward.stages.ingest.workplace import workplace
@@ -88,7 +89,8 @@ def ingest(
         agreed = agree(source, intake.scan, published, desk.connection)
         types = column_types(source, agreed, desk.connection)
         query = reading(desk.connection, agreed.scan, types, hidden=source.masked)
-        rows = masking.masked(source, masks, _stream(desk.connection, query))
+        parted = Parted(_stream(desk.connection, query), agreed.scan.part, intake.names)
+        rows = masking.masked(source, masks, parted.reader())
         if intake.overlaps:
             rows = unread(
                 rows, query, source, intake,
@@ -125,6 +127,7 @@ def ingest(
         state=state,
         key=source.key,
         order=intake.order,
+        parts=() if intake.overlaps else parted.parts(),
         behind=intake.behind,
         evolution=agreed.evolution,
     )

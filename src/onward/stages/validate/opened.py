@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from onward.core.declarations import Check
 from onward.core.errors import DataError
-from onward.core.records import UNREADABLE, Baseline, Batch, DatasetRef
+from onward.core.records import ROW, UNREADABLE, Baseline, Batch, DatasetRef
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -111,7 +111,8 @@ def holds(check: str) -> str:
 
 def published(columns: Sequence[str]) -> tuple[str, ...]:
     """Return the columns that are the table's own."""
-    return tuple(n for n in columns if n != UNREADABLE and not n.startswith("_holds_"))
+    own = (n for n in columns if n not in (UNREADABLE, ROW))
+    return tuple(n for n in own if not n.startswith("_holds_"))
 
 
 def quoted(name: str) -> str:

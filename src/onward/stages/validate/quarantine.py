@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from onward.core import fingerprint
 from onward.core.ports import Lake, Snapshot
 from onward.core.records import UNREADABLE, Batch, DatasetRef, Evolution
+from onward.stages.validate.positions import SOURCE, located
 from onward.stages.validate.rules import Rule
 from onward.stages.validate.split import Split, reasons
 
@@ -26,7 +27,7 @@ REPLAY: Final = "replay"
 
 ID: Final = "_quarantine_id"
 OWN: Final = (
-    UNREADABLE, "_reasons", "_rules", "_run", "_quarantined_at",
+    UNREADABLE, "_reasons", "_rules", SOURCE, "_run", "_quarantined_at",
     ID, "_row_version", "_judged_by", "_judged_at", "_mended", "_released_by",
 )  # fmt: skip
 """The columns that a quarantine has besides its table's."""
@@ -48,6 +49,7 @@ def stage(batch: Batch, split: Split, rules: Sequence[Rule], *, lake: Lake, at: 
 
     - `_unreadable`: the text of values that could not be read,
     - `_reasons`, `_rules`: the names and versions of the rules broken,
+    - `_source`: the file that the row came from and its number there, where it came from a file,
     - `_run`, `_quarantined_at`: the run that quarantined the row, and when,
     - `_quarantine_id`, `_row_version`: the row's id, and which version of it this is, from 1,
     - `_judged_by`, `_judged_at`: the run or replay that judged this version, and when,
@@ -58,18 +60,16 @@ def stage(batch: Batch, split: Split, rules: Sequence[Rule], *, lake: Lake, at: 
 
     name = table_of(batch.table)
     names, versions = reasons(split, rules)
-    unreadable = (
-        split.offenders[UNREADABLE]
-        if UNREADABLE in split.offenders.columns
-        else ibis.null("string")
-    )
-    columns = {column: split.offenders[column] for column in split.good.columns}
+    found = located(split.offenders.mutate(_reasons=names, _rules=versions), batch)
+    unreadable = found[UNREADABLE] if UNREADABLE in found.columns else ibis.null("string")
+    columns = {column: found[column] for column in split.good.columns}
     begins = fingerprint.of_text(batch.table, batch.summary["key"])[:8]
-    rows = split.offenders.select(
+    rows = found.select(
         **fitted(columns, lake.schema(name), batch.evolution),
         **{UNREADABLE: unreadable},
-        _reasons=names,
-        _rules=versions,
+        _reasons=found["_reasons"],
+        _rules=found["_rules"],
+        _source=found[SOURCE],
         _run=ibis.literal(batch.run, "string"),
         _quarantined_at=ibis.literal(at, ibis.dtype(_TIME)),
         _quarantine_id=ibis.literal(f"{begins}-") + (ibis.row_number() + 1).cast("string"),

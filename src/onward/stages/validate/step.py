@@ -66,7 +66,7 @@ def audit(
     if published is None:
         _require_main(batch, lake)
     baseline = baseline or Baseline(at=clock.now())
-    with lake.open(datasets(batch, checks, baseline)) as connection:
+    with lake.open(datasets(batch, checks, baseline), numbered=BATCH) as connection:
         connection.con.execute(f"SET streaming_buffer_size = '{_AHEAD}'")
         leave_out(connection, batch)
         table = connection.table(BATCH)

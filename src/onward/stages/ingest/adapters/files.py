@@ -52,6 +52,7 @@ class FileReader:
             summary=cursor.of_files(files),
             state=cursor.with_files(files, state),
             confirm=lambda: _require_unchanged(source, folder, files),
+            names={str(path): file.path for path, file in new.items()},
         )
 
 
