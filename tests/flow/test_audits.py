@@ -15,6 +15,7 @@ from onward.core.clock import ReplayClock
 from onward.core.errors import DataError, DeclarationError
 from onward.core.records import Baseline, ValidationReport
 from onward.flow.data import refresh
+from onward.flow.quarantine import replay
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 CUSTOMERS = """
@@ -105,6 +106,29 @@ def test_a_batch_is_held_against_what_was_fixed_for_it(
         ]
         steps = refreshed(project, "five")
         assert steps.results["baseline orders"].profiles[0]["columns"]["amount"]["mean"] < 100
+
+
+def test_rows_are_released_when_what_they_refer_to_came(shop: Path) -> None:
+    with open_project(shop, clock=ReplayClock(NOW)) as project:
+        report = refreshed(project, "one").results["validate orders"]
+        first = project.site.lake.read("quarantine.raw_orders").to_pylist()
+        strangers = [r for r in first if r["_reasons"] == ["customer is in customers.customer"]]
+        assert {row["customer"] for row in strangers} == {"c39"}
+        assert all(row["_source"].startswith("data/orders/first.csv:") for row in first)
+        [nothing] = replay(project.site, project.definition, "orders")
+        assert (nothing.released, nothing.kept) == (0, report.rows_quarantined)
+        late = shop / "data" / "customers" / "late.csv"
+        late.write_text("customer,joined_at\nc39,2025-06-01T00:00:00Z\n")
+        refreshed(project, "two")
+        [found] = replay(project.site, project.definition, "orders")
+        assert found.released == len(strangers)
+        assert found.kept == len(first) - len(strangers)
+        # What is published keeps its key: the same row cannot come twice.
+        copied = (shop / "data" / "orders" / "first.csv").read_text().splitlines()
+        (shop / "data" / "orders" / "again.csv").write_text("\n".join(copied) + "\n")
+        again = refreshed(project, "three").results["validate orders"]
+        unique = next(r for r in again.rules if r.rule == "order_id is unique")
+        assert unique.offenders == 400 - found.kept
 
 
 def test_a_check_cannot_read_what_is_not_published(shop: Path) -> None:

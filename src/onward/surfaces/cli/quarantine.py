@@ -164,12 +164,14 @@ def _show(found: Sequence[Quarantined], *, as_json: bool) -> None:
 
 
 def _row(row: Mapping[str, Any]) -> str:
+    from onward.stages.validate.positions import SOURCE
     from onward.stages.validate.quarantine import ID, OWN
     from onward.surfaces.cli.show import plain
 
     values = [f"{k}={v}" for k, v in row.items() if k not in OWN and v is not None]
     values += [f"({row['_unreadable']})"] if row["_unreadable"] else []
-    text = f"[bold]{row[ID]}[/] [dim]{plain(', '.join(values[:8]))}[/]"
+    where = f" {row[SOURCE]}" if row[SOURCE] else ""
+    text = f"[bold]{row[ID]}[/]{plain(where)} [dim]{plain(', '.join(values[:8]))}[/]"
     if row["_released_by"]:
         mended = f", {', '.join(row['_mended'])} mended" if row["_mended"] else ""
         return f"{text} → [green]{plain(row['_released_by'])}[/]{plain(mended)}"
