@@ -15,6 +15,7 @@ from onward.surfaces.cli import (
     diff,
     erase,
     features,
+    importing,
     ingest,
     lake,
     openlineage,
@@ -46,6 +47,7 @@ diff.register(cli)
 data.register(cli)
 transform.register(cli)
 catalog.register(cli)
+importing.register(cli)
 features.register(cli)
 openlineage.register(cli)
 tests.register(cli)

@@ -1,0 +1,326 @@
+"""Importing a Feast repository: its sources, views and services as declarations of a pipeline file.
+
+Feast's own command tells what a repository holds (``feast registry-dump``); Feast need not be
+installed beside Onward. What has no counterpart is left out and said, never guessed.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from onward.core.errors import DataError, NotFoundError
+
+_TYPES: Final = frozenset({"FLOAT", "DOUBLE", "INT32", "INT64", "STRING", "BOOL"})
+_NO_ENTITY: Final = "__dummy"
+_UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A Python module's text, and in words what it leaves out or changes."""
+
+    code: str
+    sources: tuple[str, ...]
+    views: tuple[str, ...]
+    services: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def registry(path: Path, *, feast: str = "feast") -> Mapping[str, Any]:
+    """Return what a repository holds: asked of Feast for a folder, read from a dump's file.
+
+    Parameters
+    ----------
+    path
+        The folder with ``feature_store.yaml``, or a file that ``feast registry-dump`` wrote.
+    feast
+        Feast's command, for a folder: a name on the path, or where it is.
+
+    Raises
+    ------
+    NotFoundError
+        There is nothing at `path`, or no such command.
+    DataError
+        Feast fails, or what it says is no registry.
+    """
+    if path.is_dir():
+        text = _dumped(path, feast)
+    elif path.is_file():
+        text = path.read_text()
+    else:
+        raise NotFoundError(
+            f"there is nothing at {path}",
+            expected="a Feast repository's folder, or a file that `feast registry-dump` wrote",
+        )
+    begin = text.find("{")  # warnings may come before
+    try:
+        found: Any = json.loads(text[begin:]) if begin >= 0 else None
+    except json.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict) or "featureViews" not in found:
+        raise DataError(
+            f"{path} gives no Feast registry with feature views",
+            expected="what `feast registry-dump` prints, after `feast apply`",
+        )
+    return found
+
+
+def _dumped(folder: Path, feast: str) -> str:
+    try:
+        done = subprocess.run(
+            [feast, "registry-dump"], cwd=folder, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"there is no command {feast!r}",
+            expected="Feast's, in whatever environment it is installed",
+            next_step="name it: --feast /path/to/venv/bin/feast; or give a file that "
+            "`feast registry-dump` wrote",
+        ) from None
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise DataError(f"`{feast} registry-dump` failed in {folder}: {last}")
+    return done.stdout
+
+
+def translate(found: Mapping[str, Any]) -> Imported:
+    """Return a registry's declarations as Onward's."""
+    book = _Book(join_keys={e["spec"]["name"]: e["spec"]["joinKey"] for e in found["entities"]})
+    views = [text for v in found["featureViews"] if (text := _view(v["spec"], book))]
+    on_demand = [
+        text for v in found.get("onDemandFeatureViews", ()) if (text := _on_demand(v["spec"], book))
+    ]
+    for kind, name in _elsewhere(found):
+        book.notes.append(f"{kind} {name!r} has no counterpart and is left out")
+    services = [
+        text for s in found.get("featureServices", ()) if (text := _service(s["spec"], book))
+    ]
+    imports = ["import onward as ow"]
+    if views:
+        imports = ["from ibis import _", "", *imports]
+    if on_demand:
+        imports = ["import pandas as pd", *imports]
+    notes = tuple(dict.fromkeys(book.notes))
+    title = f'"""Features of {found.get("project") or "a repository"}, imported from Feast."""'
+    blocks = [
+        f"{title}\n\n" + "\n".join(imports),
+        *book.sources.values(),
+        *views,
+        *on_demand,
+        *services,
+    ]
+    return Imported(
+        code="\n\n\n".join(blocks) + "\n",
+        sources=tuple(book.sources),
+        views=tuple(book.views),
+        services=tuple(book.services),
+        notes=notes,
+    )
+
+
+@dataclass(slots=True)
+class _Book:
+    """What has been translated so far."""
+
+    join_keys: Mapping[str, str]
+    sources: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    views: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    services: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def _view(spec: Mapping[str, Any], book: _Book) -> str | None:
+    name = _name(spec["name"], book)
+    keys = [book.join_keys.get(e, e) for e in spec.get("entities", ()) if e != _NO_ENTITY]
+    batch = spec.get("batchSource")
+    if not keys or batch is None:
+        what = "no entity" if batch else "no batch source"
+        book.notes.append(f"feature view {name!r} has {what} and is left out")
+        return None
+    kept = [f["name"] for f in spec.get("features", ()) if f.get("valueType") in _TYPES]
+    for feature in spec.get("features", ()):
+        if feature["name"] not in kept:
+            book.notes.append(
+                f"feature {feature['name']!r} of {name!r} is {feature.get('valueType')}: a feature "
+                "is a number, a boolean or text; it is left out"
+            )
+    if spec.get("streamSource"):
+        book.notes.append(
+            f"feature view {name!r} also has a stream source: ow.kafka(...) reads one; here it "
+            "reads the batch source"
+        )
+    source = _source(batch, keys, book)
+    book.views[name] = tuple(kept)
+    columns = ", ".join(map(_quoted, (*keys, *kept)))
+    created = batch.get("createdTimestampColumn") or batch["timestampField"]
+    arguments = [f"entity={_quoted(keys[0] if len(keys) == 1 else keys)}"]
+    ttl = _duration(spec.get("ttl", "0s"))
+    arguments += [f"ttl={_quoted(ttl)}"] if ttl else []
+    arguments += _said(spec)
+    return (
+        f"@ow.feature_view({', '.join(arguments)})\n"
+        f"def {name}({source}):\n"
+        f"    return {source}.select(\n"
+        f"        {columns},\n"
+        f"        event_time=_[{_quoted(batch['timestampField'])}],\n"
+        f"        available_at=_[{_quoted(created)}],\n"
+        "    )"
+    )
+
+
+def _source(batch: Mapping[str, Any], keys: Sequence[str], book: _Book) -> str:
+    """Declare a view's source if it is not yet; return its name."""
+    name = _name(batch.get("name") or "source", book)
+    times = [batch["timestampField"], batch.get("createdTimestampColumn")]
+    key = tuple(dict.fromkeys(c for c in (*keys, *times) if c))
+    if name in book.sources and set(book.keys[name]) >= set(key):
+        return name
+    key = tuple(dict.fromkeys((*book.keys.get(name, ()), *key)))
+    book.keys[name] = key
+    if batch.get("fieldMapping"):
+        book.notes.append(
+            f"source {name!r} maps columns {dict(batch['fieldMapping'])}: rename them in the view"
+        )
+    if not batch.get("createdTimestampColumn"):
+        book.notes.append(
+            f"source {name!r} has no created timestamp: its rows are taken to be known at their "
+            "event time, which lets late data leak; name the column that says when, if there is one"
+        )
+    book.sources[name] = (
+        f"{name} = ow.Source(\n"
+        f"    {_quoted(name)},\n"
+        f"    {_origin(name, batch, book)},\n"
+        f"    key={_quoted(key)},\n"
+        f"    event_time={_quoted(batch['timestampField'])},\n"
+        f"    available_at={_quoted(times[1] or times[0])},\n"
+        ")"
+    )
+    return name
+
+
+def _origin(name: str, batch: Mapping[str, Any], book: _Book) -> str:
+    uri = (batch.get("fileOptions") or {}).get("uri")
+    if uri is not None:
+        pattern = f"{uri.rstrip('/')}/*.parquet" if not uri.endswith(".parquet") else uri
+        return f'ow.files({_quoted(pattern)}, "parquet")'
+    options: Mapping[str, Any] = next(
+        (v for k, v in batch.items() if k.endswith("Options") and v), {}
+    )
+    table = options.get("table") or options.get("query") or name
+    book.notes.append(
+        f"source {name!r} is {batch.get('type', 'of another kind')}: it reads {table!r} through "
+        "DATABASE_URL, PostgreSQL's or SQLite's; for other databases export Parquet"
+    )
+    where = f"{_quoted(table)}, cursor={_quoted(batch['timestampField'])}"
+    return f'ow.sql("${{env:DATABASE_URL}}", {where})'
+
+
+def _on_demand(spec: Mapping[str, Any], book: _Book) -> str | None:
+    name = _name(spec["name"], book)
+    sources = spec.get("sources", {}).values()
+    asked = [s["requestDataSource"] for s in sources if "requestDataSource" in s]
+    code = (spec.get("featureTransformation") or {}).get("userDefinedFunction") or {}
+    body = _undecorated(code.get("bodyText", ""))
+    if len(asked) != len(spec.get("sources", {})) or code.get("mode", "pandas") != "pandas":
+        book.notes.append(
+            f"on-demand view {name!r} reads features of views, or is not pandas: an on-demand "
+            "function reads the request's columns; it is left out"
+        )
+        return None
+    if body is None:
+        book.notes.append(f"the code of on-demand view {name!r} is not readable; it is left out")
+        return None
+    columns = [
+        c["name"] for source in asked for c in source.get("requestDataOptions", {})["schema"]
+    ]
+    inner, text = body
+    frame = ", ".join(f"{_quoted(column)}: {column}" for column in columns)
+    book.views[name] = tuple(f["name"] for f in spec.get("features", ()))
+    return (
+        f"{text}\n\n\n@ow.on_demand\ndef {name}({', '.join(columns)}):\n"
+        f"    return _{inner}(pd.DataFrame({{{frame}}}))"
+    )
+
+
+def _undecorated(source: str) -> tuple[str, str] | None:
+    """Return a function's name and its text without decorators, its name made private."""
+    try:
+        [function] = ast.parse(textwrap.dedent(source)).body
+    except (SyntaxError, ValueError):
+        return None
+    if not isinstance(function, ast.FunctionDef):
+        return None
+    name = function.name
+    function.decorator_list, function.name = [], f"_{name}"
+    return name, ast.unparse(function)
+
+
+def _service(spec: Mapping[str, Any], book: _Book) -> str | None:
+    name = _name(spec["name"], book)
+    members = []
+    for projection in spec.get("features", ()):
+        view = _name(projection["featureViewName"], book)
+        if view not in book.views:
+            book.notes.append(f"feature service {name!r} is without {view!r}, which is left out")
+            continue
+        asked = [c["name"] for c in projection.get("featureColumns", ())]
+        taken = [column for column in asked if column in book.views[view]]
+        whole = not asked or set(taken) == set(book.views[view])
+        members.append(view if whole else f"{view}[{_quoted(taken)}]")
+    if not members:
+        book.notes.append(f"feature service {name!r} has no feature left and is left out")
+        return None
+    book.services.append(name)
+    arguments = "".join(f", {argument}" for argument in _said(spec))
+    return f"{name} = ow.feature_service({_quoted(name)}, [{', '.join(members)}]{arguments})"
+
+
+def _said(spec: Mapping[str, Any]) -> Iterator[str]:
+    if spec.get("description"):
+        yield f"description={_quoted(spec['description'])}"
+    if spec.get("owner"):
+        yield f"owner={_quoted(spec['owner'])}"
+    tags = [f"{key}={value}" if value else key for key, value in spec.get("tags", {}).items()]
+    if tags:
+        yield f"tags={_quoted(tags)}"
+
+
+def _elsewhere(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    words = {
+        "labelViews": "label view",
+        "streamFeatureViews": "stream feature view",
+        "savedDatasets": "saved dataset",
+        "permissions": "permission",
+    }
+    for section, kind in words.items():
+        for entry in found.get(section, ()):
+            yield kind, entry["spec"]["name"]
+
+
+def _quoted(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)  # as Python writes text and lists of it
+
+
+def _duration(text: str) -> str | None:
+    seconds = int(float(text.rstrip("s") or 0))
+    if seconds == 0:
+        return None
+    unit, length = next((u, n) for u, n in _UNITS if seconds % n == 0)
+    return f"{seconds // length}{unit}"
+
+
+def _name(given: str, book: _Book) -> str:
+    made = re.sub(r"\W+", "_", given).lower().strip("_")
+    made = f"v_{made}" if not made or made[0].isdigit() else made
+    if made != given:
+        book.notes.append(f"{given!r} is called {made!r}: names are lower-case identifiers")
+    return made
