@@ -241,11 +241,11 @@ def fitted(rows: Any) -> LogisticRegression:
     return LogisticRegression().fit(rows, sample()[:, 0] > 0)
 
 
-def made(place: Path, version: int) -> ImageRef:
+def made(place: Path, version: int, plan: FeaturePlan = PLAN) -> ImageRef:
     folder = place / "trained"
     if not folder.is_dir():
         folder.mkdir()
-        frame = pd.DataFrame(sample(), columns=[c.name for c in PLAN.columns])
+        frame = pd.DataFrame(sample(), columns=[c.name for c in plan.columns])
         estimator = fitted(frame)
         golden = {
             "rows": [{"id": f"g{i}"} for i in range(32)],
@@ -255,7 +255,7 @@ def made(place: Path, version: int) -> ImageRef:
         cloudpickle.register_pickle_by_value(sys.modules[__name__])
         (folder / "model.pkl").write_bytes(cloudpickle.dumps(estimator))
         (folder / "request_features.pkl").write_bytes(cloudpickle.dumps(NoFeatures()))
-        planned = {"plan": PLAN, "task": "binary", "model": "m", "label": "y"}
+        planned = {"plan": plan, "task": "binary", "model": "m", "label": "y"}
         (folder / "plan.json").write_bytes(msgspec.json.encode(planned))
         (folder / "golden.json").write_text(json.dumps(golden))
     model = ModelRef(

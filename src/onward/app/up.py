@@ -103,6 +103,7 @@ class Up:
             refused = settle(self._project.site, self._gateway, self._project.definition.model)
             if refused is not None:
                 self._say(f"rolled back: the gateway refused the candidate: {refused}")
+            keep_online(self._project.site, self._project.definition)
         except OnwardError as error:
             self._say(f"error: {error}")
             self._paused_until = time.monotonic() + PAUSE_S

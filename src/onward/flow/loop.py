@@ -9,7 +9,6 @@ from datetime import timedelta
 from onward.core.ports import Ledger
 from onward.core.records import MonitorReport, ReleaseDecision, RunRequest, Suppressed
 from onward.flow.definition import Definition
-from onward.flow.features import keep_online
 from onward.flow.outcome import RunOutcome
 from onward.flow.quarantine import released
 from onward.flow.release import advance
@@ -43,10 +42,7 @@ def turn(
     *,
     on_data: bool = True,
 ) -> Turn:
-    """Take in new data, judge the release, watch production, and run what is called for.
-
-    At the end the online store holds what is known by now, also where it had lost it.
-    """
+    """Take in new data, judge the release, watch production, and run what is called for."""
     refreshed = _refresh(site, definition, deliver) if on_data else None
     catch_up(site, definition)
     decision = advance(site, definition)
@@ -54,7 +50,6 @@ def turn(
     report, verdict = watch(site, definition) if due(site, definition) else (None, None)
     if isinstance(verdict, RunRequest):
         outcomes.append(deliver(verdict))
-    keep_online(site, definition)
     return Turn(
         refreshed=refreshed,
         decision=decision,

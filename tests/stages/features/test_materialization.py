@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from flight_shop import DAY, START, Shop, delays, flights
 
+from onward.core.records import Materialized, ViewPlan
+from onward.stages.features.step import materialize
+
 
 def test_a_lost_store_is_filled_again(shop: Shop, tmp_path: Path) -> None:
     from onward.infra.online.sqlite import open_store
@@ -21,6 +24,37 @@ def test_a_lost_store_is_filled_again(shop: Shop, tmp_path: Path) -> None:
     shop.online = open_store(str(tmp_path / "another.db"))
     assert shop.again(delays, inputs).online_written == 2
     shop.online.close()
+
+
+def test_a_mark_says_how_far_the_store_is_and_how_new_its_rows_are(shop: Shop) -> None:
+    found = shop.publish(delays, flights(("UA", 0, 1, 1.0), ("AA", 3, 9, 2.0)), day=2)
+    mark = shop.online.mark(found.view)
+    assert mark == Materialized(snapshot=found.snapshot, at=START + 2 * DAY, newest=START)
+    again = shop.publish(
+        delays, flights(("UA", 0, 1, 1.0), ("AA", 3, 9, 2.0), ("B6", -1, 4, 3.0)), day=4
+    )
+    assert shop.online.mark(again.view) == Materialized(
+        snapshot=again.snapshot, at=START + 4 * DAY, newest=START
+    ), "an older row of another entity leaves the newest as it was"
+
+
+def test_rows_go_online_when_they_become_known_without_new_data(shop: Shop) -> None:
+    found = shop.publish(delays, flights(("UA", 0, 1, 1.0), ("AA", 3, 9, 2.0)), day=2)
+    ports = {"lake": shop.lake, "online": shop.online}
+    assert materialize(found.view, now=START + 8 * DAY, **ports) == 0
+    assert shop.served(found, "AA", 8) is None
+    assert materialize(found.view, now=START + 9 * DAY, **ports) == 1
+    assert shop.served(found, "AA", 9) == (2.0,)
+    assert materialize(found.view, now=START + 10 * DAY, **ports) == 0
+    assert materialize(found.view, now=START + 10 * DAY, full=True, **ports) == 2
+
+
+def test_a_view_that_is_not_in_the_lake_has_nothing_to_write(shop: Shop) -> None:
+    view = ViewPlan(
+        name="v", version=1, table="features.v_v1", entity=("carrier",), columns=("delay",)
+    )
+    assert materialize(view, lake=shop.lake, online=shop.online, now=START) == 0
+    assert shop.online.mark(view) is None
 
 
 CRASHING = """

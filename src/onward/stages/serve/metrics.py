@@ -31,6 +31,7 @@ class Metrics:
         self.refused_routes: dict[str, str] = {}
         self.route_changes = 0
         self.log_failures = 0
+        self.online_reads = 0
         self.online_failures = 0
         self.views: Sequence[tuple[ViewPlan, Materialized | None]] = ()
 
@@ -78,6 +79,11 @@ class Metrics:
             *_family(
                 "onward_prediction_log_failures_total", "counter",
                 "Writes to the log that failed.", [("", self.log_failures)],
+            ),
+            *_family(
+                "onward_online_reads_total", "counter",
+                "Reads of the online store, each for all requests of a turn of the loop.",
+                [("", self.online_reads)],
             ),
             *_family(
                 "onward_online_failures_total", "counter",

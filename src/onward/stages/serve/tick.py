@@ -69,14 +69,19 @@ class Ticker:
             self._finish(jobs, groups)
             return
 
+        lookups = [lookup for parts in asked for lookup in wanted(parts)]
+
         def told(found: Found | Exception) -> None:
             self._asking = False
-            self._finish(jobs, self._looked_up(jobs, groups, asked, found))
-            if self._jobs:
-                self._loop.call_soon(self.flush)
+            try:
+                self._finish(jobs, self._looked_up(jobs, groups, asked, found))
+            finally:
+                if self._jobs:
+                    self._loop.call_soon(self.flush)
 
         self._asking = True
-        self._online.read([lookup for parts in asked for lookup in wanted(parts)], told)
+        self._metrics.online_reads += 1
+        self._online.read(lookups, told)
 
     def _looked_up(
         self, jobs: Sequence[Job], groups: Groups, asked: list[list[Part]], found: Found | Exception
