@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 from onward.app.access import approve, caller, make_token, require, standing
 from onward.app.erase import erase_subject
+from onward.app.ingest import ingest_once
 from onward.app.project import Project, open_project
 from onward.app.quarantine import show
 from onward.app.reveal import reveal
 from onward.app.tables import find_table
+from onward.app.transform import transform
 from onward.core.errors import DataError, DeclarationError, DeniedError, NotFoundError
 from onward.flow.runs import request
 from onward.infra.search.files import files_with
@@ -94,6 +96,10 @@ def test_a_model_is_built_by_those_who_may_read_its_features(
         shop.rollback()
     with pytest.raises(DeniedError):
         shop.sample()
+    with pytest.raises(DeniedError, match=r"may not run raw\.orders"):
+        ingest_once(shop)
+    with pytest.raises(DeniedError, match=r"may not run derived\.sold"):
+        transform(shop)
 
 
 def test_a_value_is_revealed_to_its_role_and_the_ledger_says_so(

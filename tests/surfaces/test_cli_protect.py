@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from onward.app.leases import Lease
 from onward.app.project import open_project
-from onward.core.errors import NotFoundError, OnwardError
+from onward.core.errors import BusyError, NotFoundError, OnwardError
 from onward.flow.runs import request
 from onward.surfaces.cli.commands import cli
 
@@ -102,3 +103,10 @@ def test_erase_says_what_it_could_not_rewrite(stock: Path) -> None:
 def test_the_column_must_be_known(stock: Path) -> None:
     with pytest.raises(OnwardError, match="--column NAME"):
         invoke(stock, "erase", "--subject", "c1")
+
+
+def test_nothing_is_erased_while_a_source_is_taken_in(stock: Path) -> None:
+    lease = Lease(stock / ".onward" / "leases", "orders")
+    with lease.held() as mine, pytest.raises(BusyError, match="takes in 'orders'"):
+        assert mine
+        invoke(stock, "erase", "--subject", "customer-x", "--column", "customer")

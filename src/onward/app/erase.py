@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from onward.app.access import require
+from onward.app.ingest import none_taken_in
 from onward.core.records import ErasureReport, Removed, Residue, Subject
 from onward.flow.erase import HASH, erase, find_subject, subject_columns
 from onward.flow.happened import happened
@@ -39,13 +40,14 @@ def erase_subject(
     DeniedError
         The caller may not erase by these columns, or not before it is approved.
     BusyError
-        Another process runs the project: a gateway must not write to the log meanwhile.
+        Another process runs the project, or takes a source in: neither log nor tables may be
+        written meanwhile.
     """
     site, definition = project.site, project.definition
     named = subject_columns(definition, columns)
     for column in named:
         asking = require(project, "erase", column)
-    with project.alone():
+    with project.alone(), none_taken_in(project):
         subject = find_subject(site, definition, value, named)
         hashed = str(site.masks.value(HASH, value))
         key = f"{hashed}@{site.clock.now().isoformat()}"
@@ -97,7 +99,10 @@ _REASONS: Final = {
     "gateway": ("an unpacked image, or what a gateway wrote to its log", _RETRAIN),
     "onward.db": ("an event told the value, and the ledger cannot be changed", "see it and judge"),
     "workflows.db": ("the result of a run's step", "delete the file when no run is to be resumed"),
-    "lake": ("a file that a writer which was cut short may yet commit", "erase again in a day"),
+    "lake": (
+        "a file that a writer which was cut short may yet commit",
+        "erase again in a quarter of an hour",
+    ),
 }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+from onward.app.access import require
 from onward.app.leases import Lease
 from onward.core.errors import BusyError, NotFoundError, unknown_name
 from onward.flow.follow import Paused, follow
@@ -30,19 +32,45 @@ Heard = Callable[[Taken | Paused | Waiting], None]
 
 
 def chosen(project: Project, names: Sequence[str]) -> Sequence[Source]:
-    """Return the named sources, all of them without names.
+    """Return the named sources, all of them without names, if the caller may take them in.
 
     Raises
     ------
     NotFoundError
         A name is no source's.
+    DeniedError
+        The caller may not run one of them.
     """
     known = project.definition.sources
     for name in names:
         if name not in known:
             what, expected = unknown_name("source", name, known)
             raise NotFoundError(what, expected=expected)
-    return [known[name] for name in dict.fromkeys(names)] or list(known.values())
+    found = [known[name] for name in dict.fromkeys(names)] or list(known.values())
+    for source in found:
+        require(project, "run", source.table)
+    return found
+
+
+@contextmanager
+def none_taken_in(project: Project) -> Iterator[None]:
+    """See that no process takes a source in meanwhile.
+
+    Raises
+    ------
+    BusyError
+        One does.
+    """
+    with ExitStack() as held:
+        for source in project.definition.sources.values():
+            lease = _lease(project, source)
+            if not held.enter_context(lease.held()):
+                raise BusyError(
+                    f"process {lease.holder()} takes in {source.name!r}",
+                    expected="no process that writes to the tables",
+                    next_step="stop it with Ctrl-C, and start it again afterwards",
+                )
+        yield
 
 
 def ingest_once(project: Project, names: Sequence[str] = ()) -> Sequence[Taken | None]:

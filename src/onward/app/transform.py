@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from onward.app.access import require
 from onward.flow.graph import Node, graph
 from onward.flow.runs import request
 from onward.flow.select import select
@@ -39,12 +40,16 @@ def transform(
     ------
     BusyError
         Another process runs this project.
+    DeniedError
+        The caller may not run one of them.
     OnwardError
         The selection cannot be read, or a table's input has never been published.
     """
     chosen = tuple(n.name for n in nodes(project, selection) if n.kind == "transform")
     if not chosen:
         return None
+    for name in chosen:
+        require(project, "run", project.definition.table(name))
     with project.alone():
         project.resume()
         wish = request(project.site, "tables were asked for", train=False)

@@ -6,6 +6,7 @@ import operator
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 HASH = Mask(kind="hash", domain="onward.erased")
 """How the ledger knows whom an erasure was about: by a keyed hash, never by the value."""
+
+IN_FLIGHT = timedelta(minutes=15)
+"""How old a file must be that no snapshot names to be nobody's: a command that compacts tables or
+replays a quarantine may be about to commit a younger one."""
 
 
 def subject_columns(definition: Definition, asked: Sequence[str]) -> tuple[str, ...]:
@@ -129,7 +134,7 @@ def _from_table(site: Site, table: str, rows: int, subject: Subject) -> Removed:
     expired = files = 0
     for where in _predicates(table, subject):
         with suppress(NotFoundError):  # it was never written, or never had the column
-            erased = site.lake.erase(table, where, orphaned_before=site.clock.now())
+            erased = site.lake.erase(table, where, orphaned_before=site.clock.now() - IN_FLIGHT)
             expired, files = expired + len(erased.expired), files + erased.files
     detail = f"{expired} snapshots expired, {files} files deleted" if expired or files else ""
     return Removed(place=table, rows=rows, detail=detail)

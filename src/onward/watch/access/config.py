@@ -38,7 +38,8 @@ def may(
         (``features.habits``) and ``training`` sets: to look at their rows, and, for datasets and
         views, to build models on them.
     run
-        Models: to train and release them by `onward run`.
+        Models: to train and release them by `onward run`. Tables: to take rows in, or to build
+        them, by `onward ingest` and `onward transform`.
     promote
         Models: to roll them back, or forward.
     reveal
