@@ -159,6 +159,34 @@ def test_a_table_keeps_its_masks(place: Place, before: Any, now: Any) -> None:
         place.take("r2", source(masked=now))
 
 
+def test_a_column_that_comes_later_may_come_masked(place: Place) -> None:
+    place.put("orders1.csv", "id,at,customer\n1,2024-01-01T10:00:00Z,cust-7731\n")
+    first = source(masked={"customer": ow.pseudonym()}, checks=[], on_schema_change="evolve")
+    place.take("r1", first)
+    place.put("orders2.csv", HEAD + BOB)
+    later = source(masked=MASKED, checks=[], on_schema_change="evolve")
+    rows = place.take("r2", later)
+    assert rows[0]["customer"] == rows[1]["customer"]
+    assert [row["zip"] for row in rows] == [None, "99***"]
+    assert "name" not in rows[1]
+    assert files_with(RAW, place.state) == {}
+
+
+def test_a_masked_column_goes_on_under_a_new_name(place: Place) -> None:
+    place.put("orders1.csv", "id,at,buyer\n1,2024-01-01T10:00:00Z,cust-7731\n")
+    place.take("r1", source(masked={"buyer": ow.pseudonym("person")}, checks=[]))
+    place.put("orders2.csv", "id,at,customer\n2,2024-01-01T10:00:00Z,cust-7731\n")
+    renamed = source(
+        masked={"customer": ow.pseudonym("person")}, checks=[], renamed={"customer": "buyer"}
+    )
+    first, second = place.take("r2", renamed)
+    assert first["customer"] == second["customer"]
+    place.put("orders3.csv", "id,at,customer\n3,2024-01-01T10:00:00Z,cust-7731\n")
+    bare = source(masked={}, checks=[], renamed={"customer": "buyer"})
+    with pytest.raises(DeclarationError, match="declare a source of another name"):
+        place.take("r3", bare)
+
+
 def test_another_key_is_noticed_before_it_parts_what_belongs_together(place: Place) -> None:
     place.put("orders1.csv", HEAD + ADA)
     place.take("r1", source())

@@ -53,6 +53,7 @@ def column_types(source: Source, agreed: Agreed, connection: DuckDBPyConnection)
         new = {n: kind for n, kind in scan.columns.items() if n not in agreed.types}
         types = dict(agreed.types)
         types |= infer(connection, replace(scan, columns=new)) if new else {}
+        types |= {n: TYPES[source.types[n]] for n in new if n in source.types}
     for name in (source.event_time, source.available_at):
         if types[name] != TIMESTAMP:
             raise DeclarationError(

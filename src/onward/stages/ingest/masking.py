@@ -29,11 +29,14 @@ def as_read(source: Source, published: pa.Schema | None) -> pa.Schema | None:
 
 
 def entry(
-    source: Source, masks: Masks | None, state: Mapping[str, str] | None
+    source: Source,
+    masks: Masks | None,
+    state: Mapping[str, str],
+    published: pa.Schema | None,
 ) -> Mapping[str, str]:
     """Return the entry for rows that are masked as declared now.
 
-    `state` is the published table's, None before the first batch.
+    `state` is the published table's. A column that the table does not have yet may come masked.
 
     Raises
     ------
@@ -44,11 +47,15 @@ def entry(
         name: _described(mask, _given(source, masks))
         for name, mask in sorted(source.masked.items())
     }
-    if state is not None:
-        before: dict[str, str] = json.loads(state.get(ENTRY, "{}"))
-        for name in sorted(now.keys() | before.keys()):
-            if now.get(name) != before.get(name):
-                raise _other_mask(source, name, before.get(name), now.get(name))
+    before: dict[str, str] = json.loads(state.get(ENTRY, "{}"))
+    held = before.keys() | (set(published.names) if published is not None else set())
+    held |= {new for new, old in source.renamed.items() if old in held}
+    for name in sorted(held & (now.keys() | before.keys() | source.renamed.keys())):
+        was = before.get(name, before.get(source.renamed.get(name, "")))
+        if name in source.renamed.values() and name not in now:
+            continue  # it goes on under its new name, which is looked at as well
+        if now.get(name) != was:
+            raise _other_mask(source, name, was, now.get(name))
     return {ENTRY: json.dumps(now)} if now else {}
 
 

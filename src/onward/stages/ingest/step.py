@@ -78,8 +78,9 @@ def ingest(
     """
     head = lake.head(source.table)
     before = head.state if head else {}
-    published = masking.as_read(source, lake.schema(source.table))
-    masked = masking.entry(source, masks, before if head else None)
+    stored = lake.schema(source.table)
+    published = masking.as_read(source, stored)
+    masked = masking.entry(source, masks, before, stored)
     base = head.id if head else None
     known = known_columns(source, published)
     with _desk(source, limits) as desk:
