@@ -102,13 +102,27 @@ def replay(
     selection: Selection | None = None,
     mended: Path | None = None,
 ) -> Sequence[Replay]:
-    """Judge quarantined rows again and publish those that pass; see `onward.flow.quarantine`."""
+    """Judge quarantined rows again and publish those that pass; see `onward.flow.quarantine`.
+
+    Raises
+    ------
+    DeniedError
+        The caller may not read the quarantine, or not change what the model is built on.
+    """
     if selection is not None and selection.state != "waiting":
         raise DeclarationError(
             "rows that were released cannot be replayed", expected="rows that wait"
         )
+    if dataset is None or dataset in project.definition.sources:
+        _held(project, dataset)
+    asking = require(project, "run", project.definition.model)
     return replay_rows(
-        project.site, project.definition, dataset, selection=selection, mended=mended
+        project.site,
+        project.definition,
+        dataset,
+        selection=selection,
+        mended=mended,
+        by=asking.name,
     )
 
 

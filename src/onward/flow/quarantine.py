@@ -30,6 +30,7 @@ def replay(
     *,
     selection: Selection | None = None,
     mended: Path | None = None,
+    by: str = "",
 ) -> Sequence[Replay]:
     """Judge the quarantined rows of a source, or of all sources, again; publish those that pass.
 
@@ -70,6 +71,7 @@ def replay(
             required=tuple(dict.fromkeys((*one.key, one.event_time, one.available_at))),
             selection=selection,
             mended=mended,
+            by=by,
             masked=tuple(one.masked),
             baseline=Baseline(at=now, datasets=beside(site, definition, one.name, one.checks)),
         )

@@ -30,11 +30,11 @@ class Selection:
 class Replay:
     """What judging a dataset's quarantined rows again came to: `rows` = `released` + `kept`.
 
-    `run` is the replay's id, which the released rows carry. `mended` is how many rows came with
-    corrected values, `released_before` how many rows of their file no longer wait. `read` is the
-    quarantine that was judged, `base` the table's snapshot before. `published` is the table with
-    the released rows, None where none passed; `quarantine` the quarantine after, None where
-    nothing changed.
+    `run` is the replay's id, which the released rows carry, and `by` who asked for it. `mended` is
+    how many rows came with corrected values, `released_before` how many rows of their file no
+    longer wait. `read` is the quarantine that was judged, `base` the table's snapshot before.
+    `published` is the table with the released rows, None where none passed; `quarantine` the
+    quarantine after, None where nothing changed.
     """
 
     dataset: str
@@ -50,3 +50,4 @@ class Replay:
     base: int | None
     published: DatasetRef | None = None
     quarantine: DatasetRef | None = None
+    by: str = ""

@@ -14,7 +14,7 @@ from onward.core.clock import Clock
 from onward.core.declarations import Check
 from onward.core.errors import DivergedError
 from onward.core.ports import Lake
-from onward.core.records import UNREADABLE, Baseline, Batch, Replay, Selection
+from onward.core.records import UNREADABLE, Baseline, Batch, DatasetRef, Replay, Selection
 from onward.stages.validate.bind import bind
 from onward.stages.validate.mending import CHANGED
 from onward.stages.validate.opened import BATCH, Opened, datasets
@@ -51,6 +51,7 @@ def replay(
     mended: Path | None = None,
     masked: Collection[str] = (),
     baseline: Baseline | None = None,
+    by: str = "",
 ) -> Replay:
     """Judge the rows that wait in a table's quarantine by its row rules of today.
 
@@ -71,6 +72,8 @@ def replay(
         Columns whose values a file may not change.
     baseline
         The other tables that checks hold the rows against, as they are now.
+    by
+        Who asks for it.
 
     Raises
     ------
@@ -81,14 +84,21 @@ def replay(
     DivergedError
         Other writers kept publishing meanwhile.
     """
-    chosen = selection or Selection()
-    against = baseline or Baseline(at=clock.now())
-    asked = [_parting(check) for check in checks if check.scope != "batch"]
+    asked = _Asked(
+        dataset=dataset,
+        table=table,
+        checks=tuple(_parting(check) for check in checks if check.scope != "batch"),
+        run=run,
+        required=tuple(required),
+        selection=selection or Selection(),
+        mended=mended,
+        masked=tuple(masked),
+        baseline=baseline or Baseline(at=clock.now()),
+        by=by,
+    )
     for attempt in range(_ATTEMPTS):
         try:
-            return _once(
-                dataset, table, asked, against, lake, clock, run, required, chosen, mended, masked
-            )
+            return _once(asked, lake, clock)
         except DivergedError:
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -106,46 +116,60 @@ def replays(table: str, *, lake: Lake) -> Iterator[Replay]:
             yield _landed(report, snapshot.summary["key"], lake)
 
 
-def _once(
-    dataset: str,
-    table: str,
-    checks: Sequence[Check],
-    baseline: Baseline,
-    lake: Lake,
-    clock: Clock,
-    run: str,
-    required: Sequence[str],
-    selection: Selection,
-    mended: Path | None,
-    masked: Collection[str],
-) -> Replay:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What a replay was asked for."""
+
+    dataset: str
+    table: str
+    checks: tuple[Check, ...]
+    run: str
+    required: tuple[str, ...]
+    selection: Selection
+    mended: Path | None
+    masked: tuple[str, ...]
+    baseline: Baseline
+    by: str
+
+    def effect(self, base: int | None, read: DatasetRef, rules: Sequence[RowRule]) -> str:
+        """Return the name of what comes of it: the same for the same rows, rules and tables."""
+        inputs = sorted(other.ref for other in self.baseline.datasets.values())
+        versions = [rule.version for rule in rules]
+        asked = (self.selection, _digest(self.mended), *versions, *inputs)
+        return f"replay-{fingerprint.of_text(self.table, base, read.snapshot, *asked)}"
+
+
+def _once(asked: _Asked, lake: Lake, clock: Clock) -> Replay:
     # The base first: a replay that publishes after this is seen as a divergence, one that
     # published before it is settled here, so that no row is read as waiting that is not.
-    head = lake.head(table)
+    head = lake.head(asked.table)
     base = head.id if head else None
-    settle(table, lake=lake)
-    read = lake.dataset(table_of(table))
+    settle(asked.table, lake=lake)
+    read = lake.dataset(table_of(asked.table))
     merged, order = (upserts.told(head.state) if head else None) or ((), None)
     batch = Batch(
-        dataset=dataset, table=table, branch="", run=run, mode="upsert" if merged else "append",
-        rows=read.rows, base=base, snapshot=read.snapshot, key=merged, order=order,
+        dataset=asked.dataset, table=asked.table, branch="", run=asked.run,
+        mode="upsert" if merged else "append", rows=read.rows, base=base, snapshot=read.snapshot,
+        key=merged, order=order,
     )  # fmt: skip
-    opened = {**datasets(batch, checks, baseline), QUARANTINE: read}
+    opened = {**datasets(batch, asked.checks, asked.baseline), QUARANTINE: read}
     del opened[BATCH]  # the rows to judge become that, below
     with lake.open(opened) as connection:
-        rows, earlier = to_judge(connection, table, lake, selection, mended, masked)
-        seen = Opened(connection=connection, table=rows, batch=batch, baseline=baseline)
-        seen, bound = bind(checks, seen, required)
+        rows, earlier = to_judge(
+            connection, asked.table, lake, asked.selection, asked.mended, asked.masked
+        )
+        seen = Opened(connection=connection, table=rows, batch=batch, baseline=asked.baseline)
+        seen, bound = bind(asked.checks, seen, asked.required)
         rules = [r for r in bound if isinstance(r, RowRule) and r.severity == "quarantine"]
         parted = split(connection, seen.table, rules)
         good = connection.create_table("_passed", parted.good, temp=True)
         total, passed = _count(rows), _count(good)
         if passed + parted.total != total:
-            raise two_answers(dataset, offend=parted.total, passed=passed, rows=total)
+            raise two_answers(asked.dataset, offend=parted.total, passed=passed, rows=total)
         report = Replay(
-            dataset=dataset,
-            table=table,
-            run=run,
+            dataset=asked.dataset,
+            table=asked.table,
+            run=asked.run,
             rows=total,
             released=passed,
             kept=parted.total,
@@ -154,15 +178,10 @@ def _once(
             rules=results(rules, parted.counts, {}, total),
             read=read,
             base=base,
+            by=asked.by,
         )
         versions = _versions(report, good, parted, rules, clock, lake)
-        asked = (
-            selection,
-            _digest(mended),
-            *(rule.version for rule in rules),
-            *sorted(read.ref for read in baseline.datasets.values()),
-        )
-        effect = f"replay-{fingerprint.of_text(table, base, read.snapshot, *asked)}"
+        effect = asked.effect(base, read, rules)
         _commit(report, batch, good, versions, effect, lake)
     return _landed(report, _key(report, effect), lake)
 
