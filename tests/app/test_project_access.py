@@ -13,7 +13,7 @@ from onward.app.access import approve, caller, make_token, require, standing
 from onward.app.erase import erase_subject
 from onward.app.ingest import ingest_once
 from onward.app.project import Project, open_project
-from onward.app.quarantine import show
+from onward.app.quarantine import replay, show
 from onward.app.reveal import reveal
 from onward.app.tables import find_table
 from onward.app.transform import transform
@@ -84,6 +84,20 @@ def test_rows_are_shown_to_those_who_may_read_them(
         ("bob", "read", "raw.orders"),
         ("bob", "read", "quarantine.raw_orders"),
     }
+
+
+def test_rows_are_released_by_those_who_may_run_the_model(
+    shop: Project, ask_as: Callable[[str], None]
+) -> None:
+    ask_as("bob")
+    with pytest.raises(DeniedError, match=r"may not read quarantine\.raw_orders"):
+        replay(shop, "orders")
+    ask_as("ada")
+    with pytest.raises(DeniedError, match="may not run"):
+        replay(shop)
+    ask_as("grace")
+    [judged] = replay(shop, "orders")
+    assert (judged.by, judged.rows, judged.released) == ("grace", 10, 0)
 
 
 def test_a_model_is_built_by_those_who_may_read_its_features(
