@@ -123,7 +123,7 @@ rows = st.dictionaries(
 
 
 @settings(
-    max_examples=10, deadline=None, phases=[Phase.generate],
+    max_examples=6, deadline=None, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(before=rows, after=rows)

@@ -24,7 +24,7 @@ again = st.tuples(st.just("replay"), bound, st.one_of(st.none(), bound))
 course = st.lists(st.one_of(batch, again), min_size=1, max_size=6)
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.generate])
+@settings(max_examples=6, deadline=None, phases=[Phase.generate])
 @given(course=course)
 def test_every_row_is_published_once_or_waits(course: list[tuple]) -> None:
     with TemporaryDirectory() as folder:

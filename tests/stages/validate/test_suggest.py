@@ -102,7 +102,7 @@ cell = {
 }
 
 
-@settings(max_examples=12, deadline=None, phases=[Phase.generate])
+@settings(max_examples=6, deadline=None, phases=[Phase.generate])
 @given(rows=st.lists(st.fixed_dictionaries(cell), min_size=20, max_size=60))
 def test_the_rows_pass_what_they_suggest(rows: list[dict]) -> None:
     table = pa.Table.from_pylist(
