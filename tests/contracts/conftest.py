@@ -10,16 +10,33 @@ import pytest
 from onward.core.ports import Lake
 
 
-def iceberg(folder: Path) -> Lake:
+def in_a_folder(request: pytest.FixtureRequest) -> Callable[[Path], Lake]:
     from onward.infra.lake.iceberg import open_lake
 
-    return open_lake(folder)
+    return open_lake
 
 
-@pytest.fixture(params=[iceberg], ids=lambda adapter: adapter.__name__)
+def on_servers(request: pytest.FixtureRequest) -> Callable[[Path], Lake]:
+    """The catalog in PostgreSQL, the files on an S3 server."""
+    from onward.infra.lake.catalog import Place
+    from onward.infra.lake.iceberg import open_lake
+
+    bucket, catalog = request.getfixturevalue("bucket"), request.getfixturevalue("postgres_url")
+
+    def opened(folder: Path) -> Lake:
+        name = folder.absolute().as_posix().strip("/").replace("/", "-")
+        place = Place(
+            catalog=catalog, warehouse=bucket.url(name), options=bucket.options, name=name
+        )
+        return open_lake(folder, place)
+
+    return opened
+
+
+@pytest.fixture(params=[in_a_folder, on_servers], ids=lambda place: place.__name__)
 def open_lake(request: pytest.FixtureRequest) -> Callable[[Path], Lake]:
     """Opens the lake of a folder, or creates it."""
-    return request.param
+    return request.param(request)
 
 
 @pytest.fixture

@@ -107,12 +107,16 @@ class CostSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LakeSettings:
-    """``[lake]``: how long old snapshots can be read, and how often `onward up` tidies.
+    """``[lake]``: where tables are, how long they can be read as they were, what tidies them.
 
+    `catalog` is a PostgreSQL database's address, `warehouse` a place such as ``s3://bucket/lake``
+    (opened by ``[storage.s3]``); both are in the project's state unless given.
     A snapshot that something still needs stays longer than `keep`. Files that no snapshot names
     stay for `grace`: a writer may be about to commit them.
     """
 
+    catalog: str = field(default="", repr=False)
+    warehouse: str = ""
     keep: timedelta = timedelta(days=30)
     grace: timedelta = timedelta(days=1)
     compact_every: timedelta = timedelta(hours=1)

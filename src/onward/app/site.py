@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from onward.app.online import open_online
 from onward.app.origins import find_readers
@@ -15,6 +16,9 @@ from onward.flow.site import Folders, Site
 from onward.stages.ingest.port import Surroundings
 from onward.stages.monitor.port import Alert
 from onward.stages.transform.port import Dbt
+
+if TYPE_CHECKING:
+    from onward.infra.lake.catalog import Place
 
 
 def open_ledger(settings: Settings) -> Ledger:
@@ -56,7 +60,7 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         clock=clock,
         reader=find_readers(surroundings),
         masks=KeyedMasks(secrets),
-        lake=open_lake(settings.state / "lake"),
+        lake=open_lake(settings.state / "lake", _place(settings, surroundings)),
         online=open_online(settings),
         ledger=ledger,
         compute=LocalCompute(),
@@ -66,6 +70,19 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         alerts=_alerts(settings, surroundings.fill),
         tell=tell,
         dbt=open_dbt(settings),
+    )
+
+
+def _place(settings: Settings, surroundings: Surroundings) -> Place:
+    from onward.infra.lake.catalog import Place
+
+    chosen, fill = settings.lake, surroundings.fill
+    options = settings.storage.get(chosen.warehouse.partition("://")[0], {})
+    return Place(
+        catalog=fill(chosen.catalog),
+        warehouse=chosen.warehouse,
+        options={name: fill(v) if isinstance(v, str) else v for name, v in options.items()},
+        name=settings.project.name if chosen.catalog else "onward",
     )
 
 

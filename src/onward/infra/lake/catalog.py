@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 import pyarrow as pa
 from filelock import FileLock
@@ -19,7 +22,7 @@ from pyiceberg.table import Table
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
-from onward.core.errors import BusyError, CorruptError
+from onward.core.errors import BusyError, CorruptError, DeclarationError, unknown_name
 from onward.infra.lake.columns import to_iceberg
 
 _PROPERTIES = {
@@ -40,19 +43,74 @@ _UNREADABLE = (
 )
 
 
-def open_catalog(folder: Path) -> SqlCatalog:
-    """Open, or create, the catalog of the lake in `folder` (absolute)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a lake is, if not all of it in its folder.
+
+    Parameters
+    ----------
+    catalog
+        The database that names tables, as a SQLAlchemy URL: ``postgresql://user@host/name``.
+    warehouse
+        Where the files are: ``s3://bucket/prefix``.
+    options
+        What opens the warehouse, by fsspec's names: ``key``, ``secret``, ``token``,
+        ``endpoint_url``, ``region``, ``anon``.
+    name
+        What the catalog knows this lake by: several may share a database.
+    """
+
+    catalog: str = field(default="", repr=False)
+    warehouse: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    name: str = "onward"
+
+
+_OPTIONS: Final = {
+    "key": "s3.access-key-id",
+    "secret": "s3.secret-access-key",
+    "token": "s3.session-token",
+    "endpoint_url": "s3.endpoint",
+    "region": "s3.region",
+    "anon": "s3.anonymous",
+}
+
+
+def open_catalog(folder: Path, place: Place) -> SqlCatalog:
+    """Open, or create, the catalog of the lake that keeps what is local in `folder` (absolute).
+
+    Raises
+    ------
+    DeclarationError
+        An option of the warehouse is not known.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     # Plain paths: in a file:// URI a '#' or '%' in a folder's name would be read as syntax.
     database = URL.create("sqlite", database=str(folder / "catalog.db"), query={"timeout": "60"})
+    uri = place.catalog.replace("postgresql://", "postgresql+psycopg://", 1)
+    properties = {"py-io-impl": "onward.infra.lake.durable.DurableFileIO"}
+    if "://" in place.warehouse:  # an object is there whole when it has been put
+        properties = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO", **_opening(place)}
     # The lock: of two processes that open a new lake at once, PyIceberg lets one fail.
     with corruption(folder, "the lake's catalog"), FileLock(folder / "catalog.lock"):
-        return SqlCatalog(
-            "onward",
-            uri=database.render_as_string(),
-            warehouse=str(folder / "warehouse"),
-            **{"py-io-impl": "onward.infra.lake.durable.DurableFileIO"},
+        catalog = SqlCatalog(
+            place.name,
+            uri=uri or database.render_as_string(),
+            warehouse=place.warehouse or str(folder / "warehouse"),
+            **properties,
         )
+    weakref.finalize(catalog, catalog.engine.dispose)
+    return catalog
+
+
+def _opening(place: Place) -> dict[str, str]:
+    found = {"s3.region": "us-east-1"}  # else PyIceberg asks Amazon, whoever keeps the bucket
+    for name, value in place.options.items():
+        if name not in _OPTIONS:
+            what, expected = unknown_name("option of the lake's warehouse", name, _OPTIONS)
+            raise DeclarationError(what, expected=expected)
+        found[_OPTIONS[name]] = str(value)
+    return found
 
 
 def load(catalog: SqlCatalog, table: str) -> Table | None:
@@ -87,6 +145,8 @@ def corruption(folder: Path, subject: str) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
+        if "connect" in str(error):
+            raise _silent(subject, str(error.orig)) from error
         if "locked" in str(error):
             raise BusyError(
                 f"another process holds {subject} in {folder}",
@@ -95,6 +155,18 @@ def corruption(folder: Path, subject: str) -> Iterator[None]:
         raise _unreadable(folder, subject, error) from error
     except _UNREADABLE as error:
         raise _unreadable(folder, subject, error) from error
+    except OSError as error:
+        if "AWS Error" not in str(error):
+            raise
+        raise _silent(subject, str(error)) from error
+
+
+def _silent(subject: str, cause: str) -> BusyError:
+    return BusyError(
+        f"{subject} cannot be reached: {cause.splitlines()[0]}",
+        expected="servers that answer where [lake] in onward.toml says",
+        next_step="run the same command again when they do: nothing was lost",
+    )
 
 
 def _unreadable(folder: Path, subject: str, error: Exception) -> CorruptError:

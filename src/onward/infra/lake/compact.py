@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from pathlib import Path
-
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.table import Table
@@ -12,7 +9,7 @@ from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot
 
 from onward.core.errors import BusyError
-from onward.infra.lake import columns, commit
+from onward.infra.lake import columns, commit, files
 from onward.infra.lake.snapshots import CHANGE
 
 _SMALL_BYTES = 32 << 20
@@ -44,7 +41,5 @@ def compact(table: Table, every: int) -> Snapshot | None:
     try:
         return commit.optimistic(table, attempt, attempts=1)
     except BusyError:
-        for file in written.files:
-            with suppress(OSError):
-                Path(file.file_path).unlink()
+        files.remove(table, [file.file_path for file in written.files])
         return None

@@ -20,6 +20,7 @@ from onward.core.ports import Erased, Rows, Snapshot, Swept
 from onward.core.records import ROW, Batch, DatasetRef, Delta, Evolution, Mode, Partitions
 from onward.infra.lake import catalog as catalogs
 from onward.infra.lake import columns, commit, publication, views
+from onward.infra.lake.catalog import Place
 from onward.infra.lake.compact import compact
 from onward.infra.lake.deltas import added, plan_delta
 from onward.infra.lake.erase import erase
@@ -32,26 +33,30 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 
-def open_lake(folder: Path) -> IcebergLake:
+def open_lake(folder: Path, place: Place | None = None) -> IcebergLake:
     """Open the lake in `folder`, or create an empty one there.
+
+    With a `place`, the catalog or the files are elsewhere, and the folder keeps what is local.
 
     Raises
     ------
     CorruptError
         The folder's catalog is no catalog.
+    BusyError
+        The catalog's server does not answer.
     """
-    return IcebergLake(folder)
+    return IcebergLake(folder, place or Place())
 
 
 class IcebergLake:
-    """Iceberg tables (format v2) under one folder, with a SQLite catalog beside them.
+    """Iceberg tables (format v2) and a SQL catalog of them.
 
     Safe in several threads and processes at once. Do not carry one across a fork.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, place: Place) -> None:
         self._folder = folder.absolute()
-        self._catalog = catalogs.open_catalog(self._folder)
+        self._catalog = catalogs.open_catalog(self._folder, place)
 
     # ------------------------------------------------------------ looking
 

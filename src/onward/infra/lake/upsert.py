@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 _ROWS_AT_A_TIME = 122_880  # DuckDB's row group
+_FILE = "_in_file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,23 +90,27 @@ def show_touched(
     if head is None:
         return [], []
     schema, tasks = views.plan(table, head.snapshot_id)
-    views.require_files(tasks)
-    parquet = views.in_parquet(table, schema, tasks)
-    if parquet is not None and evolution is None:
-        found = backend.con.execute(
-            f"SELECT DISTINCT filename FROM read_parquet({parquet}, filename = true) AS _main "
-            f"WHERE EXISTS (FROM _new WHERE {_same(key)})"
-        ).fetchall()
-        paths = {path for (path,) in found}
-        tasks = [task for task in tasks if task.file.file_path in paths]
     if not tasks:
         return [], []
-    if evolution is None:
-        views.show(backend, "_main", table, schema, tasks)
-        held = [f.name for f in schema.fields]
-    else:
+    if evolution is not None:
         held = show_evolved(backend, "_main", table, schema, tasks, target, evolution)
-    return [task.file for task in tasks], held
+        return [task.file for task in tasks], held
+    views.show(backend, "_all", table, schema, tasks, file=_FILE)
+    found = backend.con.execute(
+        f"SELECT DISTINCT {_FILE} FROM _all AS _main WHERE EXISTS (FROM _new WHERE {_same(key)})"
+    ).fetchall()
+    paths = {path for (path,) in found}
+    tasks = [task for task in tasks if task.file.file_path in paths]
+    if not tasks:
+        return [], []
+    if views.in_parquet(table, schema, tasks) is not None:
+        views.show(backend, "_main", table, schema, tasks)
+    else:  # they were copied: do not do that twice
+        listed = ", ".join(map(views.literal, sorted(paths)))
+        backend.con.execute(
+            f"CREATE VIEW _main AS SELECT * EXCLUDE ({_FILE}) FROM _all WHERE {_FILE} IN ({listed})"
+        )
+    return [task.file for task in tasks], [field.name for field in schema.fields]
 
 
 def staying(

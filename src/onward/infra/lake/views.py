@@ -76,7 +76,7 @@ def show(
     require_files(tasks)
     parquet = in_parquet(table, schema, tasks)
     if parquet is not None:
-        named = f", filename = {_literal(file)}" if file else ""
+        named = f", filename = {literal(file)}" if file else ""
         numbered = f", {_number(tasks)} AS {identifier(row)}" if row else ""
         connection.execute(
             f"CREATE VIEW {quoted} AS SELECT *{numbered} FROM read_parquet({parquet}{named})"
@@ -111,11 +111,18 @@ def in_parquet(table: Table, schema: Schema, tasks: Sequence[FileScanTask]) -> s
     """Return the arguments with which DuckDB's ``read_parquet`` gives the rows, if it can."""
     if not tasks or not _plain(table, schema, tasks):
         return None
-    files = ", ".join(_literal(task.file.file_path) for task in tasks)
+    if any(is_remote(task.file.file_path) for task in tasks):
+        return None
+    files = ", ".join(literal(task.file.file_path) for task in tasks)
     columns = ", ".join(
         _column(*pair) for pair in zip(schema.fields, duckdb_types(of_iceberg(schema)), strict=True)
     )
     return f"[{files}], schema = MAP {{{columns}}}"
+
+
+def is_remote(path: str) -> bool:
+    """Tell whether a file is in an object store, which DuckDB does not read by itself."""
+    return "://" in path
 
 
 def require_files(tasks: Sequence[FileScanTask]) -> None:
@@ -127,6 +134,8 @@ def require_files(tasks: Sequence[FileScanTask]) -> None:
         A data file is missing, has another size than was committed, or no end.
     """
     for task in tasks:
+        if is_remote(task.file.file_path):  # where a file is there whole, or its reading fails
+            continue
         path, size = Path(task.file.file_path), task.file.file_size_in_bytes
         try:
             with path.open("rb") as file:
@@ -182,9 +191,10 @@ def identifier(name: str) -> str:
 
 
 def _column(field: NestedField, kind: str) -> str:
-    entry = f"{{name: {_literal(field.name)}, type: {_literal(kind)}, default_value: NULL}}"
+    entry = f"{{name: {literal(field.name)}, type: {literal(kind)}, default_value: NULL}}"
     return f"{field.field_id}: {entry}"
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """Return `text` as a SQL string."""
     return "'" + text.replace("'", "''") + "'"
