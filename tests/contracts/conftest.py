@@ -33,7 +33,20 @@ def on_servers(request: pytest.FixtureRequest) -> Callable[[Path], Lake]:
     return opened
 
 
-@pytest.fixture(params=[in_a_folder, on_servers], ids=lambda place: place.__name__)
+ON_SERVERS = {"test_lake", "test_lake_erase", "test_lake_sweep"}
+"""The files that are held against servers too; the others differ in nothing that these have not."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "open_lake" in metafunc.fixturenames:
+        places = [in_a_folder]
+        if metafunc.module.__name__.rpartition(".")[2] in ON_SERVERS:
+            places.append(on_servers)
+        names = [place.__name__ for place in places]
+        metafunc.parametrize("open_lake", places, ids=names, indirect=True)
+
+
+@pytest.fixture
 def open_lake(request: pytest.FixtureRequest) -> Callable[[Path], Lake]:
     """Opens the lake of a folder, or creates it."""
     return request.param(request)
