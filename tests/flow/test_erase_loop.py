@@ -80,6 +80,9 @@ def test_an_erased_customer_is_nowhere_and_the_loop_goes_on(shop: Project) -> No
     assert {"lake", "training", "predictions", "online.db"} <= holding(shop)
     report = erase_subject(shop, WHO)
     gone = {part.place: part.rows for part in report.removed}
+    places = list(gone)  # what is found through the tables goes before them
+    assert places[3] == "serving.predictions"
+    assert set(places[:3]) == {"prediction log", "training sets", "online store"}
     after = {table: rows_of(shop, table) for table in shop.site.lake.tables()}
     assert {t: before[t] - n for t, n in after.items()} == {t: gone[t] for t in after}
     assert gone["quarantine.raw_orders"] == 1

@@ -39,8 +39,6 @@ def subject_columns(definition: Definition, asked: Sequence[str]) -> tuple[str, 
     ------
     DeclarationError
         Nothing was asked for, and the sources declare no such column, or several.
-    NotFoundError
-        No source declares a column that was asked for, and no table has it.
     """
     declared = sorted({c for s in definition.sources.values() for c in s.subject})
     if asked:
@@ -85,10 +83,14 @@ def find_subject(
 
 
 def tables(site: Site, definition: Definition) -> Sequence[str]:
-    """Return every table: those that are published, and those that may have a branch alone."""
+    """Return every table, also those that may have a branch alone; the log's comes first.
+
+    Of a prediction other tables tell whom it was about: they go after it.
+    """
     declared = [s.table for s in definition.sources.values()]
     declared += [t.table for t in definition.transforms]
-    return sorted({*site.lake.tables(), *declared, *map(table_of, declared)})
+    found = {*site.lake.tables(), *declared, *map(table_of, declared)}
+    return sorted(found, key=lambda table: (table != PREDICTIONS, table))
 
 
 def erase(
@@ -101,7 +103,9 @@ def erase(
     """
     folders = site.folders
     rows = erase_log(folders.predictions, subject, dry_run=dry_run)
-    yield Removed(place="prediction log", rows=rows, detail="blanked; ids stay valid")
+    yield Removed(
+        place="prediction log", rows=rows, detail="blanked; other ids stay valid" if rows else ""
+    )
     rows = erase_training_sets(folders.training, subject, dry_run=dry_run)
     yield Removed(place="training sets", rows=rows)
     rows = erase_online(subject, lake=site.lake, online=site.online, dry_run=dry_run)

@@ -48,15 +48,19 @@ def entry(
         for name, mask in sorted(source.masked.items())
     }
     before: dict[str, str] = json.loads(state.get(ENTRY, "{}"))
-    held = before.keys() | (set(published.names) if published is not None else set())
-    held |= {new for new, old in source.renamed.items() if old in held}
-    for name in sorted(held & (now.keys() | before.keys() | source.renamed.keys())):
-        was = before.get(name, before.get(source.renamed.get(name, "")))
-        if name in source.renamed.values() and name not in now:
-            continue  # it goes on under its new name, which is looked at as well
+    for name, was in _held(source, before, published).items():
         if now.get(name) != was:
             raise _other_mask(source, name, was, now.get(name))
     return {ENTRY: json.dumps(now)} if now else {}
+
+
+def _held(
+    source: Source, before: Mapping[str, str], published: pa.Schema | None
+) -> dict[str, str | None]:
+    """Return how the columns that the table has, or dropped, are masked, by their present names."""
+    new_names = {old: new for new, old in source.renamed.items()}
+    held = before.keys() | (set(published.names) if published is not None else set())
+    return {new_names.get(name, name): before.get(name) for name in sorted(held)}
 
 
 def masked(source: Source, masks: Masks | None, rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
