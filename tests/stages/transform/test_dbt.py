@@ -148,6 +148,7 @@ def test_a_model_that_fails_is_named_at_its_file(shop: Path) -> None:
         refreshed(shop)
     assert no.value.location is not None
     assert no.value.location.file == str(file)
+    assert not (shop / ".onward" / "dbt" / "dbt" / "scratch").exists()
     file.write_text(text)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,19 +96,28 @@ def build_dbt(
     ]
     if not due:
         return DbtBuilt(batches=(), tests=())
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
     ours = [models[staging.transform.name] for staging in due]
     sources = {source.relation: source for model in ours for source in model.sources}
-    _fill(scratch, lake, inputs, list(sources.values()))
-    outcome = dbt.build(project, [model.id for model in ours], scratch=scratch)
-    batches = [
-        _stage(staging, model, scratch)
-        for staging, model in zip(due, ours, strict=True)
-        if model.id in outcome.made
-    ]
-    shutil.rmtree(scratch)
+    with _emptied(scratch):
+        _fill(scratch, lake, inputs, list(sources.values()))
+        outcome = dbt.build(project, [model.id for model in ours], scratch=scratch)
+        batches = [
+            _stage(staging, model, scratch)
+            for staging, model in zip(due, ours, strict=True)
+            if model.id in outcome.made
+        ]
     return DbtBuilt(batches=tuple(batches), tests=outcome.tests)
+
+
+@contextmanager
+def _emptied(scratch: Path) -> Iterator[None]:
+    """Begin with an empty folder, and leave none: what is in it are copies of rows."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def verdicts(tests: Sequence[DbtTest], model: str) -> tuple[Check, ...]:
