@@ -2,13 +2,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak clean constraints
+.PHONY: help demo test test-spark lint bench soak clean constraints
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SERVICES := .venv/.services
 DBT := .venv-dbt/.installed
+SPARK := .venv-spark/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 COVERAGE := 90
 MINUTES ?= 30
@@ -20,6 +21,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 help:
 	@echo "make demo    a year of flights through the whole loop"
 	@echo "make test    every test, side by side, with coverage of lines and branches"
+	@echo "make test-spark  transforms on Spark, in an environment of its own"
 	@echo "make lint    style, formatting, types, and the direction of imports"
 	@echo "make bench   figures beside their limits (ARGS='validate --quick')"
 	@echo "make soak    crash tests, again and again for MINUTES=$(MINUTES)"
@@ -33,6 +35,9 @@ test: $(INSTALLED) $(SERVICES) $(DBT)
 	$(BIN)/coverage erase
 	$(ONE_THREAD) $(BIN)/pytest -n auto --dist worksteal --cov --cov-report term \
 	  --cov-fail-under $(COVERAGE) $(ARGS)
+
+test-spark: $(INSTALLED) $(SPARK)
+	.venv-spark/bin/python -m pytest tests/spark $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -51,7 +56,7 @@ soak: $(INSTALLED) $(SERVICES)
 	done
 
 clean:
-	rm -rf .venv .venv-dbt .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	rm -rf .venv .venv-dbt .venv-spark .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 	  dist demo bench/results
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
 
@@ -82,6 +87,23 @@ $(DBT): .ci/dbt.txt | $(INSTALLED)
 	@echo "installing dbt into .venv-dbt …"
 	@$(PYTHON) -m venv --clear .venv-dbt
 	@.venv-dbt/bin/python -m pip --disable-pip-version-check --no-input install --quiet -r $<
+	@touch $@
+
+# Spark, and a jar with Iceberg's runtime for it, over what is in .venv.
+$(SPARK): .ci/spark.txt | $(INSTALLED)
+	@if ! command -v java >/dev/null; then \
+	  sudo=; if [ "$$(id -u)" != 0 ]; then sudo=sudo; fi; \
+	  echo "Java is missing: $$sudo apt-get install default-jre-headless"; \
+	  $$sudo apt-get update -qq; \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends default-jre-headless >/dev/null; \
+	fi
+	@echo "installing Spark into .venv-spark (700 MB) …"
+	@$(BIN)/python -m venv --clear .venv-spark
+	@.venv-spark/bin/python -m pip --disable-pip-version-check --no-input install --quiet -r $<
+	@ours=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	theirs=$$(.venv-spark/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	echo "import site; site.addsitedir('$$ours')" > "$$theirs/onward.pth"
 	@touch $@
 
 # Servers that tests start for themselves on free ports, as Debian packages them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import ibis
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 import onward as ow
 from onward.app.project import open_project
+from onward.app.settings import read_settings
 from onward.app.testing.run import run_tests
 from onward.flow.runs import request
 from onward.surfaces.cli.commands import cli
@@ -80,6 +82,15 @@ def test_a_dbt_project_is_declared_and_found_as_shown() -> None:
     exec(block("dbt"), scope)
     assert scope["shop"].checks["customers_daily"][0].name == "spent something"
     assert set(tomllib.loads(block("dbt-setting"))["transform"]) == {"dbt"}
+
+
+def test_a_transform_on_spark_is_declared_as_shown(tmp_path: Path) -> None:
+    scope = {"ow": ow, "_": ibis._}
+    exec(block("spark"), scope)
+    rows = [{"ordered_at": datetime(2026, 1, 1, hour)} for hour in (8, 9)]  # noqa: DTZ001
+    ow.given(orders=rows).expect(scope["busiest_days"], [{"day": "2026-01-01", "orders": 2}])
+    (tmp_path / "onward.toml").write_text(block("spark-setting"))
+    assert read_settings(tmp_path).spark.packages.startswith("org.apache.iceberg")
 
 
 def test_the_tests_pass(project: Path) -> None:

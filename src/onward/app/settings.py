@@ -85,6 +85,20 @@ class TransformSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SparkSettings:
+    """``[spark]``: where transforms with ``engine="spark"`` run.
+
+    `master` is Spark's; `packages` and `jars` bring Iceberg's runtime for its version; `iceberg`
+    names the class of its catalog.
+    """
+
+    master: str = "local[*]"
+    packages: str = ""
+    jars: str = ""
+    iceberg: str = "org.apache.iceberg.spark.SparkCatalog"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LineageSettings:
     """``[lineage]``: who else hears of lineage, in OpenLineage's form.
 
@@ -141,6 +155,7 @@ class Settings:
     cost: CostSettings = field(default_factory=CostSettings)
     secrets: SecretSettings = field(default_factory=SecretSettings)
     transform: TransformSettings = field(default_factory=TransformSettings)
+    spark: SparkSettings = field(default_factory=SparkSettings)
     lineage: LineageSettings = field(default_factory=LineageSettings)
     storage: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
@@ -163,6 +178,7 @@ _SECTIONS = {
     "cost": CostSettings,
     "secrets": SecretSettings,
     "transform": TransformSettings,
+    "spark": SparkSettings,
     "lineage": LineageSettings,
 }
 

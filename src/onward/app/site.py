@@ -10,12 +10,12 @@ from onward.app.origins import find_readers
 from onward.app.secrets import filling, open_project_secrets
 from onward.app.settings import Settings
 from onward.core.clock import Clock
-from onward.core.ports import Ledger
+from onward.core.ports import Lake, Ledger
 from onward.flow.progress import Listener
 from onward.flow.site import Folders, Site
 from onward.stages.ingest.port import Surroundings
 from onward.stages.monitor.port import Alert
-from onward.stages.transform.port import Dbt
+from onward.stages.transform.port import Dbt, Engine
 
 if TYPE_CHECKING:
     from onward.infra.lake.catalog import Place
@@ -53,6 +53,7 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
     surroundings = Surroundings(
         folder=settings.folder, fill=filling(secrets), storage=settings.storage
     )
+    lake = open_lake(settings.state / "lake", _place(settings, surroundings))
     tracker = MlflowTracker(settings.state / "mlflow.db", settings.state / "mlruns")
     return Site(
         project=settings.folder,
@@ -60,7 +61,7 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         clock=clock,
         reader=find_readers(surroundings),
         masks=KeyedMasks(secrets),
-        lake=open_lake(settings.state / "lake", _place(settings, surroundings)),
+        lake=lake,
         online=open_online(settings),
         ledger=ledger,
         compute=LocalCompute(),
@@ -70,6 +71,20 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         alerts=_alerts(settings, surroundings.fill),
         tell=tell,
         dbt=open_dbt(settings),
+        spark=_spark(settings, lake),
+    )
+
+
+def _spark(settings: Settings, lake: Lake) -> Engine:
+    from onward.stages.transform.adapters.spark import SparkEngine
+
+    given = {"spark.jars": settings.spark.jars, "spark.jars.packages": settings.spark.packages}
+    return SparkEngine(
+        master=settings.spark.master,
+        iceberg=settings.spark.iceberg,
+        conf={name: value for name, value in given.items() if value},
+        lake=lake,
+        scratch=Folders(settings.state).spark,
     )
 
 

@@ -11,7 +11,7 @@ from onward.flow.progress import Listener
 from onward.stages.ingest.port import Readers
 from onward.stages.monitor.port import Alert
 from onward.stages.register.port import ModelRegistry
-from onward.stages.transform.port import Dbt
+from onward.stages.transform.port import Dbt, Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,10 @@ class Folders:
         return self.root / "dbt"
 
     @property
+    def spark(self) -> Path:
+        return self.root / "spark"
+
+    @property
     def gateway(self) -> Path:
         return self.root / "gateway"
 
@@ -80,3 +84,4 @@ class Site:
     alerts: tuple[Alert, ...]
     tell: Listener
     dbt: Dbt
+    spark: Engine

@@ -150,7 +150,14 @@ def _build(
     settled(site, transform.table)
     read = {name: datasets[name] for name in transform.inputs}
     batch, seconds = timed(
-        build, transform, lake=site.lake, inputs=read, folder=site.project, run=run, afresh=afresh
+        build,
+        transform,
+        lake=site.lake,
+        inputs=read,
+        folder=site.project,
+        run=run,
+        afresh=afresh,
+        spark=site.spark,
     )
     if batch is not None:
         _tell_built(site, batch, run, seconds)

@@ -146,6 +146,14 @@ def test_the_order_counts_only_when_asked() -> None:
         ow.given(orders=ORDERS).expect(sold, [*rows[::-1], {"id": "d"}], ordered=True)
 
 
+def test_a_sum_of_whole_numbers_is_one() -> None:
+    @ow.transform
+    def items(orders):
+        return orders.aggregate(items=_.items.sum(), any=(_.items > 1).sum())
+
+    ow.given(orders=ORDERS).expect(items, [{"items": 3, "any": 1}])
+
+
 def test_no_rows_may_be_expected() -> None:
     ow.given(orders=ORDERS[1:2]).expect(sold, [])
     with pytest.raises(AssertionError, match="2 rows where 0 are expected"):

@@ -1,7 +1,10 @@
+import sys
+
 import pytest
 
 import onward as ow
 from onward.core.errors import DeclarationError
+from onward.stages.transform.adapters.spark import SparkEngine
 
 
 def test_a_bare_decorator_and_a_called_one_declare_alike():
@@ -48,3 +51,16 @@ def function_named_sales():
     def sales(orders): ...
 
     return sales
+
+
+def test_spark_builds_whole_or_says_that_it_is_not_there(tmp_path, monkeypatch):
+    with pytest.raises(DeclarationError, match="is incremental, and runs on Spark"):
+        ow.transform(engine="spark", incremental=ow.by_delta())(function_named_sales())
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+    sales = ow.transform(engine="spark")(function_named_sales())
+    engine = SparkEngine(master="local", iceberg="x", conf={}, lake=None, scratch=tmp_path / "s")
+    with (
+        pytest.raises(DeclarationError, match=r"(?s)pyspark is not installed.*onward\[spark\]"),
+        engine.rows(sales, {}),
+    ):
+        pass

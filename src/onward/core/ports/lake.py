@@ -186,6 +186,16 @@ class Lake(Protocol):
         """Return a published snapshot's rows (main's newest unless told)."""
         ...
 
+    def metadata(self, table: str) -> str:
+        """Return the table's Iceberg metadata, as its file has it, for engines that read tables.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such table.
+        """
+        ...
+
     def added(self, table: str, *, after: int | None, upto: int) -> Delta | None:
         """Return the rows that main gained after snapshot `after` (None: all) up to `upto`.
 

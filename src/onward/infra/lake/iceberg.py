@@ -262,6 +262,12 @@ class IcebergLake:
                 schema = _select(table, schema, columns)
             return views.read(found, schema, tasks)
 
+    def metadata(self, table: str) -> str:
+        with self._corruption(table):
+            found = self._require(table)
+            with found.io.new_input(found.metadata_location).open() as file:
+                return file.read().decode()
+
     def added(self, table: str, *, after: int | None, upto: int) -> Delta | None:
         with self._corruption(table):
             return added(self._require(table), after=after, upto=upto)

@@ -30,12 +30,24 @@ def arrow_rows(transform: Transform, connection: Backend) -> pa.RecordBatchReade
     DataError
         While the rows are read: the function raises, or a value does not fit its column.
     """
+    inputs = {name: _input(transform, connection, name) for name in transform.inputs}
+    found = call(transform, inputs, {name: data.schema.names for name, data in inputs.items()})
+    return stored_rows(transform, _reader(transform, found))
+
+
+def stored_rows(transform: Transform, rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """Return rows in stored types, batch by batch.
+
+    Raises
+    ------
+    DeclarationError
+        A column's type cannot be stored.
+    DataError
+        While the rows are read: a value does not fit its column.
+    """
     import ibis
     import pyarrow as pa
 
-    inputs = {name: _input(transform, connection, name) for name in transform.inputs}
-    found = call(transform, inputs, {name: data.schema.names for name, data in inputs.items()})
-    rows = _reader(transform, found)
     try:
         wanted = stored(ibis.Schema.from_pyarrow(rows.schema), transform).to_pyarrow()
     except pa.ArrowException as error:

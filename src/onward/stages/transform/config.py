@@ -11,7 +11,7 @@ from onward.core.declarations import Check, parameters_of, require_checks, requi
 from onward.core.declared import first_paragraph, here, of_function
 from onward.core.errors import DeclarationError, Location, unknown_name
 
-Engine = Literal["duckdb", "arrow"]
+Engine = Literal["duckdb", "arrow", "spark"]
 
 ENGINES: Final[tuple[str, ...]] = get_args(Engine)
 
@@ -79,8 +79,8 @@ class Transform:
     """A table derived from others: a function whose parameters name what it reads, or a SQL file
     whose table names do.
 
-    `engine` says what runs it: ``duckdb`` for Ibis and SQL, ``arrow`` for Python on Arrow. A model
-    of a `dbt` project has neither function nor file.
+    `engine` says what runs it: ``duckdb`` for Ibis and SQL, ``spark`` for Ibis on Spark, ``arrow``
+    for Python on Arrow. A model of a `dbt` project has neither function nor file.
     """
 
     name: str
@@ -124,7 +124,7 @@ def transform(
         ``duckdb``: the function takes Ibis tables and returns one. ``arrow``: it takes Arrow
         tables, each wholly in memory, or a ``pyarrow.RecordBatchReader`` where a parameter is
         annotated so, and returns whatever is Arrow: a table, a reader, a generator of record
-        batches, or a DataFrame.
+        batches, or a DataFrame. ``spark``: as ``duckdb``, but Spark runs it.
     incremental
         ``by_partition("day")`` or ``by_delta()``: build only what new rows touch.
     tags
@@ -140,6 +140,12 @@ def transform(
         if engine not in ENGINES:
             what, expected = unknown_name("engine", engine, ENGINES)
             raise DeclarationError(what, expected=expected, location=location)
+        if engine == "spark" and incremental is not None:
+            raise DeclarationError(
+                f"transform {body.__name__!r} is incremental, and runs on Spark",
+                expected="one or the other: on Spark a table is built whole",
+                location=location,
+            )
         return Transform(
             name=require_name(body.__name__, "transform", location),
             function=body,

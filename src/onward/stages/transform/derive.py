@@ -61,7 +61,8 @@ def table_rows(transform: Transform, table: ir.Table) -> pa.RecordBatchReader:
     by = transform.incremental
     if isinstance(by, ByPartition) and by.column in wanted:
         table = table.order_by(by.column)  # so that a partition lies in few of the table's files
-    return pa.RecordBatchReader.from_batches(wanted.to_pyarrow(), _run(transform, table))
+    schema = wanted.to_pyarrow()
+    return pa.RecordBatchReader.from_batches(schema, _run(transform, table, schema))
 
 
 def call(transform: Transform, inputs: Mapping[str, Any], columns: Mapping[str, Any]) -> Any:
@@ -99,7 +100,6 @@ def raised_at(error: Exception, declared: Location) -> Location:
 
 def _expression(transform: Transform, connection: Backend, folder: Path) -> ir.Table:
     import duckdb
-    import ibis.expr.types as ir
 
     found: Any
     if transform.function is None:
@@ -115,6 +115,19 @@ def _expression(transform: Transform, connection: Backend, folder: Path) -> ir.T
     else:
         tables = {name: connection.table(name) for name in transform.inputs}
         found = call(transform, tables, {name: t.columns for name, t in tables.items()})
+    return require_table(transform, found)
+
+
+def require_table(transform: Transform, found: Any) -> ir.Table:
+    """Return what a function gave, if it is an Ibis table.
+
+    Raises
+    ------
+    DeclarationError
+        It is something else.
+    """
+    import ibis.expr.types as ir
+
     if not isinstance(found, ir.Table):
         raise DeclarationError(
             f"transform {transform.name!r} returns {type(found).__name__}",
@@ -140,12 +153,14 @@ def _require_rowwise(transform: Transform, connection: Backend, table: ir.Table)
         )
 
 
-def _run(transform: Transform, table: ir.Table) -> Iterator[pa.RecordBatch]:
+def _run(transform: Transform, table: ir.Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     import duckdb
     import pyarrow as pa
 
     try:
-        yield from table.to_pyarrow_batches(chunk_size=ROWS_AT_A_TIME)
+        for batch in table.to_pyarrow_batches(chunk_size=ROWS_AT_A_TIME):
+            # DuckDB adds whole numbers up in 128 bits, whatever Ibis says of the sum.
+            yield batch.cast(schema)
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise DataError(
             f"transform {transform.name!r} fails on its rows: {error}",

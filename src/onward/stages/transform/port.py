@@ -1,13 +1,20 @@
-"""What the room needs of dbt: what a project holds, and a build of it in a scratch database."""
+"""What the room needs of dbt (what a project holds, and a build of it in a scratch database) and
+of an engine beside DuckDB.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from onward.stages.transform.config import DbtProject
+from onward.core.records import DatasetRef
+from onward.stages.transform.config import DbtProject, Transform
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,5 +104,23 @@ class Dbt(Protocol):
         ------
         DataError
             A model fails, or a test of a source or of the code.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """Runs Ibis functions elsewhere than in DuckDB, over the lake's tables as they are."""
+
+    def rows(
+        self, transform: Transform, inputs: Mapping[str, DatasetRef]
+    ) -> AbstractContextManager[pa.RecordBatchReader]:
+        """Run a transform and give its rows in stored types, while the context is open.
+
+        Raises
+        ------
+        DeclarationError
+            The engine is not there; the function raises or gives no table.
+        DataError
+            The query fails on a value.
         """
         ...

@@ -24,6 +24,7 @@ from onward.stages.transform.incremental import (
     whole,
     within,
 )
+from onward.stages.transform.port import Engine
 from onward.stages.transform.query import read_query
 from onward.stages.transform.staging import Staging
 
@@ -65,13 +66,14 @@ def build(
     folder: Path,
     run: str,
     afresh: bool = False,
+    spark: Engine | None = None,
 ) -> Batch | None:
     """Stage the derived table; None if the published one has these inputs and this code.
 
     `inputs` holds the snapshot of each dataset that the transform reads. The checks count as
     code: a table whose checks changed is built, and so audited, again. An incremental transform
     builds what its inputs' changes touch, where only they changed. With `afresh` everything is
-    built in any case.
+    built in any case. `spark` runs the transforms of that engine.
 
     Raises
     ------
@@ -93,6 +95,10 @@ def build(
         found = change(transform, lake=lake, inputs=inputs, since=_since(head.state))
     if found is None:
         return None
+    if transform.engine == "spark":
+        assert spark is not None
+        with spark.rows(transform, inputs) as rows:
+            return staging.stage(rows, inputs=[data.ref for data in inputs.values()])
     return _stage(staging, found, folder) or _stage(staging, whole(inputs), folder)
 
 
