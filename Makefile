@@ -24,7 +24,8 @@ help:
 	@echo "make test-spark  transforms on Spark, in an environment of its own"
 	@echo "make lint    style, formatting, types, and the direction of imports"
 	@echo "make bench   figures beside their limits (ARGS='validate --quick')"
-	@echo "make soak    crash tests, again and again for MINUTES=$(MINUTES)"
+	@echo "make soak    streaming under kills, full disks and jumping clocks, then crash tests;"
+	@echo "             half of MINUTES=$(MINUTES) each"
 	@echo "make clean   remove what these commands made"
 
 demo: $(INSTALLED)
@@ -49,7 +50,8 @@ bench: $(INSTALLED)
 	$(BIN)/python -m bench $(ARGS)
 
 soak: $(INSTALLED) $(SERVICES)
-	@end=$$((SECONDS + 60 * $(MINUTES))); round=0; \
+	PYTHONPATH=tests $(BIN)/python -m soak.streaming --minutes $$((($(MINUTES) + 1) / 2))
+	@end=$$((SECONDS + 30 * $(MINUTES))); round=0; \
 	while ((SECONDS < end)); do \
 	  round=$$((round + 1)); echo "round $$round"; \
 	  $(ONE_THREAD) $(BIN)/pytest -m crash -q -n auto $(ARGS); \

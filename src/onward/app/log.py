@@ -13,7 +13,7 @@ def logging_to(file: Path) -> Iterator[None]:
     """Write what the loggers under ``onward`` say to `file`, and nowhere else."""
     file.parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("onward")
-    handler = logging.FileHandler(file)
+    handler = _Handler(file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     before = logger.propagate
     logger.addHandler(handler)
@@ -24,3 +24,8 @@ def logging_to(file: Path) -> Iterator[None]:
         logger.propagate = before
         logger.removeHandler(handler)
         handler.close()
+
+
+class _Handler(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Say nothing: a log that cannot be written does not disturb what it is about."""

@@ -60,8 +60,8 @@ def follow(
     pause = FIRST_PAUSE_S
     while not stop.is_set():
         run = new_id(site)
-        begin(run)
         try:
+            begin(run)
             taken = take(site, definition, source, run, source.micro_batch)
         except DeclarationError:
             raise

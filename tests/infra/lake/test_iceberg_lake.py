@@ -13,7 +13,13 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from sqlalchemy.exc import OperationalError
 
-from onward.core.errors import BusyError, CorruptError, DivergedError, NotFoundError
+from onward.core.errors import (
+    BusyError,
+    CorruptError,
+    DivergedError,
+    NotFoundError,
+    OnwardError,
+)
 from onward.core.records import Batch, DatasetRef
 from onward.infra.lake import catalog as catalogs
 from onward.infra.lake import commit
@@ -349,3 +355,13 @@ def test_a_table_that_vanished_is_not_found(lake: IcebergLake) -> None:
         lake.open({"x": DatasetRef(table="raw.m", snapshot=1, rows=0)}),
     ):
         pass
+
+
+def test_a_full_disk_is_not_called_damage(tmp_path: Path) -> None:
+    full = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+    with (
+        pytest.raises(OnwardError, match="the disk is full") as told,
+        catalogs.corruption(tmp_path, "t"),
+    ):
+        raise full
+    assert not isinstance(told.value, CorruptError)

@@ -22,7 +22,13 @@ from pyiceberg.table import Table
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
-from onward.core.errors import BusyError, CorruptError, DeclarationError, unknown_name
+from onward.core.errors import (
+    BusyError,
+    CorruptError,
+    DeclarationError,
+    OnwardError,
+    unknown_name,
+)
 from onward.infra.lake.columns import to_iceberg
 
 _PROPERTIES = {
@@ -141,6 +147,8 @@ def corruption(folder: Path, subject: str) -> Iterator[None]:
         The catalog is no database, or a metadata or data file is missing or unreadable.
     BusyError
         Another process holds the catalog for longer than its timeout.
+    OnwardError
+        The disk is full.
     """
     try:
         yield
@@ -151,6 +159,11 @@ def corruption(folder: Path, subject: str) -> Iterator[None]:
             raise BusyError(
                 f"another process holds {subject} in {folder}",
                 next_step="wait until it has finished, then run the same command again",
+            ) from error
+        if "disk is full" in str(error):
+            raise OnwardError(
+                f"the disk is full: {subject} in {folder} could not be written",
+                next_step="make room, then run the same command again; nothing was half-written",
             ) from error
         raise _unreadable(folder, subject, error) from error
     except _UNREADABLE as error:
