@@ -18,13 +18,13 @@ class Sent:
         self.messages: dict[int, list[str]] = defaultdict(list)
         self.lines: list[str] = []
         self.files = 0
-        self._next = 0
+        self.count = 0
 
     def message(self, partition: int, kind: str) -> int:
         """Remember a message and return its number."""
         self.messages[partition].append(kind)
-        self._next += 1
-        return self._next
+        self.count += 1
+        return self.count
 
     def file(self, kinds: Sequence[str]) -> range:
         """Remember a file's lines and return their numbers."""

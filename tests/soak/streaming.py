@@ -29,15 +29,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from onward.core.errors import OnwardError
+from onward.infra.lake.iceberg import open_lake
 from services.kafka import PARTITIONS, Kafka
 from soak.reconcile import Sent, reconcile
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 STATE_MB = 512
+AHEAD = 60_000
 COMMAND = [str(Path(sys.executable).with_name("onward")), "ingest"]
 PIPELINE = '''\
 """What is soaked: a topic and a folder."""
@@ -124,7 +127,10 @@ class Follower:
 
 
 class Feed(threading.Thread):
-    """Sends messages and writes files until it is stopped, and remembers what it sent."""
+    """Sends messages and writes files until it is stopped, and remembers what it sent.
+
+    It waits when too much was not taken in yet: the mock cluster keeps 100,000 messages a partition.
+    """
 
     def __init__(self, kafka: Kafka, folder: Path, rate: int) -> None:
         super().__init__(daemon=True)
@@ -132,16 +138,24 @@ class Feed(threading.Thread):
         self._kafka, self._folder, self._rate = kafka, folder, rate
         self._stopped = threading.Event()
         self._chance = random.Random(1)
+        self._last = 0
 
     def run(self) -> None:
         while not self._stopped.wait(0.5):
-            self._messages(self._rate // 2)
+            if self.sent.count - self._taken() < AHEAD:
+                self._messages(self._rate // 2)
             if self._chance.random() < 0.2:
                 self._file()
 
     def stop(self) -> None:
         self._stopped.set()
         self.join()
+
+    def _taken(self) -> int:
+        with suppress(OnwardError, OSError):
+            head = open_lake(self._folder / ".onward" / "lake").head("raw.payments")
+            self._last = sum(json.loads(head.state["offsets"]).values()) if head else 0
+        return self._last
 
     def _messages(self, count: int) -> None:
         partition = self._chance.randrange(PARTITIONS)
@@ -221,11 +235,12 @@ def soak(minutes: float, seed: int, rate: int) -> int:
     follower, feed = Follower(folder, clock), Feed(kafka, folder, rate)
     with small_disk(folder / ".onward") as mounted:
         say(f"{minutes:g} minutes, seed {seed}, {rate} messages/s, in {root}")
-        say(f"disk: {'tmpfs' if mounted else 'RLIMIT_FSIZE'}; clock: {FAKETIME or 'left alone: libfaketime is missing'}")
+        say(f"disk: {'tmpfs' if mounted else 'RLIMIT_FSIZE'}")
+        say(f"clock: {FAKETIME or 'left alone, for libfaketime is missing'}")
         feed.start()
         follower.start()
         while time.monotonic() - began < 60 * minutes:
-            time.sleep(chance.uniform(2, 16))
+            time.sleep(chance.uniform(2, 30))
             follower.look()
             trouble(chance, follower, folder, mounted)
         feed.stop()

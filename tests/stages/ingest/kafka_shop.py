@@ -28,12 +28,14 @@ class Shop:
 
     def __init__(self, kafka: Kafka, folder: Path, **options: Any) -> None:
         batch = options.pop("micro_batch", None)
+        change = options.pop("on_schema_change", "refuse")
         self.source = ow.Source(
             "orders",
             ow.kafka("orders", brokers=kafka.brokers, **options),
             key="id",
             event_time="at",
             micro_batch=batch,
+            on_schema_change=change,
         )
         self.lake: IcebergLake = open_lake(folder / "lake")
         self.reader = KafkaReader(Surroundings(folder=folder))

@@ -183,3 +183,15 @@ def test_the_bytes_of_poison_are_not_kept_where_columns_are_masked(
     [bad] = lake.read("quarantine.raw_orders").to_pylist()
     assert bad["_unreadable"] == "value=(masked)"
     assert bad["kafka_offset"] == 1
+
+
+def test_a_new_field_stops_the_stream_until_it_may_come(kafka: Kafka, tmp_path: Path) -> None:
+    shop = Shop(kafka, tmp_path)
+    kafka.send("orders", order(1))
+    shop.take()
+    kafka.send("orders", order(2, colour="red"))
+    with pytest.raises(DataError, match="colour"):
+        shop.take()
+    evolving = Shop(kafka, tmp_path, on_schema_change="evolve")
+    evolving.take()
+    assert [(row["id"], row["colour"]) for row in evolving.rows()] == [(1, None), (2, "red")]
