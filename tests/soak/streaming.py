@@ -129,7 +129,7 @@ class Follower:
 class Feed(threading.Thread):
     """Sends messages and writes files until it is stopped, and remembers what it sent.
 
-    It waits when too much was not taken in yet: the mock cluster keeps 100,000 messages a partition.
+    It waits when much was not taken in yet: the mock cluster keeps 100,000 messages a partition.
     """
 
     def __init__(self, kafka: Kafka, folder: Path, rate: int) -> None:
