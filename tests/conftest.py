@@ -14,7 +14,7 @@ pytest_plugins = [
     "services.api",
     "services.kafka",
     "services.postgres",
-    "services.redis",
+    "services.redis_server",
     "services.s3",
 ]
 

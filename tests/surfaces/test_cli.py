@@ -22,7 +22,7 @@ from onward.surfaces.cli.commands import cli
 COMMANDS = (
     "init", "run", "up", "status", "predict", "lineage", "rollback", "runs", "models",
     "experiment", "demo", "transform", "graph", "test", "profile", "openlineage", "diff", "erase",
-    "ingest", "catalog",
+    "ingest", "catalog", "reveal", "approve",
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import redis
 from onward.core.errors import UnavailableError
 from onward.core.records import Materialized, ViewPlan
 from onward.infra.online.redis import open_store
-from services.redis import RedisServer, running_redis
+from services.redis_server import RedisServer, running_redis
 
 AT = datetime(2013, 6, 1, tzinfo=UTC)
 VIEW = ViewPlan(

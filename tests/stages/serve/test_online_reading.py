@@ -21,7 +21,7 @@ from onward.infra.online import redis, sqlite
 from onward.stages.deploy.step import package
 from onward.stages.serve.log_reader import find, read
 from onward.stages.serve.settings import Factory
-from services.redis import RedisServer, running_redis
+from services.redis_server import RedisServer, running_redis
 
 NOW = datetime.now(UTC)
 FRESH, STALE = NOW - timedelta(hours=1), NOW - timedelta(days=3)
