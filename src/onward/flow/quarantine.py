@@ -116,20 +116,17 @@ def tell_replays(site: Site, table: str, took: Mapping[str, float] | None = None
     The lake knows them all, so one that was killed before it could tell is told by the next.
     `took` are the seconds of those that are known, by the replay's id.
     """
-    known = {told.event.key for told in site.ledger.events(kind=REPLAYED, subject=table)}
-    for report in stage.replays(table, lake=site.lake):
-        key = f"{report.run}/{table}"
-        if key in known:
-            continue
+    known = {told.event.run or "" for told in site.ledger.events(kind=REPLAYED, subject=table)}
+    for report in stage.replays(table, lake=site.lake, known=known):
         before = () if report.base is None else (ref("snapshot", table, report.base),)
         after = [d.ref for d in (report.published, report.quarantine) if d is not None]
         happened(
             site,
             REPLAYED,
             table,
-            key=key,
+            key=f"{report.run}/{table}",
             run=report.run,
-            inputs=(report.read.ref, *before) if report.published else (report.read.ref,),
+            inputs=(report.read.ref, *(before if report.published else ()), *report.inputs),
             outputs=after,
             report=report,
             seconds=(took or {}).get(report.run),

@@ -34,7 +34,8 @@ class Replay:
     how many rows came with corrected values, `released_before` how many rows of their file no
     longer wait. `read` is the quarantine that was judged, `base` the table's snapshot before.
     `published` is the table with the released rows, None where none passed; `quarantine` the
-    quarantine after, None where nothing changed.
+    quarantine after, None where nothing changed. `inputs` are the refs of other datasets that the
+    checks read.
     """
 
     dataset: str
@@ -51,3 +52,4 @@ class Replay:
     published: DatasetRef | None = None
     quarantine: DatasetRef | None = None
     by: str = ""
+    inputs: tuple[str, ...] = ()

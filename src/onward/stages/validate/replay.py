@@ -105,15 +105,18 @@ def replay(
     raise AssertionError("unreachable")
 
 
-def replays(table: str, *, lake: Lake) -> Iterator[Replay]:
-    """Yield every replay of a table that had an effect, oldest first, as the lake tells of them."""
+def replays(table: str, *, lake: Lake, known: Collection[str] = ()) -> Iterator[Replay]:
+    """Yield every replay of a table that had an effect, oldest first, as the lake tells of them.
+
+    Those whose runs are `known` are left out.
+    """
     import msgspec
 
     name = table_of(table)
     for snapshot in lake.history(name):
-        if {REPLAY, "key"} <= snapshot.summary.keys():
-            report = msgspec.json.decode(snapshot.summary[REPLAY], type=Replay)
-            yield _landed(report, snapshot.summary["key"], lake)
+        told = snapshot.summary
+        if {REPLAY, "key"} <= told.keys() and told["run"] not in known:
+            yield _landed(msgspec.json.decode(told[REPLAY], type=Replay), told["key"], lake)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +134,15 @@ class _Asked:
     baseline: Baseline
     by: str
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The other tables that the rows are held against, as refs."""
+        return tuple(sorted(other.ref for other in self.baseline.datasets.values()))
+
     def effect(self, base: int | None, read: DatasetRef, rules: Sequence[RowRule]) -> str:
         """Return the name of what comes of it: the same for the same rows, rules and tables."""
-        inputs = sorted(other.ref for other in self.baseline.datasets.values())
         versions = [rule.version for rule in rules]
-        asked = (self.selection, _digest(self.mended), *versions, *inputs)
+        asked = (self.selection, _digest(self.mended), *versions, *self.inputs)
         return f"replay-{fingerprint.of_text(self.table, base, read.snapshot, *asked)}"
 
 
@@ -179,6 +186,7 @@ def _once(asked: _Asked, lake: Lake, clock: Clock) -> Replay:
             read=read,
             base=base,
             by=asked.by,
+            inputs=asked.inputs,
         )
         versions = _versions(report, good, parted, rules, clock, lake)
         effect = asked.effect(base, read, rules)

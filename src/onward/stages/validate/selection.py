@@ -90,6 +90,8 @@ def export(table: str, selection: Selection, file: Path, *, lake: Lake) -> int:
     DataError
         The file cannot be written.
     """
+    import duckdb
+
     written = FORMATS.get(file.suffix)
     if written is None:
         raise DeclarationError(
@@ -108,11 +110,7 @@ def export(table: str, selection: Selection, file: Path, *, lake: Lake) -> int:
         try:
             copied = connection.con.execute(f"COPY ({_sql(rows)}) TO '{path}' {chosen}").fetchone()
             part.replace(file)
-        except OSError as error:
-            raise _unwritable(file, error) from None
-        except Exception as error:
-            if type(error).__name__ != "IOException":
-                raise
+        except (OSError, duckdb.IOException) as error:
             raise _unwritable(file, error) from None
         finally:
             part.unlink(missing_ok=True)
