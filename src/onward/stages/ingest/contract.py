@@ -211,8 +211,11 @@ def _looks(
     narrow = [n for n, kind in before.items() if kind in _WIDENS and n in scan.columns]
     if not narrow:
         return {}
-    part = replace(scan, columns={n: scan.columns[n] for n in narrow}, types={})
-    found = infer(connection, part)
+    found = {n: normal(scan.columns[n]) for n in narrow if scan.columns[n] != "VARCHAR"}
+    text = [n for n in narrow if n not in found]
+    if text:
+        part = replace(scan, columns=dict.fromkeys(text, "VARCHAR"), types={})
+        found |= infer(connection, part)
     return {n: found[n] for n in narrow if found[n] == _WIDENS[before[n]]}
 
 

@@ -45,7 +45,8 @@ def unread(
     tables = {source.table: intake.mode == "upsert"}
     if quarantine is not None:
         tables[quarantine] = False
-    _hold(own, source, (*source.key, order), least and least[0], tables, lake)
+    if not _hold(own, source, (*source.key, order), least and least[0], tables, lake):
+        return rows
     came, held = f"_came.{identifier(order)}", f"{_HELD}.{identifier(order)}"
     same = " AND ".join(
         f"_came.{identifier(name)} IS NOT DISTINCT FROM {_HELD}.{identifier(name)}"
@@ -70,10 +71,11 @@ def _hold(
     least: object,
     tables: Mapping[str, bool],
     lake: Lake,
-) -> None:
+) -> bool:
     """Put the versions that the tables hold from `least` on into a table of the connection.
 
-    `tables` says of each whether it holds the latest version of each key alone.
+    `tables` says of each whether it holds the latest version of each key alone. False if none has
+    these columns.
     """
     made = False
     for table, latest in tables.items():
@@ -93,6 +95,7 @@ def _hold(
             connection.execute(f"{verb} FROM _found")
             connection.unregister("_found")
             made = True
+    return made
 
 
 def _stored(name: str, source: Source, schema: pa.Schema) -> str | None:

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 
 class Dialect(Protocol):
-    """What differs between databases; a module each."""
+    """What differs between databases; a module each.
+
+    `TYPED` says whether a column's values are all of the type that the database says.
+    """
+
+    TYPED: bool
 
     def connect(self, url: str, folder: Path) -> AbstractContextManager[Cursor]:
         """Open a database in a read-only transaction."""
@@ -60,6 +65,7 @@ class Database:
         self._dialect, self._cursor = dialect, cursor
         self.quoted: Callable[[str], str] = identifier
         self.literal = dialect.literal
+        self.typed = dialect.TYPED
 
     @property
     def relation(self) -> str:
@@ -139,7 +145,7 @@ def open_database(
         raise DeclarationError(
             f"source {source.name!r} cannot read from {backend_of(url) or origin.where!r}",
             expected="postgresql://user@host/name or sqlite:///data/shop.db",
-            next_step="docs/guide/sources.md says how another package, or your own, reads the rest",
+            next_step="dlt reads the rest: ow.dlt(sql_table(...)), from dlt.sources.sql_database",
             location=source.location,
         )
     with _explained(source, url), dialect.connect(url, surroundings.folder) as cursor:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from adbc_driver_manager.dbapi import Cursor
 
+TYPED = True
+
 _AS_THEY_ARE: Final = (
     "bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bytea", "time",
 )  # fmt: skip

@@ -61,14 +61,9 @@ class SqlReader:
                         writer.write_batch(batch)
             count = _within(source, database, upto)
         entries = cursor.of_position(Position(value=upto, lag=str(origin.lag), rows=count))
+        scan = scan_spool(desk.connection, desk.folder, names, known, typed=database.typed)
         return Intake(
-            scan=scan_spool(
-                desk.connection,
-                desk.folder,
-                names,
-                known,
-                typed=not origin.url.startswith("sqlite"),
-            ),
+            scan=scan,
             summary=entries,
             state=entries,
             mode=origin.mode,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from adbc_driver_manager.dbapi import Cursor
 
+TYPED = False
+
 _BATCH_ROWS: Final = 65_536
 _TYPES: Final = ("integer", "real", "text", "blob")
 
