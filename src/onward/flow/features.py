@@ -51,10 +51,8 @@ def reads(site: Site, definition: Definition) -> Sequence[Read]:
         found = current_version(view, site.lake)
         if found is not None:
             add(found, "pipeline")
-    serving, active = (
-        champion(site.ledger, definition.model),
-        current(site.ledger, definition.model),
-    )
+    serving = champion(site.ledger, definition.model)
+    active = current(site.ledger, definition.model)
     if serving is not None:
         for plan in plan_of(serving.model).views:
             add(plan, f"{serving.model.ref} (champion)")

@@ -68,7 +68,6 @@ class Ticker:
         if not asked:
             self._finish(jobs, groups)
             return
-
         lookups = [lookup for parts in asked for lookup in wanted(parts)]
 
         def told(found: Found | Exception) -> None:
