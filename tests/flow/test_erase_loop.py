@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from onward.app.erase import erase_subject
+from onward.app.erase import _elsewhere, erase_subject
 from onward.app.project import Project, open_project
 from onward.core.errors import DeclarationError, NotFoundError
+from onward.core.ports import Erased
 from onward.core.records import ErasureReport
 from onward.flow.happened import fact
 from onward.flow.observe import bring_in
@@ -147,7 +151,7 @@ def test_the_ledger_tells_of_it_and_not_of_whom(shop: Project) -> None:
 ERASE = """
 import os, signal, sys
 from pathlib import Path
-from onward.app.erase import erase_subject
+from onward.app.erase import _elsewhere, erase_subject
 from onward.app.project import open_project
 left = int(sys.argv[2])
 def heard(part):
@@ -170,6 +174,27 @@ def test_killed_in_the_middle_it_is_finished_by_the_same_command(shop: Project) 
         assert erase_subject(again, WHO).complete
         assert len(again.ledger.events(kind="erasure.begun")) == 2
         assert len(again.ledger.events(kind="subject.erased")) == 1
+
+
+def test_stores_elsewhere_are_named_and_their_addresses_are_not_shown(shop: Project) -> None:
+    settings = replace(
+        shop.settings,
+        lake=replace(shop.settings.lake, warehouse="s3://bucket/lake"),
+        online=replace(shop.settings.online, store="redis", url="redis://:hunter2@host"),
+    )
+    assert _elsewhere(cast("Project", SimpleNamespace(settings=settings))) == (
+        "s3://bucket/lake",
+        "redis",
+    )
+    assert _elsewhere(shop) == ()
+
+
+def test_rows_that_come_meanwhile_are_told(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shop.site.lake, "erase", lambda table, where, **_: Erased(
+        table=table, rows=0, snapshot=None, expired=(), branches=(), files=0, in_flight=0
+    ))  # fmt: skip
+    left = {residue.path: residue.why for residue in erase_subject(shop, WHO).residues}
+    assert "rows came while it was erased" in left["raw.orders"]
 
 
 def test_what_cannot_be_erased_is_refused(shop: Project) -> None:

@@ -59,6 +59,9 @@ def erase_subject(
                 heard(part)
             removed.append(part)
         residues, searched = _search(project, subject) if not dry_run else ((), 0)
+        if not dry_run:
+            again = erase(site, definition, subject, dry_run=True)
+            residues += tuple(_came_back(part) for part in again if part.rows)
         report = ErasureReport(
             subject=hashed,
             columns=named,
@@ -67,6 +70,7 @@ def erase_subject(
             residues=residues,
             files_searched=searched,
             searched=bool(_texts(subject)) and not dry_run,
+            elsewhere=_elsewhere(project),
         )
         if not dry_run:
             happened(site, "subject.erased", hashed, key=key, report=report, by=asking.name)
@@ -87,6 +91,22 @@ def _search(project: Project, subject: Subject) -> tuple[tuple[Residue, ...], in
     found = files_with(texts, state) if texts else {}
     paths = (path.relative_to(state) for path in found)
     return tuple(_residue(path) for path in paths), searched
+
+
+def _elsewhere(project: Project) -> tuple[str, ...]:
+    """Return the stores whose bytes are out of reach, without what is secret in their addresses."""
+    settings = project.settings
+    tables = (settings.lake.warehouse,) if settings.lake.warehouse else ()
+    online = (settings.online.store,) if settings.online.store != "sqlite" else ()
+    return (*tables, *online)
+
+
+def _came_back(part: Removed) -> Residue:
+    return Residue(
+        path=part.place,
+        why=f"{part.rows:,} rows came while it was erased",
+        next_step="stop what writes there, and erase again",
+    )
 
 
 _RETRAIN: Final = (

@@ -46,8 +46,9 @@ class Residue:
 class ErasureReport:
     """What an erasure did. `subject` is a keyed hash of the value that was asked for.
 
-    `searched` says whether the bytes of every file were searched; a value of fewer than four
-    characters stands everywhere by chance and is not searched for.
+    `searched` says whether the bytes of every file of the state were searched; a value of fewer
+    than four characters stands everywhere by chance and is not searched for. `elsewhere` names
+    stores outside the state: they were asked for its rows again, and their bytes not searched.
     """
 
     subject: str
@@ -57,6 +58,7 @@ class ErasureReport:
     residues: tuple[Residue, ...]
     files_searched: int
     searched: bool
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -72,6 +72,8 @@ def _show(report: ErasureReport, *, as_json: bool) -> None:
         console.print("too short to search files for: its rows are gone, its bytes are not proved")
         return
     console.print(f"searched {report.files_searched:,} files")
+    for place in report.elsewhere:
+        console.print(f"asked again, bytes not searched: {plain(place)}")
     for residue in report.residues:
         console.print(f"[bold yellow]left[/] {plain(residue.path)}: {residue.why}")
         console.print(f"  [dim]next[/] {plain(residue.next_step)}")
