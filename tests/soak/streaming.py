@@ -95,6 +95,7 @@ class Follower:
     clock: Path
     happened: Counter[str] = field(default_factory=Counter)
     process: subprocess.Popen[bytes] | None = None
+    began: int = 0  # where in its log the process began
 
     def start(self) -> None:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -106,6 +107,7 @@ class Follower:
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
         with (self.folder / "follower.log").open("ab") as log:
+            self.began = log.tell()
             self.process = subprocess.Popen(
                 [*COMMAND, "--follow", "--json", "--project", str(self.folder)],
                 stdout=log,
@@ -119,6 +121,23 @@ class Follower:
         if self.process.poll() is not None:
             self.happened[excused or f"ended by itself ({self.process.returncode})"] += 1
             self.start()
+
+    def at_work(self, patience_s: float = 90) -> None:
+        """Wait until it has taken a batch in, though not for ever: trouble before is no trouble."""
+        assert self.process is not None
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with (self.folder / "follower.log").open("rb") as log:
+                log.seek(self.began)
+                if b'"taken"' in log.read():
+                    return
+            time.sleep(0.2)
+
+    def said(self) -> Counter[str]:
+        """Return what all of them said, a batch or a pause at a time."""
+        lines = (self.folder / "follower.log").read_text(errors="replace").splitlines()
+        events = [json.loads(line) for line in lines if line.startswith('{"event"')]
+        return Counter(f"{e['source']} {e['event']} {e.get('why', '')[:90]}" for e in events)
 
     def kill(self) -> None:
         assert self.process is not None
@@ -240,7 +259,9 @@ def soak(minutes: float, seed: int, rate: int) -> int:
         feed.start()
         follower.start()
         while time.monotonic() - began < 60 * minutes:
-            time.sleep(chance.uniform(2, 30))
+            if chance.random() < 0.8:
+                follower.at_work()
+            time.sleep(chance.uniform(0, 10))
             follower.look()
             trouble(chance, follower, folder, mounted)
         feed.stop()
@@ -251,6 +272,8 @@ def soak(minutes: float, seed: int, rate: int) -> int:
             follower.happened[f"stopped ({follower.process.wait(120)})"] += 1
         last = subprocess.run([*COMMAND, "--project", str(folder)], check=False)
         say(f"troubles: {dict(follower.happened)}")
+        for line, count in follower.said().most_common():
+            say(f"{count:4} x {line}")
         wrong = reconcile(folder / ".onward" / "lake", feed.sent)
     kafka.stop()
     itself = [what for what in follower.happened if what.startswith("ended by itself")]
@@ -274,7 +297,7 @@ def trouble(chance: random.Random, follower: Follower, folder: Path, mounted: bo
         second.start()
         time.sleep(chance.uniform(3, 6))
         follower.kill()
-        follower.process = second.process
+        follower.process, follower.began = second.process, second.began
     elif what == "full":
         with no_room(folder / ".onward", follower, mounted):
             time.sleep(chance.uniform(2, 5))
