@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from onward.core.clock import SystemClock
 from onward.core.errors import DataError, DeclarationError
 from onward.infra.lake.iceberg import open_lake
 from onward.stages.ingest.adapters.files import FileReader
+from onward.stages.ingest.adapters.sql import SqlReader
 from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.step import ingest
 from onward.stages.validate.step import audit
@@ -40,10 +43,16 @@ class Shop:
             parquet.write_table(content, path)
 
     def take(self, pattern: str = "*.csv", **changes: object):
-        given = {"key": ["id"], "event_time": "at"} | changes
-        source = ow.Source("orders", ow.files(f"in/{pattern}"), **given)
+        origin, reader = ow.files(f"in/{pattern}"), FileReader(Surroundings(folder=self.folder))
+        return self.audited(origin, reader, {"key": ["id"]} | changes)
+
+    def take_sql(self, *, cursor: str, **changes: object):
+        origin = ow.sql("sqlite:///shop.db", "orders", cursor=cursor)
+        return self.audited(origin, SqlReader(Surroundings(folder=self.folder)), changes)
+
+    def audited(self, origin, reader, declared: dict):
+        source = ow.Source("orders", origin, **{"event_time": "at"} | declared)
         self.runs += 1
-        reader = FileReader(Surroundings(folder=self.folder))
         batch = ingest(source, reader=reader, lake=self.lake, run=f"r{self.runs}")
         assert batch is not None
         required = (*source.key, "at")
@@ -257,3 +266,18 @@ def test_a_held_batch_changes_no_column(shop: Shop) -> None:
     )
     assert report.held
     assert shop.lake.schema("raw.orders") == before
+
+
+def test_a_renamed_key_is_still_known_where_rows_are_read_again(tmp_path: Path) -> None:
+    """A database's rows that tie with the last one read are read again, and taken once."""
+    shop = Shop(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
+        database.execute("CREATE TABLE orders (id INTEGER, at TEXT)")
+        database.execute("INSERT INTO orders VALUES (1, '2024-01-01')")
+        database.commit()
+        shop.take_sql(key=["id"], cursor="at")
+        database.execute("ALTER TABLE orders RENAME COLUMN id TO number")
+        database.execute("INSERT INTO orders VALUES (2, '2024-01-01')")
+        database.commit()
+        shop.take_sql(key=["number"], cursor="at", renamed={"number": "id"})
+    assert shop.rows("number") == [(1,), (2,)]
