@@ -93,7 +93,7 @@ days = st.sampled_from([None, ONE, TWO, THREE])
 steps = st.tuples(st.sets(days, min_size=1), st.lists(st.tuples(days, st.integers(0, 9))))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(steps, min_size=1, max_size=4))
 def test_it_is_what_a_table_in_memory_would_be(made: list[Any]) -> None:
     with TemporaryDirectory() as folder:

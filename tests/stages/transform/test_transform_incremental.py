@@ -175,7 +175,7 @@ step = st.tuples(st.sampled_from(["add", "add", "add", "upsert", "replace", "com
 
 
 @settings(
-    max_examples=8,
+    max_examples=6,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes
