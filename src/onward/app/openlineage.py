@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from onward.app.load import repository_of
 from onward.app.project import Project
+from onward.app.secrets import filling, open_project_secrets
 from onward.core.errors import DeclarationError, OnwardError
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ def _outlet(project: Project) -> Outlet:
         ) from None
     target = project.settings.lineage.openlineage
     if target.startswith(("http://", "https://")):
-        return LineageBackend(target, _naming(project), project.settings.lineage.api_key)
+        fill = filling(open_project_secrets(project.settings))
+        api_key = fill(project.settings.lineage.api_key)
+        return LineageBackend(target, _naming(project), api_key)
     return LineageFile(project.settings.folder / target, _naming(project))
 
 
