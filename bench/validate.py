@@ -31,7 +31,7 @@ ROUNDS = 3
 # What is wrong, and where: every rule has offenders, about 1 % of the rows in all.
 DATA = """
 SELECT
-  i AS id,
+  CASE WHEN h % 4999 = 0 THEN i - 1 ELSE i END AS id,
   TIMESTAMPTZ '2013-01-01 00:00:00+00' + to_seconds(i) AS seen_at,
   CASE WHEN h % 1009 = 0 THEN -1.0 ELSE (h % 5000)::DOUBLE END AS distance,
   CASE WHEN h % 997 = 0 THEN 9999.0 ELSE (h % 300)::DOUBLE - 60 END AS delay,
@@ -45,7 +45,7 @@ FROM (SELECT i, (hash(i) // 2)::BIGINT AS h FROM range({rows}) r(i))
 """
 
 RULES = {
-    "id": "id >= 0",
+    "id": "id NOT IN (SELECT id FROM twice)",
     "seen_at": "seen_at < TIMESTAMPTZ '2100-01-01 00:00:00+00'",
     "distance low": "distance > 0",
     "distance high": "distance < 6000",
@@ -70,7 +70,6 @@ def checks() -> tuple[Check, ...]:
     from ibis import _
 
     rules = (
-        _.id >= 0,
         _.seen_at < datetime(2100, 1, 1, tzinfo=UTC),
         _.distance > 0,
         _.distance < 6000,
@@ -86,7 +85,9 @@ def checks() -> tuple[Check, ...]:
         _.daylight.notnull(),
         (_.distance > 100) | (_.delay < 1000),
     )
-    return tuple(ow.check(name, rule) for name, rule in zip(RULES, rules, strict=True))
+    unique, *names = RULES
+    on_rows = (ow.check(name, rule) for name, rule in zip(names, rules, strict=True))
+    return (ow.unique("id", name=unique), *on_rows)
 
 
 def run(quick: bool) -> Sequence[Row]:
@@ -169,6 +170,9 @@ def _by_hand(files: list[str], folder: Path) -> int:
     with duckdb.connect(config={"temp_directory": str(folder / "spill")}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"CREATE VIEW batch AS SELECT * FROM read_parquet({files})")
+        connection.execute(
+            "CREATE TABLE twice AS SELECT id FROM batch GROUP BY id HAVING count(*) > 1"
+        )
         connection.execute(
             f"CREATE TABLE bad AS SELECT * FROM (SELECT *, {mask} AS mask FROM batch) "
             "WHERE mask != 0"

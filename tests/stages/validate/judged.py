@@ -12,7 +12,7 @@ import ibis
 import pyarrow as pa
 
 from onward.core.declarations import Check
-from onward.core.records import Baseline, Batch, RuleResult
+from onward.core.records import ROW, Baseline, Batch, RuleResult
 from onward.stages.validate.bind import bind
 from onward.stages.validate.opened import BATCH, PUBLISHED, Opened, beside
 from onward.stages.validate.profile import profile
@@ -65,6 +65,8 @@ def judge(
             tables[PUBLISHED] = published
         for name, table in tables.items():
             connection.create_table(name, table)
+        numbered = connection.table(BATCH).mutate(**{ROW: ibis.row_number() + 1})
+        connection.create_table(BATCH, numbered, overwrite=True)
         table = connection.table(BATCH)
         seen = Opened(connection=connection, table=table, batch=batch, baseline=baseline)
         seen, rules = bind(checks, seen, ())

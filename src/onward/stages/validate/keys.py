@@ -1,8 +1,8 @@
 """Rules on keys: a key occurs once, a key exists elsewhere.
 
-The keys that offend are found first, from the key columns alone; the rows that have one are set
-aside with a flag per rule, and all others hold every such rule. So a batch in which no key offends
-costs one look at its keys, and one in which few do is still read once.
+The keys that offend are found first, from the key columns alone, then the rows that have one, as
+a bit string; in the pass over the batch a row's bit is looked up by its number. A join there would
+carry every column of every row through a hash table, and lose the rows' order.
 """
 
 # ruff: noqa: S608 (queries are put together here; names are quoted)
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from onward.core.declarations import Check
 from onward.core.errors import DeclarationError
+from onward.core.records import ROW
 from onward.stages.validate.opened import BATCH, PUBLISHED, Opened, beside, holds, quoted
 from onward.stages.validate.rules import RowRule, require_columns, row_rule
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
 Keep = Literal["none", "first", "last"]
-_SUSPECTS: Final = "_suspects"
 _KEYED: Final = "_keyed"
 
 
@@ -136,26 +136,9 @@ def marked(seen: Opened, checks: Sequence[Check]) -> Opened:
         rule.require(check, seen)
     rules = {name: rule for name, (_, rule) in keyed.items()}
     guilty = _guilty(seen, rules)
-    con = seen.connection.con
-    rows = seen.relation
-    all_hold = ", ".join(f"TRUE AS {quoted(holds(name))}" for name in rules)
-    if not guilty:
-        con.execute(f"CREATE TEMP VIEW {_KEYED} AS SELECT *, {all_hold} FROM {rows}")
-        return replace(seen, table=seen.connection.table(_KEYED))
-    joins = {keys: _same(rules[name], keys) for name, keys in guilty.items()}
-    left = " ".join(f"LEFT JOIN {keys} ON {same}" for keys, same in joins.items())
-    found = " OR ".join(f"{keys}.k0 IS NOT NULL" for keys in joins)
-    flags = ", ".join(
-        f"{_verdict(rule, guilty.get(name), seen.columns)} AS {quoted(holds(name))}"
-        for name, rule in rules.items()
-    )
-    con.execute(
-        f"CREATE TEMP TABLE {_SUSPECTS} AS SELECT b.*, {flags} FROM {rows} b {left} WHERE {found}"
-    )
-    anti = " ".join(f"ANTI JOIN {keys} ON {same}" for keys, same in joins.items())
-    con.execute(
-        f"CREATE TEMP VIEW {_KEYED} AS SELECT b.*, {all_hold} FROM {rows} b {anti} "
-        f"UNION ALL SELECT * FROM {_SUSPECTS}"
+    flags = ", ".join(f"{_holding(name, guilty)} AS {quoted(holds(name))}" for name in rules)
+    seen.connection.con.execute(
+        f"CREATE TEMP VIEW {_KEYED} AS SELECT *, {flags} FROM {seen.relation}"
     )
     return replace(seen, table=seen.connection.table(_KEYED))
 
@@ -168,25 +151,34 @@ def _on_keys(rule: Any) -> Unique | References | None:
 
 
 def _guilty(seen: Opened, rules: Mapping[str, Unique | References]) -> dict[str, str]:
-    """Return, by check, the table with the keys that offend; nothing of one where none does."""
+    """Return, by check, the variable with a bit for each row that offends; only where one does."""
     con = seen.connection.con
     guilty = {}
     for i, (name, rule) in enumerate(rules.items()):
-        keys = f"_keys_{i}"
+        keys, rows = f"_keys_{i}", f"_rows_{i}"
         con.execute(f"CREATE TEMP TABLE {keys} AS {rule.offending(seen)}")
-        if con.execute(f"SELECT 1 FROM {keys} LIMIT 1").fetchone() is not None:
-            guilty[name] = keys
+        if con.execute(f"SELECT 1 FROM {keys} LIMIT 1").fetchone() is None:
+            continue
+        con.execute(f"SET VARIABLE {rows} = ({_bits(rule, keys, seen)})")
+        guilty[name] = rows
     return guilty
 
 
-def _verdict(rule: Unique | References, keys: str | None, columns: Sequence[str]) -> str:
-    """Return, for a row whose key is among some check's, whether it holds this rule."""
-    if keys is None:
-        return "TRUE"
-    innocent = f"{keys}.k0 IS NULL"
+def _bits(rule: Unique | References, keys: str, seen: Opened) -> str:
+    """Return the query of a bit string in which the bit of each row that offends is set."""
+    joined = f"{BATCH} b JOIN {keys} ON {_same(rule, keys)}"
     if isinstance(rule, Unique) and rule.by is not None:
-        return f"{innocent} OR {rule.spared(columns, keys)}"
-    return innocent
+        spared = rule.spared(seen.columns, keys)
+        joined = f"(SELECT b.{ROW} FROM {joined} QUALIFY NOT {spared}) b"
+    return f"SELECT bitstring_agg(b.{ROW}, 1, {max(1, seen.batch.rows)}) FROM {joined}"
+
+
+def _holding(check: str, guilty: Mapping[str, str]) -> str:
+    """Return whether a row holds a check: looked up by its number, not joined, so order stays."""
+    if check not in guilty:
+        return "TRUE"
+    bits = f"getvariable('{guilty[check]}')"
+    return f"coalesce(get_bit({bits}, ({ROW} - 1)::INTEGER) = 0, TRUE)"
 
 
 def _same(rule: Unique | References, keys: str) -> str:

@@ -25,7 +25,7 @@ _WHOLE: Final = "published_whole"  # with the partitions that the batch will rep
 class Opened:
     """The batch as the rules see it.
 
-    `table` has the batch's columns and, for each check on keys and each in Python that answers by
+    `table` has the columns of the batch, `ROW`, and, for each check on keys or in Python by
     row, `holds(name)`: whether it holds for the row. `answers` are those of the checks in Python
     that gave one for the whole batch, by their name.
     """

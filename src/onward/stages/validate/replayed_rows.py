@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from onward.core.ports import Lake
-from onward.core.records import UNREADABLE, Selection
+from onward.core.records import ROW, UNREADABLE, Selection
 from onward.stages.validate import mending
 from onward.stages.validate.mending import CHANGED
 from onward.stages.validate.opened import BATCH
@@ -42,7 +42,9 @@ def to_judge(
     held, connected = connection.table(QUARANTINE), connection.con
     rows = _as_published(waiting(held).semi_join(choose(held, selection), ID), published)
     connection.create_table(
-        BATCH, rows.mutate(**{CHANGED: ibis.literal([], "array<string>")}), temp=True
+        BATCH,
+        rows.mutate(**{CHANGED: ibis.literal([], "array<string>"), ROW: ibis.row_number() + 1}),
+        temp=True,
     )
     earlier = 0
     if mended is not None:
