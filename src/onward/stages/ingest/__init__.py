@@ -11,8 +11,9 @@ keeps: int64, double, bool, string, date, time, binary, and timestamps in UTC wi
 naive time is read as UTC; decimals become doubles, nested values JSON text). Rows with a value
 that cannot be read so are staged apart, with the text as it came, for the audit to quarantine.
 
-Origins are read through `port.py`: files here or behind a URL, PostgreSQL, SQLite, Kafka, and what
-other packages bring. A password in a declaration is filled in for the driver alone.
+Origins are read through `port.py`: files here or behind a URL, PostgreSQL, SQLite, Kafka, REST,
+any source of dlt, and what other packages bring. A password in a declaration is filled in for the
+driver alone.
 
 The first batch's columns are a contract (`contract`). Refuses, with nothing changed: a file that
 changed after it was read, a file that is no valid CSV, Parquet or JSON, columns that came, went or

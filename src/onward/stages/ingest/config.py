@@ -210,7 +210,8 @@ class Source:
     name
         The source's name; its table is ``raw.<name>``.
     origin
-        `files(...)`, `sql(...)`, or what another package declares (`Origin`).
+        `files(...)`, `sql(...)`, `kafka(...)`, `http(...)`, `dlt(...)`, or what another package
+        declares (`Origin`).
     key
         Columns that identify a row.
     event_time
@@ -280,7 +281,7 @@ class Source:
         if not isinstance(origin, Origin):
             raise DeclarationError(
                 f"source {name!r} reads from {origin!r}",
-                expected="ow.files('data/*.csv') or ow.sql(url, table, cursor=...)",
+                expected="ow.files('data/*.csv'), or ow.sql, ow.kafka, ow.http or ow.dlt",
                 location=location,
             )
         keys = (key,) if isinstance(key, str) else tuple(key)
