@@ -130,7 +130,7 @@ def test_columns_come_and_go(shop: Shop) -> None:
     assert shop.lake.schema("raw.orders").names == ["id", "at", "amount", "name", "extra"]
     assert shop.rows("id", "name", "extra") == [(1, "a", None), (2, "b", None), (3, None, 1.5)]
     said = shop.lake.head("raw.orders").summary["columns"]
-    assert said == "- name (string): missing; + extra: new"
+    assert said == "- name (string): missing; + extra: new; was it 'name'?"
     assert shop.lake.read("raw.orders", snapshot=old.snapshot).column_names[-1] == "name"
     shop.put("3.csv", FIRST.replace("\n1,", "\n4,").replace("\n2,", "\n5,"))
     shop.take(on_schema_change="evolve")

@@ -149,10 +149,11 @@ def _compared(shape: Shape, before: Mapping[str, str], scan: Scan) -> list[str]:
     missing = [] if scan.sparse else [n for n in before if n not in shape.columns]
     lines = [f"- {n} ({name_of(before[n])}): missing" if before[n] else f"- {n} : missing"
              for n in missing]  # fmt: skip
-    for name in shape.columns:
-        if name not in before:
-            close = nearest(name, missing)
-            lines.append(f"+ {name}: new" + (f"; was it {close!r}?" if close else ""))
+    new = [name for name in shape.columns if name not in before]
+    alone = missing[0] if len(missing) == len(new) == 1 else None
+    for name in new:
+        close = nearest(name, missing) or alone
+        lines.append(f"+ {name}: new" + (f"; was it {close!r}?" if close else ""))
     return lines
 
 
