@@ -39,6 +39,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, shops: Callable[[Path], Pa
     (folder / "totals.sql").write_text(
         "select customer, sum(amount) as amount from {{ ref('sold') }} group by customer"
     )
+    with open_project(folder) as opened:
+        opened.deliver(request(opened.site, "data only", train=False))
     return folder
 
 
@@ -55,12 +57,10 @@ def told(folder: Path, *words: str) -> Any:
     return json.loads(done.output)
 
 
-def test_nothing_is_built_from_what_was_never_published(project: Path) -> None:
-    error = invoke(project, "transform", "--select", "sold").exception
+def test_nothing_is_built_from_what_was_never_published(shop: Path) -> None:
+    error = invoke(shop, "transform", "--select", "sold").exception
     assert isinstance(error, DataError)
     assert "'sold' reads 'orders', which has never been published" in error.what
-    with open_project(project) as opened:
-        opened.deliver(request(opened.site, "data only", train=False))
 
 
 def test_what_is_selected_is_built_where_something_changed(project: Path) -> None:
