@@ -12,7 +12,7 @@ import ibis
 import pyarrow as pa
 
 from onward.core.declarations import Check
-from onward.core.records import ROW, Baseline, Batch, RuleResult
+from onward.core.records import ROW, Baseline, Batch, Partitions, RuleResult
 from onward.stages.validate.bind import bind
 from onward.stages.validate.opened import BATCH, PUBLISHED, Opened, beside
 from onward.stages.validate.profile import profile
@@ -56,6 +56,7 @@ def judge(
     """Judge `rows` as a batch of the dataset ``orders``."""
     batch = Batch(
         dataset="orders", table="raw.orders", branch="audit-r", run="r", mode=mode,
+        partitions=Partitions(column="day", values=("t", None)) if mode == "partitions" else None,
         rows=rows.num_rows, base=None, snapshot=1, key=("n",) if mode == "upsert" else (),
     )  # fmt: skip
     baseline = Baseline(at=at, profiles=tuple(profiles))

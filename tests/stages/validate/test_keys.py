@@ -53,6 +53,7 @@ def test_a_key_that_is_published_keeps_its_row():
     assert kept(judge(ORDERS, alone, published=published)) == ["a", "c", "f", "g", "g"]
     every = ow.unique("id", keep="first", by="at")
     assert kept(judge(ORDERS, every, published=published, mode="upsert"))[:3] == ["a", "c", "f"]
+    assert kept(judge(ORDERS, every, published=published, mode="replace"))[:3] == ["a", "c", "f"]
 
 
 def test_several_columns_are_one_key():

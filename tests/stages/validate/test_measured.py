@@ -130,6 +130,8 @@ def test_a_table_is_reconciled_as_publishing_would_leave_it():
     assert found.details["by day"] == "1 group differs: day=w: nothing here, 5 there"
     again = judge(ROWS, check, others=others, published=published, mode="replace")
     assert again.details["by day"].startswith("2 groups differ: day=t: 7 here, 8 there; day=w:")
+    parts = judge(ROWS, check, others=others, published=published, mode="partitions")
+    assert parts.details["by day"] == "1 group differs: day=t: 7 here, 8 there"
     merged = judge(ROWS, check, others=others, published=published, mode="upsert")
     assert merged.details["by day"] == "1 group differs: day=t: 7 here, 8 there"
 

@@ -45,7 +45,7 @@ class Unique:
         keys = ", ".join(f"{quoted(c)} AS k{i}" for i, c in enumerate(self.columns))
         present = " AND ".join(f"{quoted(c)} IS NOT NULL" for c in self.columns)
         twice = f"SELECT {keys} FROM {BATCH} WHERE {present} GROUP BY ALL HAVING count(*) > 1"
-        if not self.published or seen.batch.mode == "upsert" or seen.before is None:
+        if not self.published or seen.batch.mode != "append" or seen.before is None:
             return f"SELECT *, FALSE AS known FROM ({twice})"
         same = " AND ".join(f"p.{quoted(c)} = b.{quoted(c)}" for c in self.columns)
         listed = ", ".join(f"p.{quoted(c)} AS k{i}" for i, c in enumerate(self.columns))

@@ -62,6 +62,11 @@ class Reconciliation:
             return seen.table
         if seen.batch.mode == "upsert":
             before = before.anti_join(seen.table, list(seen.batch.key))
+        if (replaced := seen.batch.partitions) is not None:
+            inside = before[replaced.column].isin([v for v in replaced.values if v is not None])
+            if None in replaced.values:
+                inside = inside | before[replaced.column].isnull()
+            before = before.filter(~inside.fill_null(False))
         both = [name for name in seen.columns if name in before.columns]
         return before.select(*both).union(seen.table.select(*both))
 
