@@ -57,6 +57,13 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
         load_definition(tmp_path / "pipeline.py")
 
 
+def test_a_mistyped_argument_is_answered_with_the_nearest(shop: Path) -> None:
+    file = replaced(shop, "checks=[", "chekcs=[")
+    error = failure(file)
+    assert "unexpected keyword argument 'chekcs'" in error.what
+    assert error.expected == "did you mean 'checks'?"
+
+
 def test_a_syntax_error_is_named_with_its_line(shop: Path) -> None:
     file = replaced(shop, "def sold(orders):", "def sold(orders:")
     error = failure(file)

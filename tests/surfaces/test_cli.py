@@ -15,9 +15,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from onward.app.project import open_project
-from onward.core.errors import OnwardError
+from onward.core.errors import DeclarationError, Location, OnwardError
 from onward.surfaces import cli as surface
 from onward.surfaces.cli.commands import cli
+from onward.surfaces.cli.show import show_error
 
 COMMANDS = (
     "init", "run", "up", "status", "predict", "lineage", "rollback", "runs", "models",
@@ -67,6 +68,20 @@ def test_every_command_is_checked() -> None:
     named = {command.name or command.callback.__name__ for command in cli.registered_commands}
     assert named == set(COMMANDS)
     assert "Example: onward audit verify" in invoke("audit", "verify", "--help").output
+
+
+@pytest.mark.parametrize("group", [None, *(group.name for group in cli.registered_groups)])
+def test_no_line_of_help_is_cut_off_in_eighty_columns(
+    group: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = invoke(*([group] if group else []), "--help").output
+    assert [line for line in shown.splitlines()[1:] if line.endswith("...")] == []
+
+
+def test_a_line_number_is_no_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    show_error(DeclarationError("it fails", location=Location("pipeline.py", 100)))
+    assert "pipeline.py:100: it fails" in capsys.readouterr().err
 
 
 def test_the_version_is_printed() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import re
 import subprocess
 import sys
 import traceback
@@ -10,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from onward.core.errors import DeclarationError, Location, NotFoundError, OnwardError
+from onward.core.errors import DeclarationError, Location, NotFoundError, OnwardError, nearest
 from onward.flow.definition import Definition, define
 from onward.stages.transform.config import DbtProject
 from onward.stages.transform.port import Manifest
@@ -92,10 +94,23 @@ def _import(file: Path) -> ModuleType:
     except Exception as error:
         raise DeclarationError(
             f"the pipeline file raised {type(error).__name__}: {error}",
+            expected=_argument(error),
             next_step=f"`python {file}` shows the whole traceback",
             location=_innermost(error, file.parent),
         ) from None
     return module
+
+
+def _argument(error: Exception) -> str:
+    """Return what a mistyped keyword of one of our declarations meant, as a question."""
+    import onward
+
+    found = re.match(r"(\w+)\S*\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    declared = getattr(onward, found[1], None) if found else None
+    if found is None or declared is None:
+        return ""
+    close = nearest(found[2], inspect.signature(declared).parameters)
+    return f"did you mean {close!r}?" if close else ""
 
 
 def _travel_by_value(folder: Path) -> None:

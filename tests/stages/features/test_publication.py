@@ -210,6 +210,7 @@ def test_a_missing_availability_says_what_it_is_for(shop: Shop) -> None:
                                         d=_.carrier.cast("int64")),
          "fails: ConversionException"),
         (lambda flights: flights.nonsense(), "fails: AttributeError"),
+        (lambda flights: flights.carier, "expected: did you mean 'carrier'?"),
         (lambda flights: 3, "returns int"),
     ],
 )  # fmt: skip

@@ -94,6 +94,16 @@ def test_a_breach_is_told_column_by_column_and_changes_nothing(shop: Shop) -> No
     assert "on_schema_change='evolve'" in told
 
 
+def test_first_files_that_differ_are_told_against_the_first_of_them(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.put("0.csv", "not,a,table\n1,2,3\n")
+    shop.put("1.csv", FIRST)
+    told = shop.refused()
+    assert "1.csv: other columns than 0.csv has" in told
+    assert "- table: missing" in told
+    assert "if it is the odd one, take it away" in told
+
+
 def test_a_type_that_the_origin_states_is_part_of_the_contract(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     shop.put("1.parquet", pa.table({"id": [1], "at": ["2024-01-01"], "n": [1], "kept": [1.5]}))

@@ -48,7 +48,7 @@ def run_tests(folder: Path, words: Sequence[str] = (), *, quiet: bool = False) -
     with tempfile.TemporaryDirectory() as temporary:
         report = Path(temporary) / "report.xml"
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", f"--junitxml={report}", *words],
+            [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *words],
             cwd=folder,
             stdout=subprocess.DEVNULL if quiet else None,
             check=False,

@@ -87,8 +87,18 @@ def failed(subject: str, function: Callable[..., Any], error: Exception) -> Data
     first_line = (str(error).strip() or "no message").splitlines()[0]
     return DataError(
         f"{subject} fails: {type(error).__name__}: {first_line}",
+        expected=_close(error),
         location=Location(file, lines[-1] if lines else function.__code__.co_firstlineno),
     )
+
+
+def _close(error: Exception) -> str:
+    """Return, as a question, the column that a mistyped attribute of a table probably meant."""
+    columns = getattr(getattr(error, "obj", None), "columns", ())
+    if not isinstance(error, AttributeError) or not error.name or not columns:
+        return ""
+    close = nearest(error.name, columns)
+    return f"did you mean {close!r}?" if close else f"one of: {', '.join(columns)}"
 
 
 def fetch(declared: FeatureView | Label, table: ir.Table, backend: Backend) -> pa.Table:

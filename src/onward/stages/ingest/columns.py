@@ -76,7 +76,7 @@ def _require_declared(source: Source, scan: Scan) -> None:
     )
     for name in names:
         if name not in scan.columns:
-            what, expected = unknown_name(f"column of source {source.name!r}", name, scan.columns)
+            what, expected = unknown_name("column", name, scan.columns)
             raise DeclarationError(what, expected=expected, location=source.location)
     for name in RESERVED:
         if name in scan.columns:

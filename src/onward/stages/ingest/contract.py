@@ -127,7 +127,7 @@ def _require_alike(source: Source, scan: Scan) -> None:
     for shape in others:
         lines = _compared(shape, expected, scan)
         if lines:
-            raise _breach(source, replace(scan, shapes=(shape,)), lines)
+            raise _breach(source, replace(scan, shapes=(shape,)), lines, than=first.name)
 
 
 def _differences(
@@ -147,7 +147,7 @@ def _differences(
 
 def _compared(shape: Shape, before: Mapping[str, str], scan: Scan) -> list[str]:
     missing = [] if scan.sparse else [n for n in before if n not in shape.columns]
-    lines = [f"- {n} ({name_of(before[n])}): missing" if before[n] else f"- {n} : missing"
+    lines = [f"- {n} ({name_of(before[n])}): missing" if before[n] else f"- {n}: missing"
              for n in missing]  # fmt: skip
     new = [name for name in shape.columns if name not in before]
     alone = missing[0] if len(missing) == len(new) == 1 else None
@@ -237,7 +237,8 @@ def _other_type(source: Source, name: str, kind: str) -> DeclarationError:
     )  # fmt: skip
 
 
-def _breach(source: Source, scan: Scan, lines: Sequence[str]) -> DataError:
+def _breach(source: Source, scan: Scan, lines: Sequence[str], *, than: str = "") -> DataError:
+    """Return the error for columns unlike the table's, or those of the first file, `than`."""
     guesses = [line for line in lines if "was it" in line]
     step = "restore the columns, or declare a source of another name"
     if source.on_schema_change == "refuse":
@@ -247,8 +248,9 @@ def _breach(source: Source, scan: Scan, lines: Sequence[str]) -> DataError:
         step = f"if it is the same column: renamed={{{new!r}: {old!r}}}; else {step}"
     where = ", ".join(shape.name for shape in scan.shapes[:3])
     return DataError(
-        f"{where}: other columns than {source.table} has\n    " + "\n    ".join(lines),
-        expected="the columns that the first rows had, in their types",
+        f"{where}: other columns than {than or source.table} has\n    " + "\n    ".join(lines),
+        expected="the columns that the first "
+        + ("file had; if it is the odd one, take it away" if than else "rows had, in their types"),
         next_step=step,
         location=source.location,
     )

@@ -88,7 +88,7 @@ def token(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Make a user's token, in the place of an earlier one; it is shown once."""
+    """Make a user's token, in an earlier one's place; shown once."""
     from onward.app.access import make_token
     from onward.app.project import open_project
     from onward.surfaces.cli.show import put

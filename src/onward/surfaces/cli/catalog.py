@@ -26,7 +26,7 @@ def catalog(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """List tables, features and models with owner, contract, freshness and lineage."""
+    """List tables, features and models: owner, contract, freshness."""
     from onward.app import catalog as asked
     from onward.app.project import open_project
     from onward.surfaces.cli.show import put

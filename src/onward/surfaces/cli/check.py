@@ -25,7 +25,7 @@ def suggest(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Propose checks for a dataset, as lines to paste, each with its evidence."""
+    """Propose checks, as lines to paste, each with its evidence."""
     from onward.app.project import open_project
     from onward.app.suggest import suggest as ask
     from onward.surfaces.cli.show import put

@@ -38,22 +38,6 @@ cli = typer.Typer(
 )
 audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_is_help=True)
 cli.add_typer(audit_cli, name="audit")
-quarantine.register(cli)
-ingest.register(cli)
-lake.register(cli)
-profile.register(cli)
-check.register(cli)
-diff.register(cli)
-data.register(cli)
-transform.register(cli)
-catalog.register(cli)
-importing.register(cli)
-features.register(cli)
-openlineage.register(cli)
-tests.register(cli)
-erase.register(cli)
-access.register(cli)
-secrets.register(cli)
 
 
 def _version(asked: bool) -> None:
@@ -213,7 +197,7 @@ def experiment(
 
 @audit_cli.command("verify", epilog="Example: onward audit verify")
 def audit_verify(project: Folder = HERE, as_json: Json = False) -> None:
-    """Check the ledger's hash chain: nothing altered, removed or cut off."""
+    """Check the ledger's hashes: nothing altered, removed, cut off."""
     from onward.app.project import open_project
     from onward.surfaces.cli.show import show_verified
 
@@ -233,3 +217,21 @@ def demo(
     from onward.surfaces.cli.demo import run_demo
 
     run_demo(folder, until=until, as_json=as_json)
+
+
+quarantine.register(cli)
+ingest.register(cli)
+lake.register(cli)
+profile.register(cli)
+check.register(cli)
+diff.register(cli)
+data.register(cli)
+transform.register(cli)
+catalog.register(cli)
+importing.register(cli)
+features.register(cli)
+openlineage.register(cli)
+tests.register(cli)
+erase.register(cli)
+access.register(cli)
+secrets.register(cli)

@@ -35,7 +35,7 @@ def diff(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Compare two tables or snapshots: columns, rows, distributions."""
+    """Compare two tables or snapshots: columns, rows, values."""
     from onward.app.diff import diff as ask
     from onward.app.project import open_project
     from onward.surfaces.cli.show import put

@@ -34,7 +34,7 @@ def erase(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Remove a subject from tables, stores, logs and training sets, and search for what is left."""
+    """Remove a subject from everywhere; search for what is left."""
     from onward.app.erase import erase_subject
     from onward.app.project import open_project
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onward.stages.features.service import FeatureService
 
 features = typer.Typer(
-    help="Feature views: find them, see how fresh they are, check that they are served right.",
+    help="Feature views: what there is, how fresh, how served.",
     invoke_without_command=True,
 )
 
@@ -31,7 +31,7 @@ def register(cli: typer.Typer) -> None:
 
 @features.callback()
 def every(context: typer.Context, project: Folder = HERE, as_json: Json = False) -> None:
-    """Feature views: find them, see how fresh they are, check that they are served right."""
+    """Feature views: what there is, how fresh, how served."""
     if context.invoked_subcommand is None:
         _listed(project, "", as_json=as_json)
 
@@ -48,7 +48,7 @@ def search(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Find feature views by what is said of them, and by their columns."""
+    """Find feature views by any word said of them."""
     _listed(project, text, as_json=as_json)
 
 
@@ -58,7 +58,7 @@ def show(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Show a view: its columns and policy, its versions, who uses them, what they came from."""
+    """Show a view: columns, policy, versions, users, origin."""
     from onward.app.features import feature_view
     from onward.app.project import open_project
 
@@ -68,7 +68,7 @@ def show(
 
 @features.command(epilog="Example: onward features services")
 def services(project: Folder = HERE, as_json: Json = False) -> None:
-    """List the feature services: features of several views under one name."""
+    """List the services: features of several views under one name."""
     from onward.app.project import open_project
 
     with open_project(project) as opened:
@@ -109,7 +109,7 @@ def materialize(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Write to the online store what is published and not there yet."""
+    """Write what is published to the online store."""
     from onward.app.features import materialize as write
     from onward.app.project import open_project
     from onward.surfaces.cli.show import console, put
@@ -134,7 +134,7 @@ def audit(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Compute served features again from the lake, and show where they differ."""
+    """Compute what was served again, and show where it differs."""
     from onward.app.features import audit as compare
     from onward.app.project import open_project
     from onward.core.clock import duration
@@ -258,6 +258,12 @@ def show_skew(reports: Sequence[SkewReport], *, as_json: bool) -> None:
     if put(reports, as_json):
         return
     for report in reports:
+        if not report.rows:
+            console.print(
+                f"[bold]{report.model} version {report.version}[/]: no unit fell into the sample;"
+                " --sample 1 takes all of them"
+            )
+            continue
         console.print(
             f"[bold]{report.model} version {report.version}[/]: {report.rows:,} vectors,"
             f" {report.same:.2%} of them served as the lake gives them again"

@@ -38,7 +38,7 @@ def feast(
     ] = "feast",
     as_json: Json = False,
 ) -> None:
-    """Turn a Feast repository into sources, feature views and feature services."""
+    """Turn a Feast repository into sources, views and services."""
     from onward.app.feast import registry, translate
     from onward.core.errors import DeclarationError
     from onward.surfaces.cli.show import console, plain, put, warn

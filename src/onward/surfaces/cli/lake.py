@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -96,7 +96,7 @@ def _tables(found: Sequence[TableInfo], *, as_json: bool) -> None:
     if not found:
         console.print("nothing is published yet; next: [bold]onward run[/]")
         return
-    table = _table("table", "rows", "files", "size", "snapshots", "changed")
+    table = _table("table", "rows", "files", "size", "history", "changed")
     for one in found:
         table.add_row(
             one.table,
@@ -115,7 +115,7 @@ def _history(found: Sequence[Snapshot], limit: int, *, as_json: bool) -> None:
     if put(found[:limit], as_json):
         return
     before = [*(s.rows for s in found[1:]), None if found[-1].parent else 0]
-    table = _table("snapshot", "at", "change", "rows", "+/-", "files", "key")
+    table = _table("snapshot", "at", "change", "rows", "+/-", "files", "by")
     for one, rows in list(zip(found, before, strict=True))[:limit]:
         table.add_row(
             str(one.id),
@@ -124,7 +124,7 @@ def _history(found: Sequence[Snapshot], limit: int, *, as_json: bool) -> None:
             f"{one.rows:,}",
             "" if rows is None else f"{one.rows - rows:+,}",
             f"{one.files:,}",
-            plain(one.summary.get("key", "")[:40]),
+            plain(one.summary.get("key", "").partition("@")[0]),
         )
     console.print(table)
 
@@ -169,8 +169,9 @@ def _table(*columns: str) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    words = {"table", "key", "because of"}
+    words = {"table", "snapshot", "change", "at", "changed", "by", "because of"}
     for name in columns:
-        numbers = name not in {*words, "snapshot", "change", "at", "changed"}
-        table.add_column(name, justify="right" if numbers else "left", no_wrap=name not in words)
+        side: Literal["left", "right"] = "left" if name in words else "right"
+        wraps = name in {"by", "because of"}  # names and ids are there to be copied, whole
+        table.add_column(name, justify=side, no_wrap=not wraps, overflow="fold")
     return table

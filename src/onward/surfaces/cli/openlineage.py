@@ -26,7 +26,7 @@ def openlineage(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Print, write or send lineage as OpenLineage events, one a line."""
+    """Print, write or send lineage as OpenLineage, an event a line."""
     from onward.app import openlineage as lineage
     from onward.app.project import open_project
     from onward.surfaces.cli.show import console, put

@@ -109,7 +109,7 @@ def replay(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Judge quarantined rows by today's rules and publish those that pass, once."""
+    """Judge rows again by today's rules, and publish what passes."""
     from onward.app.project import open_project
     from onward.app.quarantine import replay as judge
 

@@ -92,10 +92,11 @@ def run_experiment(folder: Path, *, trials: int, as_json: bool) -> None:
     """Search hyperparameters, with a bar that moves by trials."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    quiet = as_json or not console.is_terminal
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with (
         open_project(folder) as project,
-        Progress(*columns, console=console, transient=True, disable=as_json) as bar,
+        Progress(*columns, console=console, transient=True, disable=quiet) as bar,
     ):
         task = bar.add_task("searching", total=trials)
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from onward.flow.releases import Release
     from onward.flow.runs import RunEntry
 
-console = Console(highlight=False)
+console = Console(highlight=False, emoji=False)
 
 _MARKS = {
     "promoted": "green",
@@ -58,7 +58,7 @@ def put(value: Any, as_json: bool) -> bool:
 
 def show_error(error: OnwardError) -> None:
     """Print what happened, what was expected, and what to do next, to standard error."""
-    out = Console(stderr=True, highlight=False, soft_wrap=True)
+    out = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
     where = f"{plain(str(error.location))}: " if error.location else ""
     out.print(f"[bold red]error[/] {where}{plain(error.what)}")
     if error.expected:
@@ -69,7 +69,9 @@ def show_error(error: OnwardError) -> None:
 
 def warn(text: str) -> None:
     """Print what went wrong without making the command fail, to standard error."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]note[/] {plain(text)}")
+    Console(stderr=True, highlight=False, emoji=False, soft_wrap=True).print(
+        f"[yellow]note[/] {plain(text)}"
+    )
 
 
 def show_created(folder: Path, files: Sequence[Path], *, as_json: bool) -> None:
@@ -136,16 +138,16 @@ def show_runs(found: Sequence[RunEntry], *, as_json: bool) -> None:
     if put(found, as_json):
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("run", "began", "trigger", "state", "model", "seconds", "reason"):
-        table.add_column(column, justify="right" if column == "seconds" else "left")
+    for column in ("run", "trigger", "state", "model", "seconds", "reason"):
+        side: Literal["right", "left"] = "right" if column == "seconds" else "left"
+        table.add_column(column, justify=side, no_wrap=column != "reason")
     for run in found:
         state = run.state or "under way"
         table.add_row(
             run.id,
-            _when(run.started_at),
             run.request.trigger,
             f"[{_MARKS.get(state, 'cyan')}]{state}[/]",
-            run.model or "",
+            (run.model or "").removeprefix("model:"),
             "" if run.seconds is None else f"{run.seconds:.1f}",
             plain(run.reason or run.request.reason),
         )
@@ -195,16 +197,16 @@ def show_models(found: Sequence[Any], *, as_json: bool) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("version", "alias", "registered", "metrics", "run", "commit"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column in ("alias", "run", "commit"), overflow="fold")
     for entry in found:
-        metrics = ", ".join(f"{k} {v:.4f}" for k, v in list(entry.metrics.items())[:3])
+        metrics = "\n".join(f"{k} {v:.4f}" for k, v in list(entry.metrics.items())[:3])
         table.add_row(
             str(entry.version),
             ", ".join(entry.aliases),
             _when(entry.created_at),
             metrics,
             entry.run,
-            (entry.commit or "")[:10],
+            (entry.commit or "")[:7],
         )
     console.print(table if found else "no versions yet; `onward run` makes the first")
 
@@ -251,8 +253,10 @@ def show_lineage(found: Lineage, *, as_json: bool, depth: int = 5) -> None:
         return
     from rich.tree import Tree
 
-    for name, text in found.summary():
-        console.print(f"[dim]{name:14}[/] {plain(text)}", soft_wrap=True)
+    said = tuple(found.summary())
+    width = max((len(name) for name, _ in said), default=0)
+    for name, text in said:
+        console.print(f"[dim]{name:{width}}[/] {plain(text)}", soft_wrap=True)
     tree = Tree(f"[bold]{plain(found.ref)}[/]", guide_style="dim")
     _grow(tree, found, found.ref, {found.ref}, depth)
     console.print(tree)

@@ -38,7 +38,7 @@ def transform(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Build derived tables from what is published, without training."""
+    """Build derived tables from published ones, without training."""
     from onward.app.project import open_project
     from onward.app.transform import transform as build
     from onward.surfaces.cli.live import watching
