@@ -14,7 +14,7 @@ import pytest
 from onward.app.gateway import Gateway, serving
 from onward.app.project import Project, open_project
 from onward.core.clock import ReplayClock
-from onward.core.errors import BusyError, DataError, NotFoundError
+from onward.core.errors import BusyError, DataError, DeclarationError, NotFoundError
 from onward.core.records import RunRequest, Suppressed
 from onward.flow.loop import turn
 from onward.flow.release import rollback
@@ -81,6 +81,20 @@ def test_once_round_and_then_nothing_is_new(shop: Path, orders: Callable[..., Pa
         assert again is not None
         assert again.state in ("released", "rejected")
         assert again.request.reason == "new data in orders"
+
+
+def test_a_mistyped_check_is_found_out_before_the_next_rows_come(shop: Path) -> None:
+    project, _ = opened(shop)
+    with project:
+        project.run()
+    change(shop, "_.amount > 0", "_.amuont > 0")
+    project, _ = opened(shop)
+    with project:
+        with pytest.raises(DeclarationError, match="no column 'amuont'") as refused:
+            project.run()
+        assert refused.value.location is not None
+        assert "did you mean 'amount'" in str(refused.value)
+        assert [run.state for run in project.runs(limit=1)] == ["failed"]
 
 
 def test_the_model_never_sees_a_quarantined_row(shop: Path) -> None:

@@ -73,7 +73,8 @@ def busy(host: str, port: int) -> BusyError:
     return BusyError(
         f"port {port} on {host} is taken",
         expected="a free port for the gateway",
-        next_step="stop what listens there, or choose another: gateway.port in onward.toml",
+        next_step="stop what listens there, or choose another: --port, "
+        "or gateway.port in onward.toml",
     )
 
 

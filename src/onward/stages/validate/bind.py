@@ -27,6 +27,7 @@ from onward.stages.validate.rules import (
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pyarrow as pa
 
 READABLE: Final = "values are readable"
 
@@ -55,6 +56,25 @@ def bind(
     return seen, (*rules, *(_declared(check, seen) for check in checks))
 
 
+def require_fit(checks: Sequence[Check], schema: pa.Schema) -> None:
+    """Refuse checks that could not judge rows with the columns of `schema`, before any come.
+
+    Only expressions are looked at: other rules need rows.
+
+    Raises
+    ------
+    DeclarationError
+        As `bind`.
+    """
+    import ibis
+
+    _require_distinct(checks, ())
+    table = ibis.table(ibis.Schema.from_pyarrow(schema), name="rows")
+    for check in checks:
+        if not _binds(check):
+            _expression(check, resolve(check.rule, table, check))
+
+
 def _require_distinct(checks: Sequence[Check], taken: Iterable[str]) -> None:
     names = set(taken)
     for check in checks:
@@ -81,10 +101,14 @@ def _built_in(name: str, definition: tuple[str, ...], expression: ir.BooleanValu
     return RowRule(name=name, version=version, severity="quarantine", expression=expression)
 
 
-def _declared(check: Check, seen: Opened) -> Rule:
+def _binds(check: Check) -> bool:
     # Asked of the type: an Ibis expression on ``_`` has every attribute that it is asked for.
-    kind: Any = type(check.rule)
-    if is_dataclass(kind) and hasattr(kind, "bind"):
+    kind = type(check.rule)
+    return is_dataclass(kind) and hasattr(kind, "bind")
+
+
+def _declared(check: Check, seen: Opened) -> Rule:
+    if _binds(check):
         rule: Rule = check.rule.bind(check, seen)
         return rule
     return _expression(check, resolve(check.rule, seen.table, check))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from onward.flow.runs import RunEntry
 
 console = Console(highlight=False, emoji=False)
+
+_BRIEF = 60  # characters of a run's reason in a list; the run shown by itself has the whole
 
 _MARKS = {
     "promoted": "green",
@@ -149,7 +152,7 @@ def show_runs(found: Sequence[RunEntry], *, as_json: bool) -> None:
             f"[{_MARKS.get(state, 'cyan')}]{state}[/]",
             (run.model or "").removeprefix("model:"),
             "" if run.seconds is None else f"{run.seconds:.1f}",
-            plain(run.reason or run.request.reason),
+            plain(textwrap.shorten(run.reason or run.request.reason, _BRIEF, placeholder=" …")),
         )
     console.print(table if found else "no runs yet; `onward run` starts the first")
 
