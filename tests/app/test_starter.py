@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from onward.app.init import create_project
 from onward.app.project import open_project
 
 
-def test_the_starter_trains_and_serves_on_its_own_data(tmp_path: Path) -> None:
+def test_the_starter_trains_and_serves_on_its_own_data(
+    tmp_path: Path, at_any_speed: Callable[[Path], None]
+) -> None:
     create_project(tmp_path / "shop", "shop", "starter")
+    at_any_speed(tmp_path / "shop" / "pipeline.py")
     with open_project(tmp_path / "shop") as project:
         outcome = project.run()
         assert outcome is not None

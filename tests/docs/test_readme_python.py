@@ -7,6 +7,7 @@ import csv
 import io
 import random
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -45,7 +46,10 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_readmes_python_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readmes_python_runs(
+    project: Path, monkeypatch: pytest.MonkeyPatch, at_any_speed: Callable[[Path], None]
+) -> None:
+    at_any_speed(project / "pipeline.py")
     monkeypatch.chdir(project)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
