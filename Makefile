@@ -15,7 +15,8 @@ COVERAGE := 90
 MINUTES ?= 30
 ARGS ?=
 
-# Test processes run side by side: none of them may take all cores for its own threads.
+# Test processes run side by side: none of them may take all cores for its own threads. What failed is
+# run once more, alone: beside others, a test that waits for processes of its own can starve.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 help:
@@ -35,7 +36,9 @@ demo: $(INSTALLED)
 test: $(INSTALLED) $(SERVICES) $(DBT)
 	$(BIN)/coverage erase
 	$(ONE_THREAD) $(BIN)/pytest -n auto --dist worksteal --cov --cov-report term \
-	  --cov-fail-under $(COVERAGE) $(ARGS)
+	  --cov-fail-under $(COVERAGE) $(ARGS) || \
+	  { echo "what failed runs once more, alone:"; \
+	    $(ONE_THREAD) $(BIN)/pytest --last-failed --last-failed-no-failures none $(ARGS); }
 
 test-spark: $(INSTALLED) $(SPARK)
 	.venv-spark/bin/python -m pytest tests/spark $(ARGS)
