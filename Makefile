@@ -35,6 +35,7 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED) $(SERVICES) $(DBT)
 	$(BIN)/coverage erase
+	rm -f .pytest_cache/v/cache/lastfailed
 	$(ONE_THREAD) $(BIN)/pytest -n auto --dist worksteal --cov --cov-report term \
 	  --cov-fail-under $(COVERAGE) $(ARGS) || \
 	  { echo "what failed runs once more, alone:"; \
