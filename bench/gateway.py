@@ -34,9 +34,9 @@ from bench.report import Row
 from onward.core import digest
 from onward.core.records import Column, FeaturePlan, ImageRef, ModelRef, Route, Routes
 from onward.stages.deploy.step import package
-from onward.stages.serve.process import start_gateway
+from onward.stages.serve.gateway.process import start_gateway
+from onward.stages.serve.gateway.settings import GatewayConfig
 from onward.stages.serve.routes import write_routes
-from onward.stages.serve.settings import GatewayConfig
 
 FEATURES = 20
 CONNECTIONS = 64

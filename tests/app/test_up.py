@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from onward.app.project import open_project
-from onward.stages.serve.process import read_address
+from onward.stages.serve.gateway.process import read_address
 
 PATIENCE_S = 120.0
 ONWARD = (sys.executable, "-c", "from onward.surfaces.cli import main; main()")

@@ -25,7 +25,7 @@ from onward.flow.happened import fact
 from onward.flow.observe import bring_in
 from onward.flow.runs import new_data
 from onward.infra.search.files import files_with
-from onward.stages.serve.log_reader import find, read
+from onward.stages.serve.log.reader import find, read
 
 WHO = "customer-0031"  # 31 of 40: has orders, and one of the ten that are quarantined
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from onward.core.ports import OnlineRow
 from onward.core.records import Column, FeaturePlan, ViewPlan
 from onward.stages.features.point_in_time import REFUSED, Joined, join, marks
-from onward.stages.serve.job import Part
-from onward.stages.serve.lookup import readers, settle, wanted
+from onward.stages.serve.gateway.job import Part
+from onward.stages.serve.gateway.lookup import readers, settle, wanted
 
 EPOCH = datetime(2013, 1, 1, tzinfo=UTC)
 TIME = pa.timestamp("us", "UTC")

@@ -22,7 +22,7 @@ from onward.core.records import SkewReport, Suppressed
 from onward.flow.features import reads
 from onward.flow.runs import request
 from onward.flow.watch import watch
-from onward.stages.serve.log_reader import find
+from onward.stages.serve.log.reader import find
 from onward.surfaces.cli.commands import cli
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "features.md").read_text()

@@ -22,7 +22,7 @@ from onward.flow.site import Folders, Site
 
 if TYPE_CHECKING:
     from onward.core.ports import Server
-    from onward.stages.serve.settings import GatewayConfig
+    from onward.stages.serve.gateway.settings import GatewayConfig
 
 SETTLE_S = 30.0
 
@@ -110,7 +110,7 @@ class Caller:
 
 def config(settings: Settings, *, clock: Literal["system", "request"], port: int) -> GatewayConfig:
     """Return the gateway's configuration, by the project's settings."""
-    from onward.stages.serve.settings import Factory, GatewayConfig
+    from onward.stages.serve.gateway.settings import Factory, GatewayConfig
 
     folders = Folders(settings.state)
     timeout_s = settings.online.timeout.total_seconds()
@@ -139,7 +139,7 @@ def require_free(host: str, port: int) -> None:
     """
     import socket
 
-    from onward.stages.serve.process import busy
+    from onward.stages.serve.gateway.process import busy
 
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -161,7 +161,7 @@ def serving(
     BusyError
         Something else listens on the port.
     """
-    from onward.stages.serve.process import start_gateway
+    from onward.stages.serve.gateway.process import start_gateway
 
     chosen = settings.gateway.port if port is None else port
     server = start_gateway(config(settings, clock=clock, port=chosen))
@@ -202,7 +202,7 @@ def calling(settings: Settings, model: str) -> Iterator[Caller]:
 
 def address(state: Path) -> str | None:
     """Return the URL of the gateway that runs on this state, None if none does."""
-    from onward.stages.serve.process import read_address
+    from onward.stages.serve.gateway.process import read_address
 
     found = read_address(Folders(state).gateway)
     return found.url if found else None

@@ -12,7 +12,7 @@ from onward.core.errors import DeclarationError
 
 if TYPE_CHECKING:
     from onward.core.ports import OnlineStore
-    from onward.stages.serve.settings import Factory
+    from onward.stages.serve.gateway.settings import Factory
 
 _SCHEMES: Final = {
     "redis": ("redis://", "rediss://", "unix://"),
@@ -26,7 +26,7 @@ def opener(settings: Settings, *, timeout_s: float | None = None) -> Factory:
     No secret that the URL names is in it. `timeout_s` is how long a server may take to answer;
     unless given, as long as a write needs.
     """
-    from onward.stages.serve.settings import Factory
+    from onward.stages.serve.gateway.settings import Factory
 
     chosen = settings.online
     if chosen.store == "sqlite":

@@ -15,7 +15,7 @@ from onward.core.records import Mask, Removed, Subject
 from onward.flow.definition import Definition
 from onward.flow.site import Site
 from onward.stages.features.erase import erase_online, erase_training_sets
-from onward.stages.serve.erase import erase_log, logged_rows
+from onward.stages.serve.log.erase import erase_log, logged_rows
 from onward.stages.serve.step import TABLE as PREDICTIONS
 from onward.stages.validate.quarantine import table_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from onward.core.ports import Ledger
 from onward.core.records import Prediction
 from onward.core.refs import parse_ref, ref
-from onward.stages.serve.log_reader import find
+from onward.stages.serve.log.reader import find
 from onward.watch.lineage.graph import Edge, Graph, Node
 from onward.watch.lineage.prediction import PredictionLineage, describe
 from onward.watch.lineage.trace import trace

@@ -18,7 +18,7 @@ from onward.flow.releases import Release, champion, current, promotions, reversi
 from onward.flow.site import Site
 from onward.stages.deploy.step import accept, package
 from onward.stages.serve.config import Canary
-from onward.stages.serve.release import Progress, decide
+from onward.stages.serve.release.decision import Progress, decide
 from onward.stages.serve.routes import write_routes
 
 

@@ -16,9 +16,9 @@ import trained_models as small
 
 from onward.core.records import ImageRef, Route, Routes
 from onward.infra.online.sqlite import open_store
-from onward.stages.serve.process import LocalServer, start_gateway
+from onward.stages.serve.gateway.process import LocalServer, start_gateway
+from onward.stages.serve.gateway.settings import Factory, GatewayConfig
 from onward.stages.serve.routes import write_routes
-from onward.stages.serve.settings import Factory, GatewayConfig
 
 
 def routes_of(*arms: tuple[ImageRef, float], salt: str = "salt") -> Routes:

@@ -9,8 +9,8 @@ import pytest
 from test_prediction_log import HEADER, WIDE, batch, wide
 
 from onward.infra.lake.iceberg import open_lake
-from onward.stages.serve.log import PredictionLog
-from onward.stages.serve.log_reader import read
+from onward.stages.serve.log.reader import read
+from onward.stages.serve.log.writer import PredictionLog
 from onward.stages.serve.step import TABLE, fold
 
 

@@ -4,15 +4,12 @@ Takes images and the routes file that says which share of units each one gets. G
 the Open Inference Protocol v2 and a plain ``predict`` route, a durable record of every one of
 them, and decisions about a release under way.
 
-- The gateway is a process of its own (`gateway.py`, started by `process.py`). It is the hot path,
-  and written for speed: an `asyncio.Protocol` on uvloop (`http.py`), one model call per event-loop
-  tick for all rows that arrived in it (`tick.py`), one write to the log per tick, before the
-  answers leave.
-- The prediction log (`log.py`, `log_reader.py`, format in `segment.py`) is framed and checksummed;
-  a prediction's id is its address, so `find` is one seek. `step.fold` takes it into the lake.
+- The gateway (`gateway/`) is a process of its own. It is the hot path, and written for speed.
+- The prediction log (`log/`) is framed and checksummed; a prediction's id is its address.
+  `step.fold` takes it into the lake.
 - Routes (`routes.py`) are one small file per model, replaced atomically; the gateway loads and
   warms a new image before it switches, and keeps the old one where the new one is corrupt.
-- Release decisions (`release.py`, statistics in `sequences.py`) are anytime-valid.
+- Release decisions (`release/`) are anytime-valid.
 
 Refuses: rows that do not fit the model's request (the caller learns which column, and why),
 images whose blobs do not match their digests, routes that do not parse, and, unless told

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from onward.core.ports import Lake
-from onward.stages.serve.log_reader import Cursor, Logged, read_batches
+from onward.stages.serve.log.reader import Cursor, Logged, read_batches
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onward.core.errors import CorruptError, NotFoundError
-from onward.stages.serve.log import PredictionLog
-from onward.stages.serve.log_reader import Cursor, find, read
-from onward.stages.serve.segment import MAGIC, Address, Batch, Header, segments
+from onward.stages.serve.log.reader import Cursor, find, read
+from onward.stages.serve.log.segment import MAGIC, Address, Batch, Header, segments
+from onward.stages.serve.log.writer import PredictionLog
 
 HEADER = Header(
     model="m",
@@ -239,7 +239,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_prediction_log import HEADER, batch
-from onward.stages.serve.log import PredictionLog
+from onward.stages.serve.log.writer import PredictionLog
 log = PredictionLog(Path({folder!r}), started_ns=time.time_ns(), segment_bytes=20_000)
 i = 0
 while True:

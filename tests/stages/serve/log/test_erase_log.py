@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onward.core.records import Subject
-from onward.stages.serve.erase import _SHORTEST, _filler, erase_log
-from onward.stages.serve.log import PredictionLog
-from onward.stages.serve.log_reader import find, read
-from onward.stages.serve.segment import Batch, Header, segments
+from onward.stages.serve.log.erase import _SHORTEST, _filler, erase_log
+from onward.stages.serve.log.reader import find, read
+from onward.stages.serve.log.segment import Batch, Header, segments
+from onward.stages.serve.log.writer import PredictionLog
 
 HEADER = Header("m", 1, "sha256:0", "release:m@1", "champion", ("order", "who", "note"),
                 ("x", "word"), (1,), 1)  # fmt: skip

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from onward.core.errors import DataError, unknown_name
-from onward.stages.serve.model import ServedModel
+from onward.stages.serve.gateway.model import ServedModel
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,8 +19,8 @@ from gateway_site import Site, routes_of, serving
 from onward.core.records import ImageRef, Materialized, Prediction, ViewPlan
 from onward.infra.online import redis, sqlite
 from onward.stages.deploy.step import package
-from onward.stages.serve.log_reader import find, read
-from onward.stages.serve.settings import Factory
+from onward.stages.serve.gateway.settings import Factory
+from onward.stages.serve.log.reader import find, read
 from services.redis_server import RedisServer, running_redis
 
 NOW = datetime.now(UTC)

@@ -18,7 +18,7 @@ from onward.core.declarations import Task
 from onward.core.errors import CorruptError, OnwardError
 from onward.core.ports import RequestFeatures
 from onward.core.records import FeaturePlan
-from onward.stages.serve.lookup import ViewReader, readers
+from onward.stages.serve.gateway.lookup import ViewReader, readers
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,8 +23,8 @@ from sklearn.preprocessing import StandardScaler
 from onward.core import digest
 from onward.core.errors import CorruptError
 from onward.stages.deploy.step import package
-from onward.stages.serve.image import MODEL_FOLDER, unpack
-from onward.stages.serve.model import load
+from onward.stages.serve.gateway.image import MODEL_FOLDER, unpack
+from onward.stages.serve.gateway.model import load
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

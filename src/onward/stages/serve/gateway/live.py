@@ -11,11 +11,11 @@ import msgspec
 from onward.core.errors import DataError
 from onward.core.ports import Masks
 from onward.core.records import Route, Routes
-from onward.stages.serve.masking import Masked, masking
-from onward.stages.serve.model import ServedModel
+from onward.stages.serve.gateway.masking import Masked, masking
+from onward.stages.serve.gateway.model import ServedModel
+from onward.stages.serve.gateway.rows import RowDecoder
+from onward.stages.serve.log.segment import Header
 from onward.stages.serve.routes import bucket, thresholds
-from onward.stages.serve.rows import RowDecoder
-from onward.stages.serve.segment import Header
 
 DIRECT = "direct"
 """The arm of requests that name a version: they are no part of any comparison."""

@@ -14,7 +14,7 @@ import msgspec
 from onward.core.errors import BusyError, CorruptError, DeclarationError, OnwardError
 from onward.core.ports import Server
 from onward.core.records import ImageRef
-from onward.stages.serve.settings import GatewayConfig
+from onward.stages.serve.gateway.settings import GatewayConfig
 
 ADDRESS: Final = "address"
 """The file in a gateway's state folder that says where it listens."""

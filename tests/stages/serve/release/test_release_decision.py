@@ -12,7 +12,7 @@ import pytest
 
 from onward.core.records import ReleaseDecision
 from onward.stages.serve.config import Canary
-from onward.stages.serve.release import SMALLEST, Progress, decide
+from onward.stages.serve.release.decision import SMALLEST, Progress, decide
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CANARY = Canary(steps=[10, 50], bake="1h", minimum=200, deadline="7d")

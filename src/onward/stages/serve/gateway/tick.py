@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from onward.core.errors import DataError
-from onward.stages.serve.job import Job, Part
-from onward.stages.serve.live import Target
-from onward.stages.serve.log import PredictionLog
-from onward.stages.serve.lookup import UNAVAILABLE, named, settle, silent, wanted
-from onward.stages.serve.metrics import Metrics
-from onward.stages.serve.online import Found, Online
-from onward.stages.serve.segment import Batch
+from onward.stages.serve.gateway.job import Job, Part
+from onward.stages.serve.gateway.live import Target
+from onward.stages.serve.gateway.lookup import UNAVAILABLE, named, settle, silent, wanted
+from onward.stages.serve.gateway.metrics import Metrics
+from onward.stages.serve.gateway.online import Found, Online
+from onward.stages.serve.log.segment import Batch
+from onward.stages.serve.log.writer import PredictionLog
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,7 +19,7 @@ from gateway_site import Site, routes_of, serving
 
 from onward.core.records import Column, ImageRef
 from onward.stages.deploy.step import package
-from onward.stages.serve.log_reader import find, read
+from onward.stages.serve.log.reader import find, read
 from onward.stages.serve.routes import bucket, write_routes
 
 MODEL = "/v2/models/returns"

@@ -16,7 +16,7 @@ import trained_models as small
 from gateway_site import routes_of, serving
 from prometheus_client.parser import text_string_to_metric_families
 
-from onward.stages.serve.log_reader import find
+from onward.stages.serve.log.reader import find
 
 MODEL = "/v2/models/returns"
 NAMES = [c.name for c in small.PLAN.columns]

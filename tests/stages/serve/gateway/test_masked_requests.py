@@ -12,8 +12,8 @@ from onward.core.errors import DataError
 from onward.core.records import Column, FeaturePlan, Mask
 from onward.infra.masks.masks import KeyedMasks
 from onward.infra.secrets.environment import EnvironmentSecrets
-from onward.stages.serve.masking import masking, raw_type
-from onward.stages.serve.rows import RowDecoder
+from onward.stages.serve.gateway.masking import masking, raw_type
+from onward.stages.serve.gateway.rows import RowDecoder
 
 RING = {"ONWARD_SECRET_MASK_TOKENS": "TlVNQkVSIE9ORSBLRVkgT0YgVEhJUlRZIFRXTyBCWVRFUyE="}
 WHO = Column(name="who", dtype="string", mask=Mask(kind="pseudonym", domain="who"))

@@ -7,7 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from onward.stages.serve.sequences import Arm, difference, ratio_evidence, relative, sample, share
+from onward.stages.serve.release.sequences import (
+    Arm,
+    difference,
+    ratio_evidence,
+    relative,
+    sample,
+    share,
+)
 
 ALPHA = 0.05
 

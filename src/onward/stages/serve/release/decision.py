@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from onward.core.records import GuardrailResult, ReleaseDecision
 from onward.stages.serve.config import Canary
-from onward.stages.serve.sequences import (
+from onward.stages.serve.release.sequences import (
     Arm,
     difference,
     ratio_evidence,

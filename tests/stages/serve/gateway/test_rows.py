@@ -12,7 +12,7 @@ import trained_models as small
 
 from onward.core.errors import DataError
 from onward.core.records import Column
-from onward.stages.serve.rows import RowDecoder, python_type
+from onward.stages.serve.gateway.rows import RowDecoder, python_type
 
 [ROW] = small.rows(1)
 

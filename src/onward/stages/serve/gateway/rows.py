@@ -15,7 +15,7 @@ import msgspec
 
 from onward.core.errors import DataError, nearest
 from onward.core.records import Column, FeaturePlan
-from onward.stages.serve.masking import raw_type
+from onward.stages.serve.gateway.masking import raw_type
 
 
 class RowDecoder:

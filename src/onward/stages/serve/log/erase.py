@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from onward.core.records import Subject
-from onward.stages.serve.segment import (
+from onward.stages.serve.log.segment import (
     MAGIC,
     Batch,
     Header,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from onward.core.errors import DataError, OnwardError, unknown_name
-from onward.stages.serve import inference
-from onward.stages.serve.http import Connection
-from onward.stages.serve.inference import InferRequest
-from onward.stages.serve.job import Job, Part
-from onward.stages.serve.live import Live, Target
-from onward.stages.serve.metrics import Metrics
-from onward.stages.serve.tick import Ticker
+from onward.stages.serve.gateway import inference
+from onward.stages.serve.gateway.http import Connection
+from onward.stages.serve.gateway.inference import InferRequest
+from onward.stages.serve.gateway.job import Job, Part
+from onward.stages.serve.gateway.live import Live, Target
+from onward.stages.serve.gateway.metrics import Metrics
+from onward.stages.serve.gateway.tick import Ticker
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from onward.core.records import Materialized, ViewPlan
-from onward.stages.serve.live import Live
-from onward.stages.serve.metrics import Metrics
-from onward.stages.serve.online import Online
+from onward.stages.serve.gateway.live import Live
+from onward.stages.serve.gateway.metrics import Metrics
+from onward.stages.serve.gateway.online import Online
 from onward.stages.serve.port import OnlineReader
 
 EVERY_S: Final = 5.0

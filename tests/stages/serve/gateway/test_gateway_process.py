@@ -19,9 +19,9 @@ from gateway_site import routes_of, serving
 from test_gateway_routes import MODEL, Load
 
 from onward.core.errors import BusyError, CorruptError, DeclarationError, OnwardError
-from onward.stages.serve.log_reader import read
-from onward.stages.serve.process import LocalServers, read_address, start_gateway
-from onward.stages.serve.settings import Factory, GatewayConfig
+from onward.stages.serve.gateway.process import LocalServers, read_address, start_gateway
+from onward.stages.serve.gateway.settings import Factory, GatewayConfig
+from onward.stages.serve.log.reader import read
 
 
 @pytest.mark.crash
@@ -72,8 +72,8 @@ def test_a_gateway_ends_with_its_parent(tmp_path, image):
     file = tmp_path / "config.json"
     code = f"""
 import msgspec, os, time
-from onward.stages.serve.process import start_gateway
-from onward.stages.serve.settings import GatewayConfig
+from onward.stages.serve.gateway.process import start_gateway
+from onward.stages.serve.gateway.settings import GatewayConfig
 config = msgspec.json.decode(open({str(file)!r}, 'rb').read(), type=GatewayConfig)
 config = msgspec.structs.replace(config, parent=os.getpid())
 print(start_gateway(config).pid, flush=True)
@@ -154,7 +154,7 @@ def test_staging_serves_one_image_with_its_golden_features(tmp_path, image):
 
 
 def test_an_unpacked_image_is_served_as_its_container_would(tmp_path, image):
-    from onward.stages.serve.image import unpack
+    from onward.stages.serve.gateway.image import unpack
 
     root = unpack(image("plain"), tmp_path / "container")
     given = msgspec.json.decode((root / "etc/onward/gateway.json").read_bytes())
@@ -200,7 +200,7 @@ def test_what_cannot_start_says_why(tmp_path, image):
     ],
 )
 def test_a_configuration_that_means_nothing_is_refused(tmp_path, text):
-    from onward.stages.serve.gateway import main
+    from onward.stages.serve.gateway.__main__ import main
 
     (tmp_path / "c.json").write_text(text)
     assert main(["--config", str(tmp_path / "c.json")]) == 2

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from onward.core.errors import CorruptError, NotFoundError
 from onward.core.records import Prediction
-from onward.stages.serve.segment import (
+from onward.stages.serve.log.segment import (
     MAGIC,
     Address,
     Batch,

@@ -23,21 +23,21 @@ from onward.core.errors import CorruptError, OnwardError
 from onward.core.ports import Masks
 from onward.core.records import ImageRef, ModelRef, Route, Routes
 from onward.core.version import VERSION
-from onward.stages.serve.endpoints import Endpoints, error_body
-from onward.stages.serve.freshness import Freshness
-from onward.stages.serve.golden import GoldenStore
-from onward.stages.serve.http import Connection
-from onward.stages.serve.image import MODEL_FOLDER, unpack
-from onward.stages.serve.live import Live, open_live
-from onward.stages.serve.log import PredictionLog
-from onward.stages.serve.metrics import Metrics
-from onward.stages.serve.model import About, ServedModel, load
-from onward.stages.serve.online import Online
+from onward.stages.serve.gateway.endpoints import Endpoints, error_body
+from onward.stages.serve.gateway.freshness import Freshness
+from onward.stages.serve.gateway.golden import GoldenStore
+from onward.stages.serve.gateway.http import Connection
+from onward.stages.serve.gateway.image import MODEL_FOLDER, unpack
+from onward.stages.serve.gateway.live import Live, open_live
+from onward.stages.serve.gateway.metrics import Metrics
+from onward.stages.serve.gateway.model import About, ServedModel, load
+from onward.stages.serve.gateway.online import Online
+from onward.stages.serve.gateway.process import ADDRESS, Address, busy
+from onward.stages.serve.gateway.settings import GatewayConfig, read_config
+from onward.stages.serve.gateway.tick import Ticker
+from onward.stages.serve.log.writer import PredictionLog
 from onward.stages.serve.port import OnlineReader
-from onward.stages.serve.process import ADDRESS, Address, busy
 from onward.stages.serve.routes import read_routes
-from onward.stages.serve.settings import GatewayConfig, read_config
-from onward.stages.serve.tick import Ticker
 
 
 class Follower:

@@ -17,7 +17,7 @@ from onward.core.ports import Lookup, OnlineRow
 from onward.core.records import FeaturePlan, ViewPlan
 
 if TYPE_CHECKING:
-    from onward.stages.serve.job import Part
+    from onward.stages.serve.gateway.job import Part
 
 UNAVAILABLE: Final = 503
 _EVER: Final = -(2**63)  # microseconds: before any row

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from onward.stages.serve.live import Target
+from onward.stages.serve.gateway.live import Target
 
 if TYPE_CHECKING:
     import numpy as np

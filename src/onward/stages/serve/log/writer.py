@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from onward.stages.serve.segment import MAGIC, Batch, Header, SegmentFile, encode, frame
+from onward.stages.serve.log.segment import MAGIC, Batch, Header, SegmentFile, encode, frame
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 

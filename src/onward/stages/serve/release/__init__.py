@@ -1,0 +1,1 @@
+"""What decides a release: guardrails judged by anytime-valid confidence sequences."""
