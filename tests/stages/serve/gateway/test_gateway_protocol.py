@@ -217,10 +217,22 @@ def test_unknown_things_are_named(site):
 
     assert "did you mean 'returns'?" in error("POST", "/v2/models/return/infer", 404)
     assert "did you mean '/metrics'?" in error("GET", "/metric", 404)
-    assert "POST is" in error("GET", f"{MODEL}/infer", 405)
+    assert "OPTIONS, POST are" in error("GET", f"{MODEL}/infer", 405)
     assert "there is no output 'odds'" in site.client.post(
         f"{MODEL}/infer", json=matrix([[1.0] * 5], outputs=[{"name": "odds"}])
     ).json()["error"]  # fmt: skip
+
+
+def test_head_and_options(site):
+    whole, bare = site.client.get(MODEL), site.client.head(MODEL)
+    assert bare.status_code == 200
+    assert bare.content == b""
+    assert bare.headers["content-length"] == str(len(whole.content))
+    asked = site.client.options(MODEL)
+    assert (asked.status_code, asked.headers["allow"]) == (200, "GET, HEAD, OPTIONS")
+    refused = site.client.delete(f"{MODEL}/infer")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "OPTIONS, POST")
+    assert site.client.options("/v2/models/none").status_code == 404
 
 
 def test_a_matrix_cannot_carry_text(site):

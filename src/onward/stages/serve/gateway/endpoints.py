@@ -12,7 +12,7 @@ import msgspec
 
 from onward.core.errors import DataError, OnwardError, unknown_name
 from onward.stages.serve.gateway import inference
-from onward.stages.serve.gateway.http import Connection
+from onward.stages.serve.gateway.http import Connection, Headers
 from onward.stages.serve.gateway.inference import InferRequest
 from onward.stages.serve.gateway.job import Job, Part
 from onward.stages.serve.gateway.live import Live, Target
@@ -26,7 +26,7 @@ encode: Final = msgspec.json.Encoder().encode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _METRICS_KIND: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-Handler = Callable[[Job, bytes, bytes | None], None]
+Handler = Callable[[Job, bytes, Headers], None]
 
 
 class Endpoints:
@@ -81,17 +81,20 @@ class Endpoints:
     # ------------------------------------------------------------ requests
 
     def handle(
-        self, connection: Connection, method: bytes, url: bytes, body: bytes, at: bytes | None,
+        self, connection: Connection, method: bytes, url: bytes, body: bytes, headers: Headers,
         *, keep_alive: bool,
     ) -> None:  # fmt: skip
         """Take a request and see that it is answered in this tick."""
+        query = b""
         found = self._table.get((method, url))
-        if found is None and b"?" in url:
-            found = self._table.get((method, url.partition(b"?")[0]))
+        if found is None:
+            url, _, query = url.partition(b"?")
+            found = self._table.get((b"GET" if method == b"HEAD" else method, url))
         route, handler = found or ("unknown", self._unknown(method, url))
         job = Job(connection, route=route, keep_alive=keep_alive and not self.draining)
+        job.query, job.bare = query, method == b"HEAD"
         try:
-            handler(job, body, at)
+            handler(job, body, headers)
         except OnwardError as error:
             job.ready(400, error_body(str(error)))
         self._ticker.add(job)
@@ -102,14 +105,22 @@ class Endpoints:
         job.ready(status, error_body(reason))
         self._ticker.add(job)
 
-    def _unknown(self, method: bytes, url: bytes) -> Handler:
-        path = url.partition(b"?")[0]
-        allowed = sorted(m.decode() for m, known in self._table if known == path)
-        if allowed:
-            status, text = 405, f"{method.decode()} is not answered here: {', '.join(allowed)} is"
-        else:
-            status, text = 404, self._nearest(path.decode(errors="replace"))
-        return lambda job, _body, _at: job.ready(status, error_body(text))
+    def _unknown(self, method: bytes, path: bytes) -> Handler:
+        known = {m.decode() for m, known in self._table if known == path}
+        if not known:
+            text = self._nearest(path.decode(errors="replace"))
+            return lambda job, _body, _headers: job.ready(404, error_body(text))
+        allowed = ", ".join(sorted(known | {"OPTIONS"} | ({"HEAD"} if "GET" in known else set())))
+        text = f"{method.decode()} is not answered here: {allowed} are"
+
+        def handler(job: Job, _body: bytes, _headers: Headers) -> None:
+            job.headers = b"\r\nAllow: " + allowed.encode()
+            if method == b"OPTIONS":
+                job.ready(200, b"")
+            else:
+                job.ready(405, error_body(text))
+
+        return handler
 
     def _nearest(self, path: str) -> str:
         parts = path.split("/")
@@ -121,12 +132,12 @@ class Endpoints:
             )
         return f"{what}; {expected}"
 
-    def _moment(self, at: bytes | None) -> int:
+    def _moment(self, headers: Headers) -> int:
         """Return the request's time in microseconds since the epoch."""
         if not self._request_clock:
             return time.time_ns() // 1000
         try:
-            moment = datetime.fromisoformat((at or b"").decode())
+            moment = datetime.fromisoformat(headers.get(b"onward-event-time", b"").decode())
         except ValueError:
             raise DataError(
                 "the request does not say when it is",
@@ -141,9 +152,9 @@ class Endpoints:
     def _predict(self, live: Live, version: int | None) -> Handler:
         direct = None if version is None else live.direct[version]
 
-        def handler(job: Job, body: bytes, at: bytes | None) -> None:
+        def handler(job: Job, body: bytes, headers: Headers) -> None:
             rows = live.decoder.decode(body)
-            at_us = self._moment(at)
+            at_us = self._moment(headers)
             parts: dict[Target, Part] = {}
             for place, row in enumerate(rows):
                 unit = live.unit(row)
@@ -163,12 +174,12 @@ class Endpoints:
     def _infer(self, live: Live, version: int | None) -> Handler:
         direct = None if version is None else live.direct[version]
 
-        def handler(job: Job, body: bytes, at: bytes | None) -> None:
+        def handler(job: Job, body: bytes, headers: Headers) -> None:
             request = inference.decode(body)
             unit = request.id or f"{self._born:x}-{next(self._anonymous):x}"
             target = direct or live.assign_features(unit)
             n, numbers, texts = inference.features(request, target.model)
-            part = Part(target, self._moment(at))
+            part = Part(target, self._moment(headers))
             part.units, part.numbers, part.texts = [unit] * n, numbers, texts
             job.parts = (part,)
             job.reply = lambda job: _inferred(request, job.parts[0])
@@ -177,32 +188,32 @@ class Endpoints:
 
     # ------------------------------------------------------------ state
 
-    def _server(self, job: Job, _body: bytes, _at: bytes | None) -> None:
+    def _server(self, job: Job, _body: bytes, _headers: Headers) -> None:
         extensions: list[str] = []
         about = {"name": "onward", "version": self._version, "extensions": extensions}
         job.ready(200, encode(about))
 
-    def _alive(self, job: Job, _body: bytes, _at: bytes | None) -> None:
+    def _alive(self, job: Job, _body: bytes, _headers: Headers) -> None:
         job.ready(200, encode({"live": True}))
 
-    def _is_ready(self, job: Job, _body: bytes, _at: bytes | None) -> None:
+    def _is_ready(self, job: Job, _body: bytes, _headers: Headers) -> None:
         ready = self.ready and not self.draining
         job.ready(200 if ready else 503, encode({"ready": ready}))
 
-    def _model_ready(self, job: Job, _body: bytes, _at: bytes | None) -> None:
+    def _model_ready(self, job: Job, _body: bytes, _headers: Headers) -> None:
         job.ready(200, encode({"ready": True}))
 
     def _metadata(self, live: Live, version: int | None) -> Handler:
         target = live.champion if version is None else live.direct[version]
         body = encode(inference.metadata(target.model, sorted(live.direct)))
-        return lambda job, _body, _at: job.ready(200, body)
+        return lambda job, _body, _headers: job.ready(200, body)
 
-    def _show_metrics(self, job: Job, _body: bytes, _at: bytes | None) -> None:
+    def _show_metrics(self, job: Job, _body: bytes, _headers: Headers) -> None:
         live = {name: routes.version for name, routes in self.live.items()}
         text = self._metrics.text(log_bytes=self._log_bytes(), live=live)
         job.ready(200, text, _METRICS_KIND)
 
-    def _show_routes(self, job: Job, _body: bytes, _at: bytes | None) -> None:
+    def _show_routes(self, job: Job, _body: bytes, _headers: Headers) -> None:
         shown = {name: live.shown() for name, live in sorted(self.live.items())}
         for name, reason in self._metrics.refused_routes.items():
             shown[name] = {"version": None, **shown.get(name, {}), "refused": reason}

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 import httptools
 
 MAX_HEADER_BYTES: Final = 64 << 10
 """More than this before the body gets 431; what comes in pieces may count twice."""
+
+Headers: TypeAlias = Mapping[bytes, bytes]
+"""What a request says beside its body: the headers of `READ` that it has, named in small letters;
+one that comes twice has its last value.
+"""
+
+READ: Final = frozenset({b"content-length", b"content-type", b"expect", b"onward-event-time"})
+"""The headers that anybody here reads: the others are not kept. A new one is a name in this set."""
 
 LINGER_S: Final = 1.0
 """How long to go on reading, and forgetting, what a refused client sends: a connection closed on
@@ -34,7 +43,7 @@ class Endpoint(Protocol):
         method: bytes,
         url: bytes,
         body: bytes,
-        at: bytes | None,
+        headers: Headers,
         *,
         keep_alive: bool,
     ) -> None:
@@ -50,7 +59,7 @@ class Connection(asyncio.Protocol):
     """One client. Requests may be pipelined: answers leave in the order the requests came."""
 
     __slots__ = (
-        "_at", "_body", "_ended", "_endpoint", "_header_bytes", "_headers_ended", "_in_body",
+        "_body", "_ended", "_endpoint", "_header_bytes", "_headers", "_headers_ended", "_in_body",
         "_parser", "_pending", "_refused", "_size", "_transport", "_url", "receiving",
     )  # fmt: skip
 
@@ -67,7 +76,7 @@ class Connection(asyncio.Protocol):
 
     def _reset(self) -> None:
         self._url = b""
-        self._at: bytes | None = None
+        self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._size = 0
 
@@ -117,19 +126,20 @@ class Connection(asyncio.Protocol):
         self._url = self._url + url if self._url else url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        size = len(name)
-        self._count_header(size + len(value))
-        if size == 17 and name.lower() == b"onward-event-time":
-            self._at = value
-        elif size == 14 and name.lower() == b"content-length":
-            if value.isdigit() and int(value) > self._endpoint.max_body_bytes:
-                self._refuse_size()
-        elif size == 6 and name.lower() == b"expect" and self._transport is not None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._count_header(len(name) + len(value))
+        name = name.lower()
+        if name in READ and not self._in_body:  # what follows a chunked body is no header
+            self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._in_body = self._headers_ended = True
         self._header_bytes = 0
+        headers = self._headers
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._endpoint.max_body_bytes:
+            self._refuse_size()
+        elif b"expect" in headers and self._transport is not None and not self._refused:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
@@ -142,11 +152,11 @@ class Connection(asyncio.Protocol):
         self.receiving = self._in_body = False
         if not self._refused:
             body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-            url, at = self._url, self._at
+            url, headers = self._url, self._headers
             self._reset()
             self._pending += 1
             self._endpoint.handle(
-                self, self._parser.get_method(), url, body, at,
+                self, self._parser.get_method(), url, body, headers,
                 keep_alive=self._parser.should_keep_alive() and not self._parser.should_upgrade(),
             )  # fmt: skip
 
@@ -157,20 +167,34 @@ class Connection(asyncio.Protocol):
         """Whether nothing is under way: no request half read, none unanswered."""
         return not self.receiving and self._pending == 0
 
-    def answer(self, status: int, body: bytes, *, keep_alive: bool, kind: str) -> None:
-        """Send an answer; one that ends the connection says so."""
+    def answer(
+        self,
+        status: int,
+        body: bytes,
+        *,
+        keep_alive: bool,
+        kind: str,
+        headers: bytes = b"",
+        bare: bool = False,
+    ) -> None:
+        """Send an answer; one that ends the connection says so.
+
+        `headers` are further ones, each as ``\\r\\nName: value``; a `bare` answer says how long its
+        body would be, and leaves it out.
+        """
         self._pending -= 1
         transport = self._transport
         if transport is None or transport.is_closing():
             return
         transport.write(
-            b"%b%b\r\nContent-Length: %d%b\r\n\r\n%b"
+            b"%b%b\r\nContent-Length: %d%b%b\r\n\r\n%b"
             % (
                 _HEAD[HTTPStatus(status)] if status != 200 else _OK,
                 kind.encode(),
                 len(body),
+                headers,
                 b"" if keep_alive else b"\r\nConnection: close",
-                body,
+                b"" if bare else body,
             )
         )
         if self._refused:

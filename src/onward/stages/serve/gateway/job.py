@@ -74,30 +74,38 @@ class Part:
 class Caller(Protocol):
     """Who is waiting for an answer."""
 
-    def answer(self, status: int, body: bytes, *, keep_alive: bool, kind: str) -> None:
+    def answer(
+        self,
+        status: int,
+        body: bytes,
+        *,
+        keep_alive: bool,
+        kind: str,
+        headers: bytes,
+        bare: bool,
+    ) -> None:
         """Send the answer, if the caller is still there."""
         ...
 
 
 class Job:
-    """One request under way: its parts and how to answer it, or an answer that is ready."""
+    """One request under way: its parts and how to answer it, or an answer that is ready.
+
+    `query` is what followed the path's ``?``; `headers` go out with the answer, each as
+    ``\\r\\nName: value``; a `bare` answer goes out without its body (to a HEAD request).
+    """
 
     __slots__ = (
-        "body",
-        "caller",
-        "keep_alive",
-        "kind",
-        "parts",
-        "reply",
-        "route",
-        "started",
-        "status",
-    )
+        "bare", "body", "caller", "headers", "keep_alive", "kind", "parts", "query", "reply",
+        "route", "started", "status",
+    )  # fmt: skip
 
     def __init__(self, caller: Caller, *, route: str, keep_alive: bool) -> None:
         self.caller = caller
         self.route = route
         self.keep_alive = keep_alive
+        self.query = self.headers = b""
+        self.bare = False
         self.kind = "application/json"
         self.started = time.perf_counter_ns()
         self.parts: Sequence[Part] = ()

@@ -117,7 +117,10 @@ class Ticker:
         else:
             status, body = job.status, job.body
         self._metrics.answered(job.route, status, time.perf_counter_ns() - job.started)
-        job.caller.answer(status, body, keep_alive=job.keep_alive, kind=job.kind)
+        job.caller.answer(
+            status, body,
+            keep_alive=job.keep_alive, kind=job.kind, headers=job.headers, bare=job.bare,
+        )  # fmt: skip
 
     # ------------------------------------------------------------ predicting
 
