@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from onward.app.online import opener
 from onward.app.secrets import places
-from onward.app.settings import Settings
+from onward.app.settings import GatewaySettings, Settings
 from onward.core.errors import CorruptError, DataError, NotFoundError, OnwardError
 from onward.core.ports.masks import MASKS_ENTRY
 from onward.flow.release import end
@@ -22,6 +22,7 @@ from onward.flow.site import Folders, Site
 
 if TYPE_CHECKING:
     from onward.core.ports import Server
+    from onward.stages.serve.gateway.limits import Limits
     from onward.stages.serve.gateway.settings import GatewayConfig
 
 SETTLE_S = 30.0
@@ -126,6 +127,23 @@ def config(settings: Settings, *, clock: Literal["system", "request"], port: int
         clock=clock,
         on_log_failure=settings.gateway.on_log_failure,
         parent=os.getpid(),
+        drain_s=settings.gateway.drain.total_seconds(),
+        max_body_bytes=settings.gateway.body_bytes,
+        limits=_limits(settings.gateway),
+    )
+
+
+def _limits(chosen: GatewaySettings) -> Limits:
+    from onward.stages.serve.gateway.limits import Limits
+
+    return Limits(
+        waiting=chosen.waiting,
+        waiting_bytes=chosen.waiting_bytes,
+        rows=chosen.rows,
+        deadline_s=chosen.deadline.total_seconds() or None,
+        connections=chosen.connections,
+        receive_s=chosen.receive.total_seconds(),
+        idle_s=chosen.idle.total_seconds(),
     )
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from onward.core.errors import DataError, OnwardError, unknown_name
-from onward.stages.serve.gateway import inference
+from onward.stages.serve.gateway import exposition, inference
+from onward.stages.serve.gateway.admission import Admission
 from onward.stages.serve.gateway.http import Connection, Headers
 from onward.stages.serve.gateway.inference import InferRequest
 from onward.stages.serve.gateway.job import Job, Part
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 encode: Final = msgspec.json.Encoder().encode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_METRICS_KIND: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Handler = Callable[[Job, bytes, Headers], None]
 
@@ -38,11 +38,13 @@ class Endpoints:
         version: str,
         metrics: Metrics,
         ticker: Ticker,
-        log_bytes: Callable[[], int],
+        admission: Admission,
         request_clock: bool,
         max_body_bytes: int,
+        max_connections: int,
     ) -> None:
         self.max_body_bytes = max_body_bytes
+        self.max_connections = max_connections
         self.connections: set[Connection] = set()
         self.live: dict[str, Live] = {}
         self.ready = False
@@ -50,7 +52,7 @@ class Endpoints:
         self._version = version
         self._metrics = metrics
         self._ticker = ticker
-        self._log_bytes = log_bytes
+        self._admission = admission
         self._request_clock = request_clock
         self._anonymous = itertools.count()
         self._born = time.time_ns()
@@ -77,6 +79,7 @@ class Endpoints:
                 ):
                     table[method.encode(), f"{base}{tail}".encode()] = (route, handler)
         self.live, self._table = dict(live), table
+        self._metrics.routes = {name: routes.version for name, routes in live.items()}
 
     # ------------------------------------------------------------ requests
 
@@ -94,7 +97,11 @@ class Endpoints:
         job = Job(connection, route=route, keep_alive=keep_alive and not self.draining)
         job.query, job.bare = query, method == b"HEAD"
         try:
-            handler(job, body, headers)
+            if method != b"POST":
+                handler(job, body, headers)
+            elif self._admission.admit(job, headers, len(body)):
+                handler(job, body, headers)
+                self._admission.measure(job)
         except OnwardError as error:
             job.ready(400, error_body(str(error)))
         self._ticker.add(job)
@@ -209,9 +216,7 @@ class Endpoints:
         return lambda job, _body, _headers: job.ready(200, body)
 
     def _show_metrics(self, job: Job, _body: bytes, _headers: Headers) -> None:
-        live = {name: routes.version for name, routes in self.live.items()}
-        text = self._metrics.text(log_bytes=self._log_bytes(), live=live)
-        job.ready(200, text, _METRICS_KIND)
+        job.ready(200, exposition.text(self._metrics.samples()), exposition.CONTENT_TYPE)
 
     def _show_routes(self, job: Job, _body: bytes, _headers: Headers) -> None:
         shown = {name: live.shown() for name, live in sorted(self.live.items())}

@@ -17,7 +17,9 @@ Headers: TypeAlias = Mapping[bytes, bytes]
 one that comes twice has its last value.
 """
 
-READ: Final = frozenset({b"content-length", b"content-type", b"expect", b"onward-event-time"})
+READ: Final = frozenset(
+    {b"content-length", b"content-type", b"expect", b"onward-deadline-ms", b"onward-event-time"}
+)
 """The headers that anybody here reads: the others are not kept. A new one is a name in this set."""
 
 LINGER_S: Final = 1.0
@@ -35,6 +37,7 @@ class Endpoint(Protocol):
     """What a connection hands its requests to."""
 
     max_body_bytes: int
+    max_connections: int
     connections: set[Connection]
 
     def handle(
@@ -60,7 +63,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_ended", "_endpoint", "_header_bytes", "_headers", "_headers_ended", "_in_body",
-        "_parser", "_pending", "_refused", "_size", "_transport", "_url", "receiving",
+        "_parser", "_pending", "_refused", "_size", "_transport", "_url", "begun", "receiving",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -72,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._header_bytes = 0
         self._pending = 0
         self.receiving = False
+        self.begun = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -85,6 +89,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._endpoint.connections.add(self)
+        if len(self._endpoint.connections) > self._endpoint.max_connections:
+            self._refuse(503, f"{self._endpoint.max_connections:,} connections are open already")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's name)
         self._transport = None
@@ -120,6 +126,7 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------ httptools
 
     def on_message_begin(self) -> None:
+        self.begun += 1
         self.receiving = True
 
     def on_url(self, url: bytes) -> None:
@@ -202,6 +209,10 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_later(LINGER_S, self.close)
         elif not keep_alive or (self._ended and self._pending == 0):
             transport.close()
+
+    def time_out(self) -> None:
+        """Refuse the request that does not arrive, and end the connection."""
+        self._refuse(408, "the request did not arrive whole in time")
 
     def close(self) -> None:
         """End the connection once what was written has left."""

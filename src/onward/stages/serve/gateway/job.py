@@ -93,11 +93,13 @@ class Job:
 
     `query` is what followed the path's ``?``; `headers` go out with the answer, each as
     ``\\r\\nName: value``; a `bare` answer goes out without its body (to a HEAD request).
+    `started` and `deadline` (0 for none) are in nanoseconds, by `time.perf_counter_ns`; `admitted`
+    is the size of its body, -1 where it does not count as waiting.
     """
 
     __slots__ = (
-        "bare", "body", "caller", "headers", "keep_alive", "kind", "parts", "query", "reply",
-        "route", "started", "status",
+        "admitted", "bare", "body", "caller", "deadline", "headers", "keep_alive", "kind", "parts",
+        "query", "reply", "route", "started", "status",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, *, route: str, keep_alive: bool) -> None:
@@ -108,6 +110,8 @@ class Job:
         self.bare = False
         self.kind = "application/json"
         self.started = time.perf_counter_ns()
+        self.deadline = 0
+        self.admitted = -1
         self.parts: Sequence[Part] = ()
         self.status = 200
         self.body = b""

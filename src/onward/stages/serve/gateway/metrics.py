@@ -1,23 +1,54 @@
-"""The gateway's own counters, in Prometheus' text format.
+"""The gateway's own counters.
 
 Plain integers in dictionaries: an increment costs a tenth of a client library's on the hot path.
+`FAMILIES` says what each is called and how those of several workers become one; `exposition.py`
+writes them for Prometheus.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
 
 from onward.core.records import Materialized, ViewPlan
 
 BUCKETS_S: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 )  # fmt: skip
-"""Upper bounds of the latency histogram, in seconds."""
+"""Upper bounds of the latency histograms, in seconds."""
 
 _BOUNDS_NS: Final = tuple(int(b * 1e9) for b in BUCKETS_S)
+
+Labels: TypeAlias = tuple[str, ...]
+Samples: TypeAlias = dict[str, dict[Labels, float]]
+"""What a worker counted: by family, by the labels' values in the family's order. A histogram has
+a further label, the bucket's number; ``sum`` is that of its sum in seconds."""
+
+
+class Histogram:
+    """Durations of one kind, counted by bucket."""
+
+    __slots__ = ("buckets", "ns")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(BUCKETS_S) + 1)
+        self.ns = 0
+
+    def add(self, ns: int) -> None:
+        """Count one duration, in nanoseconds."""
+        self.buckets[bisect_left(_BOUNDS_NS, ns)] += 1
+        self.ns += ns
+
+    def samples(self, labels: Labels) -> dict[Labels, float]:
+        """Return the buckets that count anything, and the sum."""
+        found: dict[Labels, float] = {
+            (*labels, str(number)): count for number, count in enumerate(self.buckets) if count
+        }
+        found[*labels, "sum"] = self.ns / 1e9
+        return found
 
 
 class Metrics:
@@ -26,101 +57,159 @@ class Metrics:
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()
         self.predictions: Counter[tuple[str, int, str, int]] = Counter()
-        self.latency = [0] * (len(BUCKETS_S) + 1)
-        self.latency_ns = 0
+        self.latency: dict[str, Histogram] = {}
+        self.arms: dict[tuple[str, int, str], Histogram] = {}
+        self.refused: Counter[str] = Counter()
+        self.routes: Mapping[str, str] = {}
         self.refused_routes: dict[str, str] = {}
         self.route_changes = 0
         self.log_failures = 0
+        self.log_bytes: Callable[[], int] = int
         self.online_reads = 0
         self.online_failures = 0
+        self.waiting = 0
+        self.waiting_bytes = 0
+        self.connections: Callable[[], int] = int
         self.views: Sequence[tuple[ViewPlan, Materialized | None]] = ()
 
-    def answered(self, route: str, status: int, elapsed_ns: int) -> None:
-        """Count one answered prediction request."""
+    def answered(self, route: str, status: int, elapsed_ns: int, admitted: int) -> None:
+        """Count one answered request; `admitted` is its `Job.admitted`."""
+        if admitted >= 0:
+            self.waiting -= 1
+            self.waiting_bytes -= admitted
         self.requests[route, status] += 1
-        self.latency[bisect_left(_BOUNDS_NS, elapsed_ns)] += 1
-        self.latency_ns += elapsed_ns
+        histogram = self.latency.get(route)
+        if histogram is None:
+            histogram = self.latency[route] = Histogram()
+        histogram.add(elapsed_ns)
 
-    def text(self, *, log_bytes: int, live: Mapping[str, str]) -> bytes:
-        """Return everything as Prometheus text. `live` is each model's routes version."""
-        lines = [
-            *_family(
-                "onward_requests_total", "counter", "Requests answered, by route and status.",
-                ((f'route="{r}",status="{s}"', n) for (r, s), n in self.requests.items()),
-            ),
-            *_family(
-                "onward_predictions_total", "counter", "Rows answered, by model, arm and status.",
-                (
-                    (f'model="{m}",version="{v}",arm="{a}",status="{s}"', n)
-                    for (m, v, a, s), n in self.predictions.items()
-                ),
-            ),
-            *self._histogram(),
-            *_family(
-                "onward_features_newest_timestamp_seconds", "gauge",
-                "The newest event time online, by view.",
-                (
-                    (f'view="{view.name}",version="{view.version}"', mark.newest.timestamp())
-                    for view, mark in self.views if mark is not None and mark.newest is not None
-                ),
-            ),
-            *_family(
-                "onward_features_materialized_timestamp_seconds", "gauge",
-                "When the view was last written online.",
-                (
-                    (f'view="{view.name}",version="{view.version}"', mark.at.timestamp())
-                    for view, mark in self.views if mark is not None
-                ),
-            ),
-            *_family(
-                "onward_prediction_log_bytes_total", "counter", "Bytes written to the log.",
-                [("", log_bytes)],
-            ),
-            *_family(
-                "onward_prediction_log_failures_total", "counter",
-                "Writes to the log that failed.", [("", self.log_failures)],
-            ),
-            *_family(
-                "onward_online_reads_total", "counter",
-                "Reads of the online store, each for all requests of a turn of the loop.",
-                [("", self.online_reads)],
-            ),
-            *_family(
-                "onward_online_failures_total", "counter",
-                "Reads of the online store that failed or came too late.",
-                [("", self.online_failures)],
-            ),
-            *_family(
-                "onward_route_changes_total", "counter", "Routes taken into service.",
-                [("", self.route_changes)],
-            ),
-            *_family(
-                "onward_routes_info", "gauge", "The version of each model's routes in service.",
-                ((f'model="{m}",version="{v}"', 1) for m, v in live.items()),
-            ),
-            *_family(
-                "onward_routes_refused", "gauge", "Models whose newest routes were refused.",
-                ((f'model="{m}"', 1) for m in self.refused_routes),
-            ),
-        ]  # fmt: skip
-        return ("\n".join(lines) + "\n").encode()
+    def arm(self, model: str, version: int, arm: str) -> Histogram:
+        """Return where the latencies of an arm's predictions are counted."""
+        found = self.arms.get((model, version, arm))
+        if found is None:
+            found = self.arms[model, version, arm] = Histogram()
+        return found
 
-    def _histogram(self) -> Iterator[str]:
-        name = "onward_request_latency_seconds"
-        yield f"# HELP {name} From a request's last byte to its answer."
-        yield f"# TYPE {name} histogram"
-        total = 0
-        for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), self.latency, strict=True):
-            total += count
-            yield f'{name}_bucket{{le="{bound}"}} {total}'
-        yield f"{name}_sum {self.latency_ns / 1e9:.9f}"
-        yield f"{name}_count {total}"
+    def samples(self) -> Samples:
+        """Return everything that was counted."""
+        return {family.name: family.read(self) for family in FAMILIES}
 
 
-def _family(
-    name: str, kind: str, about: str, samples: Iterable[tuple[str, float]]
-) -> Iterator[str]:
-    yield f"# HELP {name} {about}"
-    yield f"# TYPE {name} {kind}"
-    for labels, value in samples:
-        yield f"{name}{{{labels}}} {value}" if labels else f"{name} {value}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A metric: its name, what is said of it, and where its values are.
+
+    `over` is how the values of several workers become one: what is counted is added up, of what is
+    seen alike by all the greatest counts.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    about: str
+    read: Callable[[Metrics], dict[Labels, float]]
+    labels: Labels = ()
+    over: Literal["sum", "max"] = "sum"
+
+
+def _keyed(counts: Mapping[Any, int]) -> dict[Labels, float]:
+    return {tuple(map(str, key)): count for key, count in counts.items()}
+
+
+def _one(value: float) -> dict[Labels, float]:
+    return {(): value}
+
+
+def _histograms(found: Mapping[Labels, Histogram]) -> dict[Labels, float]:
+    return {k: v for labels, each in found.items() for k, v in each.samples(labels).items()}
+
+
+def _marks(metrics: Metrics, read: Callable[[Materialized], float | None]) -> dict[Labels, float]:
+    return {
+        (view.name, str(view.version)): value
+        for view, mark in metrics.views
+        if mark is not None and (value := read(mark)) is not None
+    }
+
+
+FAMILIES: Final = (
+    Family(
+        name="onward_requests_total", kind="counter", labels=("route", "status"),
+        about="Requests answered, by route and status.", read=lambda m: _keyed(m.requests),
+    ),
+    Family(
+        name="onward_request_latency_seconds", kind="histogram", labels=("route",),
+        about="From a request's last byte to its answer.",
+        read=lambda m: _histograms({(route,): each for route, each in m.latency.items()}),
+    ),
+    Family(
+        name="onward_predictions_total", kind="counter",
+        labels=("model", "version", "arm", "status"),
+        about="Rows answered, by model, arm and status.", read=lambda m: _keyed(m.predictions),
+    ),
+    Family(
+        name="onward_prediction_latency_seconds", kind="histogram",
+        labels=("model", "version", "arm"),
+        about="From a request's last byte until its rows for the arm were predicted.",
+        read=lambda m: _histograms({(n, str(v), arm): h for (n, v, arm), h in m.arms.items()}),
+    ),
+    Family(
+        name="onward_requests_refused_total", kind="counter", labels=("reason",),
+        about="Requests refused before they were predicted, by reason.",
+        read=lambda m: {(reason,): count for reason, count in m.refused.items()},
+    ),
+    Family(
+        name="onward_requests_waiting", kind="gauge",
+        about="Requests accepted and not answered.", read=lambda m: _one(m.waiting),
+    ),
+    Family(
+        name="onward_requests_waiting_bytes", kind="gauge",
+        about="The bodies of requests accepted and not answered.",
+        read=lambda m: _one(m.waiting_bytes),
+    ),
+    Family(
+        name="onward_connections", kind="gauge", about="Open connections.",
+        read=lambda m: _one(m.connections()),
+    ),
+    Family(
+        name="onward_features_newest_timestamp_seconds", kind="gauge", labels=("view", "version"),
+        about="The newest event time online, by view.", over="max",
+        read=lambda m: _marks(m, lambda mark: mark.newest.timestamp() if mark.newest else None),
+    ),
+    Family(
+        name="onward_features_materialized_timestamp_seconds", kind="gauge",
+        labels=("view", "version"), about="When the view was last written online.", over="max",
+        read=lambda m: _marks(m, lambda mark: mark.at.timestamp()),
+    ),
+    Family(
+        name="onward_prediction_log_bytes_total", kind="counter",
+        about="Bytes written to the log.", read=lambda m: _one(m.log_bytes()),
+    ),
+    Family(
+        name="onward_prediction_log_failures_total", kind="counter",
+        about="Writes to the log that failed.", read=lambda m: _one(m.log_failures),
+    ),
+    Family(
+        name="onward_online_reads_total", kind="counter",
+        about="Reads of the online store, each for all requests of a turn of the loop.",
+        read=lambda m: _one(m.online_reads),
+    ),
+    Family(
+        name="onward_online_failures_total", kind="counter",
+        about="Reads of the online store that failed or came too late.",
+        read=lambda m: _one(m.online_failures),
+    ),
+    Family(
+        name="onward_route_changes_total", kind="counter", about="Routes taken into service.",
+        read=lambda m: _one(m.route_changes),
+    ),
+    Family(
+        name="onward_routes_info", kind="gauge", labels=("model", "version"), over="max",
+        about="The version of each model's routes in service.",
+        read=lambda m: dict.fromkeys(m.routes.items(), 1),
+    ),
+    Family(
+        name="onward_routes_refused", kind="gauge", labels=("model",), over="max",
+        about="Models whose newest routes were refused.",
+        read=lambda m: {(model,): 1 for model in m.refused_routes},
+    ),
+)  # fmt: skip

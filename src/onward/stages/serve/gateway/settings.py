@@ -10,6 +10,7 @@ import msgspec
 
 from onward.core.errors import DeclarationError
 from onward.core.records import ImageRef
+from onward.stages.serve.gateway.limits import Limits
 
 
 class Factory(msgspec.Struct, frozen=True):
@@ -70,6 +71,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Seconds between two looks at the routes.
     max_body_bytes
         Larger requests get 413.
+    limits
+        How much it takes on at once, and how long it waits for slow clients.
     """
 
     state: str
@@ -89,6 +92,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     parent: int | None = None
     poll_s: float = 0.1
     max_body_bytes: int = 8 << 20
+    limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         if sum(x is not None for x in (self.routes, self.image, self.model)) != 1:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from onward.core.errors import DataError
+from onward.stages.serve.gateway.admission import late
 from onward.stages.serve.gateway.job import Job, Part
 from onward.stages.serve.gateway.live import Target
 from onward.stages.serve.gateway.lookup import UNAVAILABLE, named, settle, silent, wanted
@@ -28,7 +29,7 @@ UNLOGGED = "unlogged"
 """The id of predictions that could not be logged, where the gateway serves them all the same."""
 
 Groups = dict[tuple[Target, bool], list[Part]]
-"""A tick's parts by arm, and by whether they came as features."""
+"""A tick's parts by arm, and by whether they need no lookup: they came as features, or failed."""
 
 
 class Ticker:
@@ -61,6 +62,7 @@ class Ticker:
     def flush(self) -> None:
         """Answer everything that was collected, once the online store has said what it holds."""
         jobs, self._jobs = self._jobs, []
+        _expire(jobs)
         groups = _grouped(jobs)
         asked = [
             parts for (target, direct), parts in groups.items() if target.model.views and not direct
@@ -73,7 +75,9 @@ class Ticker:
         def told(found: Found | Exception) -> None:
             self._asking = False
             try:
-                self._finish(jobs, self._looked_up(jobs, groups, asked, found))
+                looked_up = self._looked_up(jobs, groups, asked, found)
+                _expire(jobs)
+                self._finish(jobs, looked_up)
             finally:
                 if self._jobs:
                     self._loop.call_soon(self.flush)
@@ -116,7 +120,8 @@ class Ticker:
             status, body = job.reply(job) if refusal is None else (503, refusal)
         else:
             status, body = job.status, job.body
-        self._metrics.answered(job.route, status, time.perf_counter_ns() - job.started)
+        took = time.perf_counter_ns() - job.started
+        self._metrics.answered(job.route, status, took, job.admitted)
         job.caller.answer(
             status, body,
             keep_alive=job.keep_alive, kind=job.kind, headers=job.headers, bare=job.bare,
@@ -215,7 +220,9 @@ class Ticker:
         for (target, parts), address in zip(kept, addresses, strict=True):
             row = 0
             model = target.model
+            latency = self._metrics.arm(model.name, model.version, target.arm)
             for part in parts:
+                latency.add(part.latency_us * 1000)
                 n = len(part.units)
                 part.ids = (
                     [UNLOGGED] * n
@@ -227,11 +234,20 @@ class Ticker:
         return None
 
 
+def _expire(jobs: Sequence[Job]) -> None:
+    """Give up the jobs whose callers have stopped waiting: their rows are not predicted."""
+    now = time.perf_counter_ns()
+    for job in jobs:
+        if 0 < job.deadline < now:
+            late(job)
+
+
 def _grouped(jobs: Sequence[Job]) -> Groups:
     groups: Groups = {}
     for job in jobs:
         for part in job.parts:
-            groups.setdefault((part.target, part.requests is None), []).append(part)
+            direct = part.requests is None or part.status != 200  # what failed is not looked up
+            groups.setdefault((part.target, direct), []).append(part)
     return groups
 
 

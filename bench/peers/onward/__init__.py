@@ -1,1 +1,0 @@
-"""Ours: the rooms' own verbs, as the flow calls them."""

@@ -1,1 +1,0 @@
-"""Pandera on Polars."""

@@ -1,1 +1,0 @@
-"""pointblank on Polars."""

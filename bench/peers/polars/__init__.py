@@ -1,1 +1,0 @@
-"""Polars by hand."""

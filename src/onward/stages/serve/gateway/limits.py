@@ -1,0 +1,35 @@
+"""How much a gateway takes on."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much a worker takes on.
+
+    Parameters
+    ----------
+    waiting
+        Requests accepted and not answered; those beyond it get 429.
+    waiting_bytes
+        The bytes of their bodies.
+    rows
+        Rows of one request; larger ones get 413.
+    deadline_s
+        The deadline of requests that name none; None lets them wait.
+    connections
+        Open connections; those beyond it get 503 and are closed.
+    receive_s
+        How long a request may take to arrive whole; then 408.
+    idle_s
+        How long a connection may stay open between requests.
+    """
+
+    waiting: int = 1024
+    waiting_bytes: int = 256 << 20
+    rows: int = 10_000
+    deadline_s: float | None = None
+    connections: int = 10_000
+    receive_s: float = 30.0
+    idle_s: float = 75.0
