@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from onward.app.gateway_settings import LimitSettings
 from onward.app.online import opener
 from onward.app.secrets import places
-from onward.app.settings import GatewaySettings, Settings
+from onward.app.settings import Settings
 from onward.core.errors import CorruptError, DataError, NotFoundError, OnwardError
 from onward.core.ports.masks import MASKS_ENTRY
 from onward.flow.release import end
@@ -127,13 +128,13 @@ def config(settings: Settings, *, clock: Literal["system", "request"], port: int
         clock=clock,
         on_log_failure=settings.gateway.on_log_failure,
         parent=os.getpid(),
-        drain_s=settings.gateway.drain.total_seconds(),
-        max_body_bytes=settings.gateway.body_bytes,
-        limits=_limits(settings.gateway),
+        drain_s=settings.limits.drain.total_seconds(),
+        max_body_bytes=settings.limits.body_bytes,
+        limits=_limits(settings.limits),
     )
 
 
-def _limits(chosen: GatewaySettings) -> Limits:
+def _limits(chosen: LimitSettings) -> Limits:
     from onward.stages.serve.gateway.limits import Limits
 
     return Limits(

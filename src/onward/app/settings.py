@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from onward.app.gateway_settings import GatewaySettings, LimitSettings
 from onward.core.clock import duration
 from onward.core.errors import DeclarationError, Location, NotFoundError, unknown_name
 
@@ -23,32 +24,6 @@ class ProjectSettings:
     name: str = "onward"
     pipeline: str = "pipeline.py"
     state: str = ".onward"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewaySettings:
-    """``[gateway]``: where predictions are served, and how much a worker takes on.
-
-    With `on_log_failure` set to ``serve`` predictions that cannot be logged are answered all the
-    same. `waiting` bounds the requests accepted and not answered (429 beyond it), `waiting_bytes`
-    their bodies, `rows` and `body_bytes` a request (413), `connections` the open ones (503). A
-    request whose caller names no deadline has `deadline`, or none (504 once it passed); one
-    that takes longer than `receive` to arrive gets 408; a connection that is silent for `idle` is
-    closed. `drain` is how long requests under way may take at the end.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    on_log_failure: Literal["refuse", "serve"] = "refuse"
-    waiting: int = 1024
-    waiting_bytes: int = 256 << 20
-    rows: int = 10_000
-    body_bytes: int = 8 << 20
-    connections: int = 10_000
-    deadline: timedelta = timedelta(0)
-    receive: timedelta = timedelta(seconds=30)
-    idle: timedelta = timedelta(seconds=75)
-    drain: timedelta = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +140,7 @@ class Settings:
     folder: Path
     project: ProjectSettings = field(default_factory=ProjectSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     online: OnlineSettings = field(default_factory=OnlineSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     triggers: TriggerSettings = field(default_factory=TriggerSettings)
@@ -188,6 +164,7 @@ class Settings:
 _SECTIONS = {
     "project": ProjectSettings,
     "gateway": GatewaySettings,
+    "limits": LimitSettings,
     "online": OnlineSettings,
     "alerts": AlertSettings,
     "triggers": TriggerSettings,

@@ -1,0 +1,38 @@
+"""Settings of the gateway: the sections of ``onward.toml`` that say how it is operated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """``[gateway]``: where predictions are served, and what happens when they cannot be logged."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    on_log_failure: Literal["refuse", "serve"] = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """``[limits]``: how much each of the gateway's workers takes on.
+
+    `waiting` bounds the requests accepted and not answered (429 beyond it), `waiting_bytes` their
+    bodies, `rows` and `body_bytes` a request (413), `connections` the open ones (503). A request
+    whose caller names no deadline has `deadline`, or none (504 once it passed); one that takes
+    longer than `receive` to arrive gets 408; a connection that is silent for `idle` is closed.
+    `drain` is how long requests under way may take at the end.
+    """
+
+    waiting: int = 1024
+    waiting_bytes: int = 256 << 20
+    rows: int = 10_000
+    body_bytes: int = 8 << 20
+    connections: int = 10_000
+    deadline: timedelta = timedelta(0)
+    receive: timedelta = timedelta(seconds=30)
+    idle: timedelta = timedelta(seconds=75)
+    drain: timedelta = timedelta(seconds=5)
