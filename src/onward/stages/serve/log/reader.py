@@ -1,10 +1,10 @@
-"""Reading the prediction log: one prediction by its id, or all of them from a cursor on."""
+"""Reading the prediction log: one prediction by its id, or everything from a cursor on."""
 
 from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,9 @@ from onward.stages.serve.log.segment import (
     MAGIC,
     Address,
     Batch,
+    Feedback,
     Header,
+    Record,
     SegmentFile,
     decode,
     parse_frame,
@@ -34,6 +36,10 @@ class Cursor:
     """How far a reader is: for each writer its segment, and the offset of the next frame."""
 
     positions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def covers(self, address: Address) -> bool:
+        """Whether the frame at this address lies before the cursor."""
+        return self.positions.get(address.writer, (0, 0)) > (address.segment, address.offset)
 
     def dumps(self) -> str:
         """Return the cursor as text."""
@@ -103,6 +109,29 @@ class Logged:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Feedback as it was read, with the address of its first row."""
+
+    address: Address
+    feedback: Feedback
+
+    def __len__(self) -> int:
+        return len(self.feedback.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What lies between two cursors, in each writer's order; `cursor` is the one after it."""
+
+    batches: Sequence[Logged]
+    feedback: Sequence[Told]
+    cursor: Cursor
+
+    def __bool__(self) -> bool:
+        return bool(self.batches or self.feedback)
+
+
 def find(folder: Path, id: str) -> Prediction:
     """Return the prediction with this id: two reads, however long the log is.
 
@@ -115,8 +144,8 @@ def find(folder: Path, id: str) -> Prediction:
     """
     address = Address.parse(id)
     path = SegmentFile(address.writer, address.segment).within(folder)
-    batch: Header | Batch | None = None
-    header: Header | Batch | None = None
+    batch: Record | None = None
+    header: Record | None = None
     if path.is_file() and path.stat().st_size > address.offset:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             batch = _decode_at(data, address.offset, path)
@@ -135,42 +164,48 @@ def find(folder: Path, id: str) -> Prediction:
 def read(
     folder: Path, after: Cursor | None = None, limit: int = 100_000
 ) -> tuple[list[Prediction], Cursor]:
-    """Return the predictions after a cursor and the cursor after them.
+    """Return the predictions after a cursor, as records, and the cursor after them."""
+    span = read_span(folder, after, limit)
+    found = [logged.prediction(row) for logged in span.batches for row in range(len(logged))]
+    return found, span.cursor
 
-    Whole batches are read until there are at least `limit` rows.
+
+def read_span(folder: Path, after: Cursor | None = None, limit: int = 100_000) -> Span:
+    """Return what lies after a cursor. Whole frames are read until there are `limit` rows.
 
     Raises
     ------
     CorruptError
         A frame within the log does not match its checksum.
     """
-    found, cursor = read_batches(folder, after, limit)
-    return [logged.prediction(row) for logged in found for row in range(len(logged))], cursor
-
-
-def read_batches(
-    folder: Path, after: Cursor | None = None, limit: int = 100_000
-) -> tuple[list[Logged], Cursor]:
-    """Return the batches after a cursor (see `read`) and the cursor after them."""
     positions = dict((after or Cursor()).positions)
-    found: list[Logged] = []
+    batches: list[Logged] = []
+    feedback: list[Told] = []
     rows = 0
     for segment in segments(folder):
         number, offset = positions.get(segment.writer, (0, len(MAGIC)))
         if segment.number < number:
             continue
         start = offset if segment.number == number else len(MAGIC)
-        for logged, end in _scan(segment, folder, start):
+        for found, end in _scan(segment, folder, start):
             if rows >= limit:
-                return found, Cursor(positions)
-            found.append(logged)
-            rows += len(logged)
+                return Span(batches, feedback, Cursor(positions))
             positions[segment.writer] = (segment.number, end)
-    return found, Cursor(positions)
+            rows += len(found)
+            if isinstance(found, Logged):
+                batches.append(found)
+            else:
+                feedback.append(found)
+    return Span(batches, feedback, Cursor(positions))
 
 
-def _scan(segment: SegmentFile, folder: Path, start: int) -> Iterator[tuple[Logged, int]]:
-    """Yield each batch from `start` on with the offset after it; a torn tail ends the segment."""
+def _scan(
+    segment: SegmentFile, folder: Path, start: int
+) -> Iterator[tuple[Logged | Told, int]]:
+    """Yield each batch and feedback from `start` on, with the offset after it.
+
+    A torn tail ends the segment.
+    """
     path = segment.within(folder)
     if path.stat().st_size <= start:
         return
@@ -183,23 +218,25 @@ def _scan(segment: SegmentFile, folder: Path, start: int) -> Iterator[tuple[Logg
         offset = start
         while (parsed := _parse(data, offset, path)) is not None:
             record, end = parsed
+            address = Address(segment.writer, segment.number, offset, 0)
             if isinstance(record, Batch):
                 if record.header not in headers:
                     header = _decode_at(data, record.header, path)
                     if not isinstance(header, Header):
                         raise CorruptError(f"the batch at byte {offset} of {path} has no header")
                     headers[record.header] = header
-                address = Address(segment.writer, segment.number, offset, 0)
                 yield Logged(address, headers[record.header], record), end
+            elif isinstance(record, Feedback):
+                yield Told(address, record), end
             offset = end
 
 
-def _decode_at(data: mmap.mmap, offset: int, path: Path) -> Header | Batch | None:
+def _decode_at(data: mmap.mmap, offset: int, path: Path) -> Record | None:
     parsed = _parse(data, offset, path)
     return None if parsed is None else parsed[0]
 
 
-def _parse(data: mmap.mmap, offset: int, path: Path) -> tuple[Header | Batch, int] | None:
+def _parse(data: mmap.mmap, offset: int, path: Path) -> tuple[Record, int] | None:
     try:
         parsed = parse_frame(data, offset)
     except CorruptError as error:

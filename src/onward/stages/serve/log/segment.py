@@ -3,7 +3,7 @@
 A segment is `MAGIC` followed by frames; a frame is ``[u32 length][u32 crc32][payload]``, little
 endian, its payload a msgpack array. One tagged 0 is a `Header` (who answered, and the names of
 the columns), one tagged 1 a `Batch` (the rows that one arm answered in one tick), which points at
-its header.
+its header, one tagged 2 a `Feedback` (what became known about predictions).
 """
 
 from __future__ import annotations
@@ -64,6 +64,22 @@ class Batch(msgspec.Struct, array_like=True, tag=1):
     output: bytes
     errors: list[str | None] | None
     marks: list[dict[str, str] | None] | None = None
+
+
+class Feedback(msgspec.Struct, array_like=True, tag=2):
+    """n statements about predictions, as one caller made them in one request.
+
+    `at` is when each was made, in microseconds since the epoch, UTC; `prediction` is the id that
+    the gateway answered; `name` says what is told: ``label``, ``reward`` or a figure of the
+    caller's own; `value` is a number, a truth value or a text. Of several statements with one
+    prediction and name the newest holds.
+    """
+
+    at: list[int]
+    model: list[str]
+    prediction: list[str]
+    name: list[str]
+    value: list[float | bool | str | None]
 
 
 class Address(NamedTuple):
@@ -150,5 +166,8 @@ def parse_frame(data: bytes | mmap, offset: int) -> tuple[bytes, int] | None:
     return payload, end
 
 
+Record = Header | Batch | Feedback
+
 encode: Final = msgspec.msgpack.Encoder().encode
-decode: Final = msgspec.msgpack.Decoder(Header | Batch).decode
+decode: Final = msgspec.msgpack.Decoder(Record).decode
+

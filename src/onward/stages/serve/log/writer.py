@@ -13,7 +13,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from onward.stages.serve.log.segment import MAGIC, Batch, Header, SegmentFile, encode, frame
+from onward.stages.serve.log.segment import (
+    MAGIC,
+    Batch,
+    Feedback,
+    Header,
+    SegmentFile,
+    encode,
+    frame,
+)
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -58,8 +66,12 @@ class PredictionLog:
         self._thread = threading.Thread(target=self._sync, name="prediction-log", daemon=True)
         self._thread.start()
 
-    def append(self, batches: Sequence[tuple[Header, Batch]]) -> list[str]:
-        """Write the batches at once; return each one's address, to which rows add ``.row``.
+    def append(
+        self, batches: Sequence[tuple[Header, Batch]], feedback: Sequence[Feedback] = ()
+    ) -> list[str]:
+        """Write everything at once; return the address of each batch, then of each feedback.
+
+        A row's id is the address and ``.row``.
 
         Raises
         ------
@@ -82,6 +94,10 @@ class PredictionLog:
             batch.header = known
             addresses.append(f"{self._writer}.{self._number:x}.{at:x}")
             parts.append(frame(encode(batch)))
+            at += len(parts[-1])
+        for told in feedback:
+            addresses.append(f"{self._writer}.{self._number:x}.{at:x}")
+            parts.append(frame(encode(told)))
             at += len(parts[-1])
         self._write(b"".join(parts))
         self._headers.update(added)
