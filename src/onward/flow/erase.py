@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial, reduce
@@ -15,7 +15,8 @@ from onward.core.records import Mask, Removed, Subject
 from onward.flow.definition import Definition
 from onward.flow.site import Site
 from onward.stages.features.erase import erase_online, erase_training_sets
-from onward.stages.serve.log.erase import erase_log, logged_rows
+from onward.stages.serve.log.erase import erase_log, ids_about, logged_rows
+from onward.stages.serve.step import FEEDBACK
 from onward.stages.serve.step import TABLE as PREDICTIONS
 from onward.stages.validate.quarantine import table_of
 
@@ -83,13 +84,14 @@ def find_subject(
 
 
 def tables(site: Site, definition: Definition) -> Sequence[str]:
-    """Return every table, also those that may have a branch alone; the log's comes first.
+    """Return every table, also those that may have a branch alone; predictions come first.
 
-    Of a prediction other tables tell whom it was about: they go after it.
+    Of a prediction other tables tell whom it was about: they go after it. Feedback is not among
+    them: a prediction tells whom that is about, so it goes before everything else.
     """
     declared = [s.table for s in definition.sources.values()]
     declared += [t.table for t in definition.transforms]
-    found = {*site.lake.tables(), *declared, *map(table_of, declared)}
+    found = {*site.lake.tables(), *declared, *map(table_of, declared)} - {FEEDBACK}
     return sorted(found, key=lambda table: (table != PREDICTIONS, table))
 
 
@@ -102,7 +104,10 @@ def erase(
     call finishes what a crash cut short.
     """
     folders = site.folders
-    rows = erase_log(folders.predictions, subject, dry_run=dry_run)
+    ids = frozenset(_predicted(site, subject))
+    if site.lake.head(FEEDBACK) is not None:
+        yield _from_feedback(site, ids, dry_run=dry_run)
+    rows = erase_log(folders.predictions, subject, ids=ids, dry_run=dry_run)
     yield Removed(
         place="prediction log", rows=rows, detail="blanked; other ids stay valid" if rows else ""
     )
@@ -120,6 +125,25 @@ def erase(
             yield _from_table(site, table, rows, subject)
 
 
+def _predicted(site: Site, subject: Subject) -> Iterator[str]:
+    """Yield the ids of predictions about the subject, of the log and of the lake."""
+    yield from ids_about(site.folders.predictions, subject)
+    if site.lake.head(PREDICTIONS) is not None:
+        with site.lake.open({"_rows": site.lake.dataset(PREDICTIONS)}) as backend:
+            rows = backend.table("_rows")
+            yield from rows.filter(logged_rows(subject)(rows)).id.to_pyarrow().to_pylist()
+
+
+def _from_feedback(site: Site, ids: Collection[str], *, dry_run: bool) -> Removed:
+    def on(rows: ir.Table) -> ir.BooleanValue:
+        return rows.prediction.isin(sorted(ids))
+
+    rows = _rows_of(site, FEEDBACK, on) if ids else 0
+    if dry_run or not ids:
+        return Removed(place=FEEDBACK, rows=rows)
+    return _erased(site, FEEDBACK, rows, (on,))
+
+
 def _predicates(table: str, subject: Subject) -> Iterator[Where]:
     """Yield which rows of a table are the subject's, one predicate for each column."""
     if table == PREDICTIONS:
@@ -135,8 +159,12 @@ def _in_column(column: str, values: Sequence[str], rows: ir.Table) -> ir.Boolean
 
 def _from_table(site: Site, table: str, rows: int, subject: Subject) -> Removed:
     """Erase from all that the lake keeps of a table: a column may have been there once."""
+    return _erased(site, table, rows, _predicates(table, subject))
+
+
+def _erased(site: Site, table: str, rows: int, predicates: Iterable[Where]) -> Removed:
     expired = files = 0
-    for where in _predicates(table, subject):
+    for where in predicates:
         with suppress(NotFoundError):  # it was never written, or never had the column
             erased = site.lake.erase(table, where, orphaned_before=site.clock.now() - IN_FLIGHT)
             expired, files = expired + len(erased.expired), files + erased.files
@@ -147,9 +175,13 @@ def _from_table(site: Site, table: str, rows: int, subject: Subject) -> Removed:
 def _count(site: Site, table: str, subject: Subject) -> int:
     if site.lake.head(table) is None:
         return 0
+    return _rows_of(site, table, partial(_about, site, table, subject))
+
+
+def _rows_of(site: Site, table: str, where: Callable[[ir.Table], ir.BooleanValue | None]) -> int:
     with site.lake.open({"_rows": site.lake.dataset(table)}) as backend:
         found = backend.table("_rows")
-        wanted = _about(site, table, subject, found)
+        wanted = where(found)
         count: int = 0 if wanted is None else found.filter(wanted).count().to_pyarrow().as_py()
         return count
 

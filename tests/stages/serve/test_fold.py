@@ -6,12 +6,13 @@ import json
 import math
 
 import pytest
-from test_prediction_log import HEADER, WIDE, batch, wide
+from log_records import HEADER, WIDE, batch, feedback, wide
 
 from onward.infra.lake.iceberg import open_lake
 from onward.stages.serve.log.reader import read
+from onward.stages.serve.log.segment import Address
 from onward.stages.serve.log.writer import PredictionLog
-from onward.stages.serve.step import TABLE, fold
+from onward.stages.serve.step import FEEDBACK, TABLE, fold
 
 
 @pytest.fixture
@@ -40,6 +41,53 @@ def test_each_prediction_is_folded_once(tmp_path, lake):
         numbers = [v if isinstance(v, float) else None for v in p.features.values()]
         assert [None if math.isnan(v) else v for v in row["features"]] == numbers
     assert [r["output"] for r in rows if r["version"] == 4] == [2.0, None]
+
+
+def test_feedback_is_folded_once_beside_predictions(tmp_path, lake):
+    folder = tmp_path / "predictions"
+    log = PredictionLog(folder, started_ns=1)
+    [a, told] = log.append([(HEADER, batch(2))], [feedback("p.0.8.0", 1.0, "label")])
+    assert told > a
+    log.append([], [feedback("p.0.8.0", True, "reward"), feedback("p.0.9.1", "late", "label")])
+    assert fold(folder, lake=lake, run="r1", limit=2) == 2
+    assert fold(folder, lake=lake, run="r1") == 0
+    log.append([(HEADER, batch(1))], [feedback("p.0.8.0", 0, "label")])
+    assert fold(folder, lake=lake, run="r2") == 1
+    log.close()
+    rows = sorted(lake.read(FEEDBACK).to_pylist(), key=lambda r: Address.parse(r["id"]))
+    assert rows[0]["id"] == f"{told}.0"
+    assert rows[0]["at"].timestamp() == 2
+    assert {r["model"] for r in rows} == {"m"}
+    kept = [(r["prediction"], r["name"], r["value"], r["text"]) for r in rows]
+    assert kept == [
+        ("p.0.8.0", "label", 1.0, None),
+        ("p.0.8.0", "reward", 1.0, None),
+        ("p.0.9.1", "label", None, "late"),
+        ("p.0.8.0", "label", 0.0, None),
+    ]
+
+
+def test_a_crash_between_the_two_tables_doubles_no_feedback(tmp_path, lake):
+    folder = tmp_path / "predictions"
+    log = PredictionLog(folder, started_ns=1)
+    log.append([(HEADER, batch(3))], [feedback("p.0.8.0", 1.0, "label")])
+
+    class DiesAtPredictions:
+        def __getattr__(self, name):
+            return getattr(lake, name)
+
+        def append(self, table, *args, **options):
+            if table == TABLE:
+                raise KeyboardInterrupt
+            return lake.append(table, *args, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        fold(folder, lake=DiesAtPredictions(), run="r1")
+    log.append([], [feedback("p.0.8.1", 0.0, "label")])
+    assert fold(folder, lake=lake, run="r2") == 3
+    log.close()
+    assert sorted(lake.read(FEEDBACK)["prediction"].to_pylist()) == ["p.0.8.0", "p.0.8.1"]
+    assert lake.read(TABLE).num_rows == 3
 
 
 def test_a_crash_before_or_after_the_commit_changes_nothing(tmp_path, lake):

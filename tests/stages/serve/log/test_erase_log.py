@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onward.core.records import Subject
-from onward.stages.serve.log.erase import _SHORTEST, _filler, erase_log
-from onward.stages.serve.log.reader import find, read
-from onward.stages.serve.log.segment import Batch, Header, segments
+from onward.stages.serve.log.erase import _SHORTEST, _filler, erase_log, ids_about
+from onward.stages.serve.log.reader import find, read, read_span
+from onward.stages.serve.log.segment import Batch, Feedback, Header, segments
 from onward.stages.serve.log.writer import PredictionLog
 
 HEADER = Header("m", 1, "sha256:0", "release:m@1", "champion", ("order", "who", "note"),
@@ -74,6 +74,39 @@ def test_her_rows_are_blank_and_all_others_as_they_were(given: list[list[tuple]]
             assert (new.request, new.error) == ({}, None)
             assert set(new.features.values()) == {None}
         assert erase_log(folder, SUBJECT) == 0
+
+
+def told(prediction: str, value: float | str, name: str = "label") -> Feedback:
+    return Feedback([5, 6], ["m", "m"], [prediction, "other.0.8.0"], [name, name], [value, 1.0])
+
+
+@settings(deadline=None, max_examples=30)
+@given(value=st.floats(allow_nan=False) | st.text(max_size=60), name=st.text("ab", min_size=1))
+def test_feedback_on_her_predictions_goes_with_them(value: float | str, name: str) -> None:
+    with TemporaryDirectory() as text:
+        folder = Path(text)
+        log = PredictionLog(folder, started_ns=1)
+        [hers] = log.append([(HEADER, Batch(
+            header=0, at=[1], unit=["o-9"], status=[200], latency_us=[1], requests=[None],
+            features=np.zeros(2).tobytes(), strings=[("",)], output=np.zeros(1).tobytes(),
+            errors=None,
+        ))])  # fmt: skip
+        log.append([], [told(f"{hers}.0", value, name)])
+        log.append([], [told("earlier.0.8.0", value, name)])
+        log.close()
+        assert list(ids_about(folder, SUBJECT)) == [f"{hers}.0"]
+        before, end = read_span(folder).feedback, read_span(folder).cursor
+        assert erase_log(folder, SUBJECT, ids={"earlier.0.8.0"}, dry_run=True) == 3
+        assert erase_log(folder, SUBJECT, ids={"earlier.0.8.0"}) == 3
+        after = read_span(folder).feedback
+        assert not read_span(folder, end)
+        for old, new in zip(before, after, strict=True):
+            assert (new.address, new.feedback.at) == (old.address, old.feedback.at)
+            assert new.feedback.prediction == old.feedback.prediction
+            assert new.feedback.value == [None, 1.0]
+            assert new.feedback.name[0].strip("~") == ""
+            assert new.feedback.name[1] == name
+        assert erase_log(folder, SUBJECT, ids={"earlier.0.8.0"}) == 0
 
 
 def test_every_gap_can_be_filled() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import signal
 import subprocess
@@ -11,69 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from log_records import HEADER, WIDE, batch, wide
 
 from onward.core.errors import CorruptError, NotFoundError
 from onward.stages.serve.log.reader import Cursor, find, read
-from onward.stages.serve.log.segment import MAGIC, Address, Batch, Header, segments
+from onward.stages.serve.log.segment import MAGIC, Address, segments
 from onward.stages.serve.log.writer import PredictionLog
-
-HEADER = Header(
-    model="m",
-    version=3,
-    image="sha256:1",
-    release="release:m@3.1",
-    arm="champion",
-    request=("order", "amount"),
-    features=("amount", "day", "rate"),
-    strings=(1,),
-    width=1,
-)
-WIDE = Header(
-    model="m",
-    version=4,
-    image="sha256:2",
-    release="release:m@3.1",
-    arm="candidate",
-    request=("order",),
-    features=("amount",),
-    strings=(),
-    width=3,
-)
-
-
-def batch(n: int, first: int = 0) -> Batch:
-    values = np.array([[first + i, math.nan, 0.5] for i in range(n)])
-    return Batch(
-        header=0,
-        at=[1_000_000 * (first + i) for i in range(n)],
-        unit=[f"u{first + i}" for i in range(n)],
-        status=[200] * n,
-        latency_us=[7] * n,
-        requests=[(f"o{first + i}", first + i) for i in range(n)],
-        features=values.tobytes(),
-        strings=[("mon",)] * n,
-        output=np.arange(first, first + n, dtype=float).tobytes(),
-        errors=None,
-    )
-
-
-def wide(n: int) -> Batch:
-    return Batch(
-        header=0,
-        at=[0] * n,
-        unit=["w"] * n,
-        status=[200] * (n - 1) + [500],
-        latency_us=[1] * n,
-        requests=[None] * n,
-        features=np.zeros((n, 1)).tobytes(),
-        strings=None,
-        output=np.array([[0.2, 0.3, 0.5]] * (n - 1) + [[math.nan] * 3]).tobytes(),
-        errors=[None] * (n - 1) + ["ValueError: no"],
-    )
 
 
 @pytest.fixture
@@ -238,7 +183,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_prediction_log import HEADER, batch
+from log_records import HEADER, batch
 from onward.stages.serve.log.writer import PredictionLog
 log = PredictionLog(Path({folder!r}), started_ns=time.time_ns(), segment_bytes=20_000)
 i = 0
@@ -254,7 +199,7 @@ def test_what_was_appended_survives_kill_9(tmp_path):
     """Every address that a killed writer told of is in the log; the next writer spoils nothing."""
     told = []
     for _ in range(3):
-        code = WRITER.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+        code = WRITER.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path))
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             for _ in range(150):

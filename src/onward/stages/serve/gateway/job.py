@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from onward.stages.serve.gateway.live import Target
+from onward.stages.serve.log.segment import Feedback
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +92,8 @@ class Caller(Protocol):
 class Job:
     """One request under way: its parts and how to answer it, or an answer that is ready.
 
+    `feedback` is logged with the tick, with the guarantee of a prediction, and `told` is then the
+    ids of its rows; where that fails the job is refused.
     `query` is what followed the path's ``?``; `headers` go out with the answer, each as
     ``\\r\\nName: value``; a `bare` answer goes out without its body (to a HEAD request).
     `started` and `deadline` (0 for none) are in nanoseconds, by `time.perf_counter_ns`; `admitted`
@@ -98,8 +101,8 @@ class Job:
     """
 
     __slots__ = (
-        "admitted", "bare", "body", "caller", "deadline", "headers", "keep_alive", "kind", "parts",
-        "query", "reply", "route", "started", "status",
+        "admitted", "bare", "body", "caller", "deadline", "feedback", "headers", "keep_alive",
+        "kind", "parts", "query", "reply", "route", "started", "status", "told",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, *, route: str, keep_alive: bool) -> None:
@@ -113,6 +116,8 @@ class Job:
         self.deadline = 0
         self.admitted = -1
         self.parts: Sequence[Part] = ()
+        self.feedback: Feedback | None = None
+        self.told: list[str] = []
         self.status = 200
         self.body = b""
         self.reply: Callable[[Job], tuple[int, bytes]] | None = None

@@ -19,7 +19,7 @@ from onward.stages.serve.gateway.live import Target
 from onward.stages.serve.gateway.lookup import UNAVAILABLE, named, settle, silent, wanted
 from onward.stages.serve.gateway.metrics import Metrics
 from onward.stages.serve.gateway.online import Found, Online
-from onward.stages.serve.log.segment import Batch
+from onward.stages.serve.log.segment import Batch, Feedback
 from onward.stages.serve.log.writer import PredictionLog
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ class Ticker:
             ready = [part for part in parts if part.status == 200]
             if ready:
                 self._predict(target, ready)
-        refusal = self._record(jobs, groups) if groups else None
+        telling = [job for job in jobs if job.feedback is not None]
+        refusal = self._record(jobs, groups, telling) if groups or telling else None
         for job in jobs:
             self._answer(job, refusal)
 
@@ -193,8 +194,11 @@ class Ticker:
 
     # ------------------------------------------------------------ logging
 
-    def _record(self, jobs: Sequence[Job], groups: Groups) -> bytes | None:
-        """Log every part that counts as a prediction; return the refusal where that fails."""
+    def _record(self, jobs: Sequence[Job], groups: Groups, telling: Sequence[Job]) -> bytes | None:
+        """Log every part that counts as a prediction, and what `telling` jobs tell of some.
+
+        Return the refusal where that fails.
+        """
         now = time.perf_counter_ns()
         for job in jobs:
             for part in job.parts:
@@ -204,34 +208,42 @@ class Ticker:
             counted = [part for part in parts if part.status != 400]
             if counted:
                 kept.append((target, counted))
-        if self._log is None:
-            addresses = [UNLOGGED] * len(kept)
-        else:
-            try:
-                addresses = self._log.append(
-                    [(target.header, _batch(target, parts)) for target, parts in kept]
-                )
-            except OSError as error:
-                self._metrics.log_failures += 1
-                if self._refuse:
-                    return self._refusal(error)
-                addresses = [UNLOGGED] * len(kept)
+        told = [job.feedback for job in telling if job.feedback is not None]
+        try:
+            addresses = self._append(kept, told)
+        except OSError as error:
+            self._metrics.log_failures += 1
+            if self._refuse:
+                return self._refusal(error)
+            addresses = [UNLOGGED] * (len(kept) + len(told))
+        for job, feedback, address in zip(telling, told, addresses[len(kept) :], strict=True):
+            job.told = _ids(address, 0, len(feedback.at))
         counts = self._metrics.predictions
-        for (target, parts), address in zip(kept, addresses, strict=True):
+        for (target, parts), address in zip(kept, addresses, strict=False):
             row = 0
             model = target.model
             latency = self._metrics.arm(model.name, model.version, target.arm)
             for part in parts:
                 latency.add(part.latency_us * 1000)
                 n = len(part.units)
-                part.ids = (
-                    [UNLOGGED] * n
-                    if address is UNLOGGED
-                    else [f"{address}.{i:x}" for i in range(row, row + n)]
-                )
+                part.ids = _ids(address, row, n)
                 row += n
                 counts[model.name, model.version, target.arm, part.status] += n
         return None
+
+    def _append(
+        self, kept: Sequence[tuple[Target, Sequence[Part]]], told: Sequence[Feedback]
+    ) -> list[str]:
+        if self._log is None:
+            return [UNLOGGED] * (len(kept) + len(told))
+        batches = [(target.header, _batch(target, parts)) for target, parts in kept]
+        return self._log.append(batches, told)
+
+
+def _ids(address: str, first: int, n: int) -> list[str]:
+    if address is UNLOGGED:
+        return [UNLOGGED] * n
+    return [f"{address}.{row:x}" for row in range(first, first + n)]
 
 
 def _expire(jobs: Sequence[Job]) -> None:

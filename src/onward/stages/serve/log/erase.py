@@ -7,7 +7,8 @@ length. Where it has become shorter, a header that no batch points at fills the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,11 @@ import numpy as np
 from onward.core.records import Subject
 from onward.stages.serve.log.segment import (
     MAGIC,
+    Address,
     Batch,
+    Feedback,
     Header,
+    Record,
     decode,
     encode,
     frame,
@@ -31,27 +35,33 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 ERASED = "~"
-"""What a blanked row's unit consists of."""
+"""What a blanked row's unit, or blanked feedback's name, consists of."""
 
 _FRAME = len(frame(b""))
 _SHORTEST = 32  # bytes: room for a frame with an empty header, and for every length above
 
 
-def erase_log(folder: Path, subject: Subject, *, dry_run: bool = False) -> int:
+def erase_log(
+    folder: Path, subject: Subject, *, ids: Collection[str] = (), dry_run: bool = False
+) -> int:
     """Blank the subject's rows in every segment; return how many there were.
 
-    No gateway may be writing. A segment is replaced whole, so that a crash leaves the old or the
-    new one. What is left of a row: when, by which version, how fast and with which status.
+    They are predictions about it, and feedback on these or on those with the given `ids`. No
+    gateway may be writing. A segment is replaced whole, so that a crash leaves the old or the new
+    one. What is left of a prediction: when, by which version, how fast and with which status; of
+    feedback: when, and on which prediction. Feedback goes first: it is known by the prediction.
     """
-    found = 0
+    feedback = partial(_rows_told, {*ids, *ids_about(folder, subject)})
+    found = _rewrite(folder, feedback, dry_run)
+    return found + _rewrite(folder, partial(_rows_about, subject), dry_run)
+
+
+def ids_about(folder: Path, subject: Subject) -> Iterator[str]:
+    """Yield the ids of the log's predictions about the subject."""
     for segment in segments(folder):
-        path = segment.within(folder)
-        data = path.read_bytes()
-        changed, rows = _blanked(data, subject)
-        found += rows
-        if rows and not dry_run:
-            _replace(path, changed)
-    return found
+        for offset, _, record, header in _records(segment.within(folder).read_bytes()):
+            for row in _rows_about(subject, record, header):
+                yield str(Address(segment.writer, segment.number, offset, row))
 
 
 def logged_rows(subject: Subject) -> Callable[[ir.Table], ir.BooleanValue]:
@@ -83,23 +93,43 @@ def _json(value: str) -> str:
     return json.dumps(value)  # as `fold` writes it: letters beyond ASCII are escaped
 
 
-def _blanked(data: bytes, subject: Subject) -> tuple[bytes, int]:
-    """Return a segment with the subject's rows blanked, and how many these are."""
-    parts, found, offset = [data[: len(MAGIC)]], 0, len(MAGIC)
+Rows = Callable[[Record, Header | None], list[int]]
+"""Which rows of a record are to be blanked, given a batch's header."""
+
+
+def _rewrite(folder: Path, rows: Rows, dry_run: bool) -> int:
+    found = 0
+    for segment in segments(folder):
+        path = segment.within(folder)
+        data = path.read_bytes()
+        parts, until = [], 0
+        for offset, end, record, header in _records(data):
+            if blank := rows(record, header):
+                found += len(blank)
+                parts += [data[until:offset], _fitted(record, header, blank, end - offset)]
+                until = end
+        if parts and not dry_run:
+            _replace(path, b"".join(parts) + data[until:])
+    return found
+
+
+def _records(data: bytes) -> Iterator[tuple[int, int, Record, Header | None]]:
+    """Yield each frame's offset and end, what it holds, and of a batch its header."""
     headers: dict[int, Header] = {}
+    offset = len(MAGIC)
     while (parsed := parse_frame(data, offset)) is not None:
         payload, end = parsed
         record = decode(payload)
         if isinstance(record, Header):
             headers[offset] = record
-            parts.append(data[offset:end])
-        else:
-            header = headers[record.header]
-            rows = [row for row in range(len(record.at)) if _about(header, record, row, subject)]
-            found += len(rows)
-            parts.append(_fitted(header, record, rows, end - offset) if rows else data[offset:end])
+        yield offset, end, record, headers[record.header] if isinstance(record, Batch) else None
         offset = end
-    return b"".join(parts) + data[offset:], found
+
+
+def _rows_about(subject: Subject, record: Record, header: Header | None) -> list[int]:
+    if not isinstance(record, Batch) or header is None:
+        return []
+    return [row for row in range(len(record.at)) if _about(header, record, row, subject)]
 
 
 def _about(header: Header, batch: Batch, row: int, subject: Subject) -> bool:
@@ -112,14 +142,28 @@ def _about(header: Header, batch: Batch, row: int, subject: Subject) -> bool:
     return subject.is_in(named.get(column) for column in subject.columns)
 
 
-def _fitted(header: Header, batch: Batch, rows: Sequence[int], length: int) -> bytes:
-    """Return the batch's frame with `rows` blanked, filled up to its former length."""
-    _blank(header, batch, rows)
-    left = length - len(frame(encode(batch)))
+def _rows_told(ids: Collection[str], record: Record, _: Header | None) -> list[int]:
+    if not isinstance(record, Feedback):
+        return []
+    told = zip(record.prediction, record.name, strict=True)
+    return [row for row, (on, name) in enumerate(told) if on in ids and name.strip(ERASED)]
+
+
+def _fitted(record: Record, header: Header | None, rows: Sequence[int], length: int) -> bytes:
+    """Return the record's frame with `rows` blanked, filled up to its former length."""
+    texts: list[str] = []
+    if isinstance(record, Feedback):
+        texts = record.name
+        for row in rows:
+            record.name[row], record.value[row] = "", None
+    elif isinstance(record, Batch) and header is not None:
+        texts = record.unit
+        _blank(header, record, rows)
+    left = length - len(frame(encode(record)))
     if 0 < left < _SHORTEST:
-        batch.unit[rows[0]] = ERASED * left
-        return frame(encode(batch))
-    return frame(encode(batch)) + (_filler(left) if left else b"")
+        texts[rows[0]] = ERASED * left
+        return frame(encode(record))
+    return frame(encode(record)) + (_filler(left) if left else b"")
 
 
 def _blank(header: Header, batch: Batch, rows: Sequence[int]) -> None:

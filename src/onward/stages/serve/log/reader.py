@@ -199,9 +199,7 @@ def read_span(folder: Path, after: Cursor | None = None, limit: int = 100_000) -
     return Span(batches, feedback, Cursor(positions))
 
 
-def _scan(
-    segment: SegmentFile, folder: Path, start: int
-) -> Iterator[tuple[Logged | Told, int]]:
+def _scan(segment: SegmentFile, folder: Path, start: int) -> Iterator[tuple[Logged | Told, int]]:
     """Yield each batch and feedback from `start` on, with the offset after it.
 
     A torn tail ends the segment.

@@ -170,4 +170,3 @@ Record = Header | Batch | Feedback
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode: Final = msgspec.msgpack.Decoder(Record).decode
-
