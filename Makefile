@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-spark lint bench soak clean constraints
+.PHONY: help demo test test-spark lint bench bench-peers soak clean constraints
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,6 +10,7 @@ INSTALLED := .venv/.installed
 SERVICES := .venv/.services
 DBT := .venv-dbt/.installed
 SPARK := .venv-spark/.installed
+PEERS ?= dataframely dlt feast great_expectations pandera pointblank
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 COVERAGE := 90
 MINUTES ?= 30
@@ -24,7 +25,8 @@ help:
 	@echo "make test    every test, side by side, with coverage of lines and branches"
 	@echo "make test-spark  transforms on Spark, in an environment of its own"
 	@echo "make lint    style, formatting, types, and the direction of imports"
-	@echo "make bench   figures beside their limits (ARGS='validate --quick')"
+	@echo "make bench   figures beside their limits and peers, which it installs in environments of"
+	@echo "             their own (ARGS='validate --quick'; PEERS=feast, or PEERS= for none)"
 	@echo "make soak    streaming under kills, full disks and jumping clocks, then crash tests;"
 	@echo "             half of MINUTES=$(MINUTES) each"
 	@echo "make clean   remove what these commands made"
@@ -50,8 +52,10 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(INSTALLED)
+bench: $(INSTALLED) bench-peers
 	$(BIN)/python -m bench $(ARGS)
+
+bench-peers: $(PEERS:%=.venv-peers/%/.installed)
 
 soak: $(INSTALLED) $(SERVICES)
 	PYTHONPATH=tests $(BIN)/python -m soak.streaming --minutes $$((($(MINUTES) + 1) / 2))
@@ -62,7 +66,7 @@ soak: $(INSTALLED) $(SERVICES)
 	done
 
 clean:
-	rm -rf .venv .venv-dbt .venv-spark .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	rm -rf .venv .venv-dbt .venv-peers .venv-spark .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 	  dist demo bench/results
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
 
@@ -93,6 +97,13 @@ $(DBT): .ci/dbt.txt | $(INSTALLED)
 	@echo "installing dbt into .venv-dbt …"
 	@$(PYTHON) -m venv --clear .venv-dbt
 	@.venv-dbt/bin/python -m pip --disable-pip-version-check --no-input install --quiet -r $<
+	@touch $@
+
+# What we are measured beside, each with its own pins.
+.venv-peers/%/.installed: bench/peers/%/pins.txt | $(INSTALLED)
+	@echo "installing $* into .venv-peers/$* …"
+	@$(PYTHON) -m venv --clear .venv-peers/$*
+	@.venv-peers/$*/bin/python -m pip --disable-pip-version-check --no-input install --quiet -r $<
 	@touch $@
 
 # Spark, and a jar with Iceberg's runtime for it, over what is in .venv.

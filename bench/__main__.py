@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import pkgutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 from rich.console import Console
-from rich.table import Table
 
-from bench.report import Row, machine, write
+from bench.report import NOT_INSTALLED, Row, machine, tables, write
 
 HERE = Path(__file__).parent
 ALL = sorted(
@@ -28,35 +29,44 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(ALL))
     parser.add_argument("--quick", action="store_true", help="small sizes: does it run at all?")
+    parser.add_argument(
+        "--size", action="append", default=[], metavar="rows=1000000", type=_size,
+        help="another size of one benchmark; its `measure` says which there are",
+    )  # fmt: skip
     asked = parser.parse_args()
     if unknown := sorted(set(asked.names) - set(ALL)):
         parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(ALL)}")
+    sizes = dict(asked.size)
+    if sizes and len(asked.names) != 1:
+        parser.error("--size is of one benchmark: name it")
 
     console, facts = Console(), machine()
     results: dict[str, Sequence[Row]] = {}
     for name in asked.names or ALL:
         console.print(f"[dim]{name} …[/dim]")
-        results[name] = importlib.import_module(f"bench.{name}").run(asked.quick)
-    console.print(table(results))
+        module = importlib.import_module(f"bench.{name}")
+        if not sizes.keys() <= (known := _sizes(module)):
+            parser.error(f"{name} has the sizes: {', '.join(sorted(known)) or 'none'}")
+        results[name] = module.measure(**sizes) if sizes else module.run(asked.quick)
+    for name, rows in results.items():
+        for drawn in tables(name, rows):
+            console.print(drawn)
     console.print(f"{facts['cores']} cores, load {facts['load']:.1f}, {facts['commit']}")
     console.print(f"[dim]{write(results, facts, HERE / 'results', datetime.now(UTC))}[/dim]")
-    missed = [row for rows in results.values() for row in rows if row.met is False]
-    return 1 if missed and not asked.quick else 0
+    all_rows = [row for rows in results.values() for row in rows]
+    if any(row.error not in ("", NOT_INSTALLED) for row in all_rows):
+        return 1
+    return 1 if any(row.met is False for row in all_rows) and not asked.quick else 0
 
 
-def table(results: dict[str, Sequence[Row]]) -> Table:
-    """Return one line per row, a section per benchmark."""
-    drawn = Table("work", "unit", title="Ours against the limit")
-    for heading in ("ours", "limit", "ratio", "target"):
-        drawn.add_column(heading, justify="right")
-    drawn.add_column("note", overflow="fold")
-    colour = {None: "", True: "[green]", False: "[red]"}
-    for rows in results.values():
-        for r in rows:
-            figures = (f"{r.ours:,.4g}", f"{r.limit:,.4g}", f"{colour[r.met]}{r.ratio:.2f}")
-            drawn.add_row(r.work, r.unit, *figures, r.target, r.note)
-        drawn.add_section()
-    return drawn
+def _size(text: str) -> tuple[str, int]:
+    name, _, value = text.partition("=")
+    return name, int(value.replace("_", ""))
+
+
+def _sizes(module: ModuleType) -> set[str]:
+    measure = getattr(module, "measure", None)
+    return set(inspect.signature(measure).parameters) if measure else set()
 
 
 if __name__ == "__main__":

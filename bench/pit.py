@@ -1,123 +1,129 @@
-"""Point-in-time join of three views: ours against DuckDB's ASOF JOIN written by hand."""
+"""Point-in-time join of three views: ours, DuckDB's ASOF JOIN by hand, Polars and Feast.
+
+All read the same Parquet files and give the joined rows as Arrow or Polars holds them in memory;
+the spine is in memory before. Every result is compared, row by row, with what was known then: of
+all of an entity's rows that were available, the newest, unless it is too old.
+"""
 
 from __future__ import annotations
 
-import argparse
-import statistics
-from collections.abc import Callable, Sequence
-from time import perf_counter
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import duckdb
-import pyarrow as pa
 
+from bench._comparison import Comparison
+from bench._contest import Entrant, Outcome, contest
 from bench.report import Row
-from onward.core.records import ViewPlan
-from onward.stages.features.point_in_time import Joined, join, marks
+from onward.stages.features.point_in_time import marks
 
 FEATURES = ("f0", "f1", "f2", "f3")
 VIEWS = 3
 TTL_DAYS = 30
+ENTRANTS = (
+    Entrant("onward", "bench.peers.onward.pit:runs"),
+    Entrant("DuckDB by hand", "bench.peers.duckdb.pit:runs"),
+    Entrant("Polars", "bench.peers.polars.pit:runs"),
+    Entrant("Feast", "bench.peers.feast.pit:runs"),
+)
 
 
 def run(quick: bool = False) -> Sequence[Row]:
     """Join without late data, with 5 % of it, and with 5 % after a backfill undid the marks."""
-    return measure(20_000, 200_000, rounds=3) if quick else measure(1_000_000, 10_000_000, rounds=3)
+    return measure(spine=20_000, rows=200_000, rounds=2) if quick else measure()
 
 
-def measure(spine_rows: int, view_rows: int, *, rounds: int) -> Sequence[Row]:
-    """Return a row for each kind of data, all at one size."""
-    found = []
-    for late, marked, target, what in (
-        (0.0, True, "<= 1.2", "no late data"),
-        (0.05, True, "<= 1.5", "5 % late"),
-        (0.05, False, "", "5 % late, marks undone by a backfill"),
-    ):
-        connection = duckdb.connect()
-        spine = _fill(connection, spine_rows, view_rows, late)
-        views = [Joined(view=_view(i), relation=f"v{i}", marked=marked) for i in range(VIEWS)]
-        ours, limit = _interleaved(
-            rounds,
-            lambda c=connection, s=spine, v=views: join(c, s, v),
-            lambda c=connection: c.execute(_by_hand()).to_arrow_table(),
+def measure(spine: int = 1_000_000, rows: int = 10_000_000, rounds: int = 3) -> Sequence[Row]:
+    """Return a row for each kind of data and each other contestant, all at one size."""
+    with tempfile.TemporaryDirectory(prefix="onward-bench-") as place:
+        return [
+            *_joined(Path(place), spine, rows, rounds, late=0.0, kind="no late data", at_most=1.2),
+            *_joined(Path(place), spine, rows, rounds, late=0.05, kind="5 % late", at_most=1.5),
+        ]
+
+
+def _joined(
+    place: Path, spine: int, rows: int, rounds: int, *, late: float, kind: str, at_most: float
+) -> Iterator[Row]:
+    given = _fill(place, spine, rows, late)
+    outcomes = contest(ENTRANTS, {**given, "marked": True}, folder=place, rounds=rounds)
+    work = f"point in time, {spine:,} x {rows:,} x {VIEWS} views, {kind}"
+    targets = {"DuckDB by hand": f"<= {at_most}", "Feast": ">= 4"}
+    told = Comparison(work=work, ours="onward", limit="DuckDB by hand", targets=targets)
+    yield from told.rows(outcomes, _wrong(outcomes, place / "truth.parquet"))
+    if late:
+        hand = outcomes["DuckDB by hand"]
+        again = contest(ENTRANTS[:1], {**given, "marked": False}, folder=place, rounds=rounds)
+        undone = Comparison(
+            work=f"{work}, marks undone by a backfill", ours="onward", limit=hand.name, targets={}
         )
-        found.append(
-            Row(
-                work=f"point in time, {spine_rows:,} x {view_rows:,} x {VIEWS} views, {what}",
-                ours=ours,
-                limit=limit,
-                ratio=ours / limit,
-                target=target,
-                unit="s",
-                note="limit: chained ASOF LEFT JOIN on availability, rows in any order, which"
-                f" joins stale rows where data is late; median of {rounds} interleaved rounds",
-            )
-        )
-        connection.close()
-    return found
+        both = {**again, hand.name: hand}
+        yield from undone.rows(both, _wrong(both, place / "truth.parquet"))
 
 
-def _view(number: int) -> ViewPlan:
-    return ViewPlan(
-        name=f"v{number}", version=1, table=f"features.v{number}_v1", entity=("entity",),
-        columns=FEATURES, ttl_s=TTL_DAYS * 86_400.0,
-    )  # fmt: skip
+def _fill(place: Path, spine: int, rows: int, late: float) -> Mapping[str, Any]:
+    """Write views as publishing leaves them, a hundred rows per entity, a spine, and the truth.
 
-
-def _fill(connection: duckdb.DuckDBPyConnection, spine: int, rows: int, late: float) -> pa.Table:
-    """Make views as publishing leaves them, a hundred rows per entity, and return a spine.
-
-    Rows are available up to a minute after their event, late ones up to three and a half days.
+    Rows are known at their event time, late ones up to three and a half days after it.
     """
     entities, moment = rows // 100, "to_timestamp(1.6e9 + random() * 1e7)"
-    connection.execute("SELECT setseed(0.5)")
-    for number in range(VIEWS):
-        connection.execute(f"""
-            CREATE TABLE raw AS
-            SELECT entity, event_time, {", ".join(FEATURES)}, event_time + to_microseconds(
-                (random() * if(random() < {late}, 3e11, 6e7))::BIGINT) AS available_at
-            FROM (SELECT (random() * {entities})::BIGINT AS entity, {moment} AS event_time,
-                  {", ".join(f"random() AS {f}" for f in FEATURES)} FROM range({rows}))""")
-        connection.execute(f"""
-            CREATE TABLE v{number} AS
-            SELECT * EXCLUDE (known_at) FROM ({marks("raw", ["entity"])}) ORDER BY available_at""")
-        connection.execute("DROP TABLE raw")
-    connection.execute(
-        f"CREATE TABLE spine AS SELECT (random() * {entities})::BIGINT AS entity,"
-        f" {moment} AS event_time FROM range({spine})"
-    )
-    return connection.table("spine").to_arrow_table()
+    files = [str(place / f"v{number}.parquet") for number in range(VIEWS)]
+    with duckdb.connect(config={"temp_directory": str(place / "spill")}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SELECT setseed(0.5)")
+        for number, file in enumerate(files):
+            connection.execute(f"""
+                CREATE TABLE raw AS
+                SELECT entity, event_time, {", ".join(FEATURES)}, event_time + to_microseconds(
+                    if(random() < {late}, random() * 3e11, 0)::BIGINT) AS available_at
+                FROM (SELECT (random() * {entities})::BIGINT AS entity, {moment} AS event_time,
+                      {", ".join(f"random() AS {f}" for f in FEATURES)} FROM range({rows}))""")
+            marked = f"SELECT * EXCLUDE (known_at) FROM ({marks('raw', ['entity'])})"
+            connection.execute(f"CREATE TABLE v{number} AS FROM ({marked}) ORDER BY available_at")
+            connection.execute(f"COPY v{number} TO '{file}' (COMPRESSION zstd)")
+            connection.execute("DROP TABLE raw")
+        connection.execute(
+            f"CREATE TABLE spine AS SELECT row, (random() * {entities})::BIGINT AS entity,"
+            f" {moment} AS event_time FROM range({spine}) r(row)"
+        )
+        connection.execute(f"COPY spine TO '{place / 'spine.parquet'}'")
+        connection.execute(f"COPY ({_truth()}) TO '{place / 'truth.parquet'}'")
+    return {
+        "spine": str(place / "spine.parquet"), "views": files, "features": FEATURES,
+        "ttl_days": TTL_DAYS,
+    }  # fmt: skip
 
 
-def _by_hand() -> str:
-    chosen = ", ".join(
-        f"CASE WHEN v{i}.event_time >= s.event_time - INTERVAL {TTL_DAYS} DAY THEN v{i}.{f} END"
-        f" AS v{i}__{f}"
+def _truth() -> str:
+    """Return a query that looks at every row of an entity: the definition, not a plan for speed."""
+    chosen = ", ".join(f"n{i}.r.{f} AS v{i}__{f}" for i in range(VIEWS) for f in FEATURES)
+    newest = " ".join(
+        f"""LEFT JOIN (
+            SELECT s.row, max_by(v, (v.event_time, v.available_at)) AS r
+            FROM spine AS s JOIN v{i} AS v USING (entity)
+            WHERE v.available_at <= s.event_time
+                AND v.event_time >= s.event_time - INTERVAL {TTL_DAYS} DAY
+            GROUP BY s.row
+        ) AS n{i} USING (row)"""
         for i in range(VIEWS)
-        for f in FEATURES
     )
-    joins = " ".join(
-        f"ASOF LEFT JOIN v{i} ON s.entity = v{i}.entity AND s.event_time >= v{i}.available_at"
-        for i in range(VIEWS)
-    )
-    return f"SELECT {chosen} FROM spine AS s {joins}"
+    return f"SELECT row, {chosen} FROM spine {newest}"
 
 
-def _interleaved(rounds: int, *works: Callable[[], object]) -> list[float]:
-    """Return each work's median seconds, every round running all of them in turn."""
-    times: list[list[float]] = [[] for _ in works]
-    for _ in range(rounds):
-        for work, taken in zip(works, times, strict=True):
-            start = perf_counter()
-            work()
-            taken.append(perf_counter() - start)
-    return [statistics.median(taken) for taken in times]
-
-
-if __name__ == "__main__":
-    asked = argparse.ArgumentParser(prog="python -m bench.pit", description=__doc__)
-    asked.add_argument("--spine", type=int, default=1_000_000)
-    asked.add_argument("--rows", type=int, default=10_000_000)
-    asked.add_argument("--rounds", type=int, default=3)
-    sizes = asked.parse_args()
-    for row in measure(sizes.spine, sizes.rows, rounds=sizes.rounds):
-        print(f"{row.work}: {row.ours:.2f} s, by hand {row.limit:.2f} s, ratio {row.ratio:.2f}")
+def _wrong(outcomes: Mapping[str, Outcome], truth: Path) -> dict[str, str]:
+    """Say of how many rows each contestant's features differ; ours may differ in none."""
+    names = [f"v{i}__{f}" for i in range(VIEWS) for f in FEATURES]
+    differ = " OR ".join(f"t.{name} IS DISTINCT FROM o.{name}" for name in names)
+    found = {}
+    for name, outcome in outcomes.items():
+        if outcome.runs:
+            [(wrong, rows)] = duckdb.sql(
+                f"SELECT count(*) FILTER (o.row IS NULL OR {differ}), count(*)"
+                f" FROM '{truth}' AS t FULL JOIN '{outcome['file']}' AS o USING (row)"
+            ).fetchall()
+            if wrong:
+                found[name] = f"wrong in {wrong:,} of {rows:,} rows"
+    assert "onward" not in found, found
+    return found

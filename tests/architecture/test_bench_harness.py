@@ -1,13 +1,17 @@
 """The harness of `python -m bench`; the figures themselves are never asserted in a test."""
 
 import ast
+import io
 import json
+import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,3 +80,156 @@ def test_every_benchmark_can_be_asked_for_and_runs_quickly_on_demand():
                 if isinstance(node, ast.FunctionDef)
             }
             assert verbs["run"] == ["quick"], path
+
+
+# ---------------------------------------------------------------- contests
+
+SLOW = """
+from bench._entrant import timed
+
+def runs(given):
+    print("libraries talk")  # which is no answer
+    number = 0
+    while True:
+        with timed() as took:
+            total = sum(range(given["n"]))
+        number += 1
+        yield took | {"total": total, "number": number, "folder": given["folder"]}
+
+def breaks(given):
+    yield {"seconds": 1.0, "cpu_s": 1.0, "peak_mb": 1.0, "total": 0}
+    raise ValueError("out of ideas")
+"""
+
+
+@pytest.fixture
+def contests(monkeypatch, tmp_path):
+    """The parent's side, with a contestant in a module that its processes can import."""
+    monkeypatch.syspath_prepend(ROOT)
+    (tmp_path / "adding_up.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    from bench import _contest
+
+    return _contest
+
+
+def entrants(contests, **named):
+    return [contests.Entrant(name, f"adding_up:{runs}") for name, runs in named.items()]
+
+
+def test_contestants_take_turns_in_processes_of_their_own(contests, tmp_path):
+    told = []
+    found = contests.contest(
+        entrants(contests, a="runs", b="runs"), {"n": 1000}, folder=tmp_path, rounds=2,
+        tell=told.append,
+    )  # fmt: skip
+    assert told == ["a, round 1", "b, round 1", "b, round 2", "a, round 2"]
+    for name in "ab":
+        assert [run["number"] for run in found[name].runs] == [1, 2]
+        assert found[name]["total"] == sum(range(1000))
+        assert found[name]["folder"] == str(tmp_path / name)
+        assert found[name].seconds > 0
+        assert found[name].peak_mb > 1
+
+
+def test_a_contestant_that_fails_is_said_to_and_the_others_go_on(contests, tmp_path):
+    found = contests.contest(
+        entrants(contests, a="breaks", b="runs", c="nowhere"), {"n": 1}, folder=tmp_path, rounds=2
+    )
+    assert found["a"].error == "failed: ValueError: out of ideas"
+    assert "nowhere" in found["c"].error
+    assert found["a"].runs == found["c"].runs == []
+    assert len(found["b"].runs) == 2
+
+
+def test_a_contestant_out_of_patience_sits_out(contests, tmp_path):
+    found = contests.contest(
+        entrants(contests, a="runs"), {"n": 1}, folder=tmp_path, rounds=3, patience_s=0
+    )
+    assert len(found["a"].runs) == 1
+
+
+def test_a_peer_without_its_environment_is_not_installed(contests, report, monkeypatch, tmp_path):
+    (tmp_path / "peers" / "rival").mkdir(parents=True)
+    (tmp_path / "peers" / "rival" / "pins.txt").touch()
+    monkeypatch.setattr(contests, "PEERS", tmp_path / "peers")
+    monkeypatch.setattr(contests, "ENVIRONMENTS", tmp_path / "environments")
+    rival = contests.Entrant("rival", "bench.peers.rival.pit:runs")
+    found = contests.contest([rival], {}, folder=tmp_path, rounds=1)
+    assert found["rival"].error == report.NOT_INSTALLED
+    installed = tmp_path / "environments" / "rival"
+    installed.mkdir(parents=True)
+    (installed / ".installed").touch()
+    assert contests.interpreter(rival.runs) == installed / "bin" / "python"
+    assert contests.interpreter("bench.peers.duckdb.pit:by_hand") == Path(sys.executable)
+
+
+def outcome(contests, name, seconds, peak_mb=100.0, **found):
+    return contests.Outcome(
+        name, [{"seconds": seconds, "cpu_s": 2 * seconds, "peak_mb": peak_mb, **found}]
+    )
+
+
+def test_rows_say_how_many_times_ours_a_peer_takes_and_ours_of_the_limit(contests, report):
+    from bench._comparison import Comparison
+
+    outcomes = {
+        "ours": outcome(contests, "ours", 2.0),
+        "plain": outcome(contests, "plain", 1.0),
+        "peer": outcome(contests, "peer", 8.0, peak_mb=400.0),
+        "away": contests.Outcome("away", error=report.NOT_INSTALLED),
+    }
+    told = Comparison(
+        work="w", ours="ours", limit="plain", targets={"plain": "<= 1.3", "peer": ">= 4"}
+    )
+    plain, peer, away = told.rows(outcomes, {"peer": "wrong in 3 rows"})
+    assert (plain.ratio, plain.cpu_ratio, plain.met) == (2.0, 2.0, False)
+    assert plain.note.startswith("same result")
+    assert (peer.ratio, peer.met, peer.peak_mb) == (4.0, True, (100.0, 400.0))
+    assert peer.note.startswith("wrong in 3 rows")
+    assert (away.limit, away.met, away.error) == (None, None, report.NOT_INSTALLED)
+    [memory] = told.memory(outcomes, ">= 3", "peer", "away")
+    assert (memory.ratio, memory.met) == (4.0, True)
+
+
+def test_a_table_shows_every_contestant_and_why_one_has_no_figure(report):
+    rows = [
+        row(report, against="plain", peak_mb=(1.0, 2.0), cpu_ratio=1.1),
+        row(report, against="peer", ours=None, limit=None, ratio=None, error="[not] here"),
+        row(report, work="alone"),
+    ]
+    console = Console(width=120, record=True, file=io.StringIO())
+    for drawn in report.tables("b", rows):
+        console.print(drawn)
+    shown = console.export_text()
+    assert "b: w" in shown
+    assert "1 / 2" in shown
+    assert "[not] here" in shown
+    assert "alone" in shown
+
+
+def test_every_peer_that_make_installs_has_pins_and_no_other():
+    makefile = (ROOT / "Makefile").read_text()
+    listed = re.search(r"^PEERS \?= (.+)$", makefile, re.MULTILINE)[1].split()
+    assert sorted(listed) == sorted(p.parent.name for p in ROOT.glob("bench/peers/*/pins.txt"))
+    for peer in listed:
+        pins = (ROOT / "bench" / "peers" / peer / "pins.txt").read_text().splitlines()
+        assert pins[0].startswith("# ")
+        assert all(re.fullmatch(r"[\w.-]+==[\w.+!-]+", pin) for pin in pins[1:])
+
+
+def test_a_size_that_a_benchmark_has_not_is_refused_with_those_it_has():
+    run = bench("pit", "--size", "hight=3")
+    assert run.returncode == 2
+    assert "rounds, rows, spine" in run.stderr
+    assert bench("--size", "rows=3").returncode == 2
+
+
+def test_the_point_in_time_contest_runs_without_peers(contests, tmp_path, monkeypatch):
+    monkeypatch.setattr(contests, "ENVIRONMENTS", tmp_path)
+    from bench import pit
+
+    rows = pit.measure(spine=200, rows=2_000, rounds=1)
+    assert {row.against for row in rows} == {"DuckDB by hand", "Polars", "Feast"}
+    for row in rows:
+        assert bool(row.error) == (row.against == "Feast")

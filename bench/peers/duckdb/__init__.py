@@ -1,0 +1,1 @@
+"""The limit: what somebody who knows DuckDB well writes by hand, and no more."""

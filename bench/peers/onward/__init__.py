@@ -1,0 +1,1 @@
+"""Ours: the rooms' own verbs, as the flow calls them."""

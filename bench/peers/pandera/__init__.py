@@ -1,0 +1,1 @@
+"""Pandera on Polars."""

@@ -1,0 +1,1 @@
+"""pointblank on Polars."""
