@@ -100,23 +100,26 @@ def contest(
     *,
     folder: Path,
     rounds: int,
+    warm: Mapping[str, Any] | None = None,
     patience_s: float = PATIENCE_S,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Outcome]:
     """Let `entrants` do the same work `rounds` times, in turns; return their outcomes by name.
 
     Each is given `given` and a ``folder`` of its own, which stays as it is from one contest in
-    `folder` to the next.
+    `folder` to the next. With `warm`, the same of a small size, each runs once before, unmeasured,
+    so that what is imported on first use is there.
     """
     outcomes: dict[str, Outcome] = {}
     with ExitStack() as stack:
         running: dict[str, Process] = {}
         for entrant in entrants:
             own = folder / entrant.name.replace(" ", "-").replace("/", "-")
-            own.mkdir(exist_ok=True)
+            (own / "warm").mkdir(parents=True, exist_ok=True)
             outcomes[entrant.name] = Outcome(entrant.name)
             try:
-                process = Process(entrant, {**given, "folder": str(own)})
+                small = None if warm is None else {**warm, "folder": str(own / "warm")}
+                process = Process(entrant, {**given, "folder": str(own)}, small)
             except AbsentError as absent:
                 outcomes[entrant.name] = Outcome(entrant.name, error=str(absent))
             else:
@@ -139,7 +142,9 @@ def contest(
 class Process:
     """A contestant under way; `run` asks for one run more."""
 
-    def __init__(self, entrant: Entrant, given: Mapping[str, Any]) -> None:
+    def __init__(
+        self, entrant: Entrant, given: Mapping[str, Any], warm: Mapping[str, Any] | None = None
+    ) -> None:
         command = entrant.command()
         ours = command[0] == sys.executable
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
@@ -152,7 +157,7 @@ class Process:
             stderr=self._errors,
             text=True,
         )
-        self._given = json.dumps(given)
+        self._given = json.dumps([given, warm])
 
     def run(self) -> dict[str, Any]:
         """Return the run's figures and what it found.

@@ -12,8 +12,8 @@ The function is a generator that takes what it is given and yields once per run.
             yield took | {"rows": count[0][0]}
 
 Each line on standard input asks for a run and is answered by a line of JSON; the first holds what
-is given. What libraries print goes to standard error. Only the standard library is imported here:
-every peer's environment runs this file.
+is given, and what to run with before that, unmeasured. What libraries print goes to standard error.
+Only the standard library is imported here: every peer's environment runs this file.
 """
 
 from __future__ import annotations
@@ -72,9 +72,11 @@ def main() -> None:
     module, _, function = sys.argv[1].partition(":")
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    given = json.loads(sys.stdin.readline())
-    runs = getattr(importlib.import_module(module), function)(given)
-    for found in runs:
+    given, warm = json.loads(sys.stdin.readline())
+    runs = getattr(importlib.import_module(module), function)
+    if warm is not None:
+        next(runs(warm))
+    for found in runs(given):
         print(json.dumps(found), file=answers, flush=True)
         if not sys.stdin.readline():
             break

@@ -1,89 +1,62 @@
-"""Materialization: rows/s into each online store, against its engine taking the same blobs."""
+"""Materialization: the newest row of every entity from a table into each online store.
+
+Beside Feast, and beside plain code that writes the same blobs. An empty store every time.
+"""
 
 from __future__ import annotations
 
-import sqlite3
-import statistics
 import tempfile
-from collections.abc import Callable, Sequence
-from itertools import count
-from time import perf_counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import pyarrow.parquet as pq
+
+from bench._comparison import Comparison
+from bench._contest import Entrant, contest
 from bench._servers import redis_url
-from bench.online import VIEW, table_of
+from bench.online import table_of, unlike
+from bench.peers.onward.view import COLUMNS
 from bench.report import Row
-from onward.infra.online import redis, sqlite
-from onward.infra.online.rows import encoded
 
-_numbers = count()
+EACH = 5
+ASKED = 10
 
 
 def run(quick: bool = False) -> Sequence[Row]:
     """Write every entity's 20 features to an empty store."""
-    entities, rounds = (10_000, 2) if quick else (200_000, 5)
-    table = table_of(entities)
-    blobs = list(encoded(VIEW, table))
-    rows = []
-    with tempfile.TemporaryDirectory() as folder, redis_url() as url:
+    return measure(entities=2_000, rounds=1) if quick else measure()
 
-        def ours_sqlite() -> Callable[[], object]:
-            store = sqlite.open_store(f"{folder}/ours{next(_numbers)}.db")
-            return lambda: (store.write(VIEW, table), store.close())
 
-        def bare_sqlite() -> Callable[[], object]:
-            db = sqlite3.connect(f"{folder}/bare{next(_numbers)}.db")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("CREATE TABLE f (entity BLOB PRIMARY KEY, ts INT, row BLOB) WITHOUT ROWID")
-            return lambda: (
-                db.executemany("INSERT INTO f VALUES (?, ?, ?)", blobs), db.commit(), db.close(),
-            )  # fmt: skip
-
-        rows.append(_row("SQLite", "INSERT", entities, _taken(rounds, ours_sqlite, bare_sqlite)))
-        if url is not None:
-            from redis import Redis
-
-            client = Redis.from_url(url)
-
-            def ours_redis() -> Callable[[], object]:
-                client.flushdb()
-                store = redis.open_store(url)
-                return lambda: (store.write(VIEW, table), store.close())
-
-            def bare_redis() -> Callable[[], object]:
-                client.flushdb()
-
-                def write() -> None:
-                    for start in range(0, len(blobs), 10_000):
-                        pipeline = client.pipeline(transaction=False)
-                        for entity, _, row in blobs[start : start + 10_000]:
-                            pipeline.set(entity, row)
-                        pipeline.execute()
-
-                return write
-
-            rows.append(
-                _row("Redis", "pipelined SET", entities, _taken(rounds, ours_redis, bare_redis))
-            )
+def measure(entities: int = 100_000, rounds: int = 5) -> Sequence[Row]:
+    """Return a row for each engine and other contestant; there are five rows of each entity."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="onward-bench-") as place, redis_url() as url:
+        file, few = Path(place) / "rows.parquet", Path(place) / "few.parquet"
+        pq.write_table(table_of(entities, EACH), file)
+        pq.write_table(table_of(100, EACH), few)
+        for engine in ("SQLite", "Redis") if url else ("SQLite",):
+            rows += _measured(engine, file, few, url, entities, rounds)
     return rows
 
 
-def _row(engine: str, how: str, entities: int, seconds: tuple[float, float]) -> Row:
-    ours, limit = (entities / taken for taken in seconds)
-    return Row(
-        work=f"materialize {entities:,} x 20 features to {engine}",
-        ours=ours, limit=limit, ratio=ours / limit, target="", unit="rows/s",
-        note=f"limit: {how} of blobs that are encoded already, without asking which row is newer",
+def _measured(
+    engine: str, file: Path, few: Path, url: str | None, entities: int, rounds: int
+) -> Iterator[Row]:
+    function, hand = engine.lower(), f"{engine} by hand"
+    entrants = (
+        Entrant("onward", f"bench.peers.onward.materialize:{function}"),
+        Entrant(hand, f"bench.peers.bare.materialize:{function}"),
+        Entrant("Feast", f"bench.peers.feast.materialize:{function}"),
+    )
+    asked = [f"entity-{number * entities // ASKED}" for number in range(ASKED)]
+    given = {"file": str(file), "url": url, "features": COLUMNS, "asked": asked}
+    place = file.parent / engine
+    place.mkdir()
+    warm = {**given, "file": str(few), "asked": asked[:1]}
+    outcomes = contest(entrants, given, warm=warm, folder=place, rounds=rounds)
+    told = Comparison(
+        work=f"materialize {entities:,} x 20 features of {EACH * entities:,} rows to {engine}",
+        ours="onward", limit=hand, targets={}, unit="rows/s",
+        shown=lambda seconds: entities / seconds,
     )  # fmt: skip
-
-
-def _taken(rounds: int, *makes: Callable[[], Callable[[], object]]) -> tuple[float, float]:
-    """Return each work's median seconds, what prepares it not counted."""
-    times: list[list[float]] = [[] for _ in makes]
-    for _ in range(rounds):
-        for make, taken in zip(makes, times, strict=True):
-            work = make()
-            start = perf_counter()
-            work()
-            taken.append(perf_counter() - start)
-    ours, limit = (statistics.median(taken) for taken in times)
-    return ours, limit
+    yield from told.rows(outcomes, unlike(outcomes, str(file), asked))

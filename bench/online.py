@@ -1,147 +1,107 @@
-"""Online lookup: each store against its engine handing out the same blobs and nothing else."""
+"""Online lookup: each store beside its engine handing out the same blobs, and beside Feast.
+
+Each contestant fills a store of its own with the same rows and is asked for the same entities. CPU
+is the asking process's; Redis's own is in the wall time alone.
+"""
 
 from __future__ import annotations
 
 import random
-import sqlite3
-import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import perf_counter_ns
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from bench._comparison import Comparison
+from bench._contest import Entrant, Outcome, contest
 from bench._servers import redis_url
+from bench.peers.onward.view import COLUMNS
 from bench.report import Row
-from onward.core.ports import OnlineStore
-from onward.core.records import ViewPlan
-from onward.infra.online import redis, sqlite
-from onward.infra.online.rows import key
 
-COLUMNS = tuple(f"f{i}" for i in range(20))
-VIEW = ViewPlan(
-    name="bench", version=1, table="features.bench_v1", entity=("entity",), columns=COLUMNS,
-    ttl_s=30 * 86_400.0,
-)  # fmt: skip
-AT = datetime(2013, 6, 1, tzinfo=UTC)
 BATCHES = ((1, 200), (100, 10))
-
-Fetch = Callable[[Sequence[bytes]], object]
+ENGINES = {
+    "SQLite": (
+        Entrant("onward", "bench.peers.onward.online:sqlite"),
+        Entrant("SQLite", "bench.peers.bare.online:sqlite"),
+        Entrant("SQLite, decoded", "bench.peers.bare.online:sqlite_decoded"),
+        Entrant("Feast", "bench.peers.feast.online:sqlite"),
+    ),
+    "Redis": (
+        Entrant("onward", "bench.peers.onward.online:redis"),
+        Entrant("Redis", "bench.peers.bare.online:redis"),
+        Entrant("Redis, decoded", "bench.peers.bare.online:redis_decoded"),
+        Entrant("Feast", "bench.peers.feast.online:redis"),
+    ),
+}
+TARGETS = {"SQLite": ">= 30", "Redis": ">= 8"}
 
 
 def run(quick: bool = False) -> Sequence[Row]:
     """Look up one entity, and a hundred, of 20 features each."""
-    entities, rounds = (5_000, 20) if quick else (100_000, 300)
+    return measure(entities=2_000, rounds=10) if quick else measure()
+
+
+def measure(entities: int = 100_000, rounds: int = 100) -> Sequence[Row]:
+    """Return a row for each engine, batch and other contestant."""
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder, redis_url() as url:
-        path = str(Path(folder) / "online.db")
-        store: OnlineStore = sqlite.open_store(path)
-        store.write(VIEW, table_of(entities))
-        bare = sqlite3.connect(path, isolation_level=None)
-        rows += _measured("SQLite", store, _sqlite_limits(bare), entities, rounds)
-        bare.close()
-        store.close()
-        if url is not None:
-            store = redis.open_store(url)
-            store.write(VIEW, table_of(entities))
-            rows += _measured("Redis", store, _redis_limits(url), entities, rounds)
-            store.close()
+    with tempfile.TemporaryDirectory(prefix="onward-bench-") as place, redis_url() as url:
+        file = Path(place) / "rows.parquet"
+        pq.write_table(table_of(entities), file)
+        for engine in ENGINES if url else ("SQLite",):
+            given = {"file": str(file), "features": COLUMNS, "url": url}
+            rows += _measured(engine, given, Path(place) / engine, entities, rounds)
     return rows
 
 
 def _measured(
-    engine: str,
-    store: OnlineStore,
-    limits: Sequence[tuple[str, str, Fetch]],
-    entities: int,
-    rounds: int,
+    engine: str, given: Mapping[str, Any], place: Path, entities: int, rounds: int
 ) -> Iterator[Row]:
     chosen = random.Random(0)
+    place.mkdir()
     for batch, repeat in BATCHES:
         asked = [
-            [(f"entity-{chosen.randrange(entities)}",) for _ in range(batch)] for _ in range(repeat)
+            [f"entity-{chosen.randrange(entities)}" for _ in range(batch)] for _ in range(repeat)
         ]
-        keys = [[key(entity) for entity in some] for some in asked]
-
-        def ours(asked: list[list[tuple[str]]] = asked) -> object:
-            return [store.read([(VIEW, some)]) for some in asked]
-
-        def bare(fetch: Fetch, keys: list[list[bytes]] = keys) -> Callable[[], object]:
-            return lambda: [fetch(some) for some in keys]
-
-        taken, *others = _interleaved(rounds, ours, *(bare(fetch) for _, _, fetch in limits))
-        for (what, target, _), limit in zip(limits, others, strict=True):
-            yield Row(
-                work=f"online lookup on {engine}, {batch} x 20 features of {entities:,} entities",
-                ours=taken / repeat / 1e3, limit=limit / repeat / 1e3, ratio=taken / limit,
-                target=target, unit="us",
-                note=f"limit: {what}; median of {rounds} interleaved rounds",
-            )  # fmt: skip
+        outcomes = contest(ENGINES[engine], {**given, "asked": asked}, folder=place, rounds=rounds)
+        told = Comparison(
+            work=f"online lookup on {engine}, {batch} x 20 features of {entities:,} entities",
+            ours="onward", limit=engine, targets={engine: "<= 1.3", "Feast": TARGETS[engine]},
+            unit="us", shown=lambda seconds, repeat=repeat: 1e6 * seconds / repeat,
+        )  # fmt: skip
+        yield from told.rows(outcomes, unlike(outcomes, given["file"], asked[0]))
 
 
-def _sqlite_limits(db: sqlite3.Connection) -> Sequence[tuple[str, str, Fetch]]:
-    """The least that answers: of several rows one must know whose each is."""
-    one = "SELECT row FROM features WHERE view = 1 AND entity = ?"
-    places = ", ".join("?" * 100)
-    many = f"SELECT entity, row FROM features WHERE view = 1 AND entity IN ({places})"
-
-    def raw(keys: Sequence[bytes]) -> object:
-        return db.execute(one if len(keys) == 1 else many, keys).fetchall()
-
-    def decoded(keys: Sequence[bytes]) -> object:
-        found = db.execute(one if len(keys) == 1 else many, keys)
-        return [msgspec.msgpack.decode(row[-1]) for row in found]
-
-    return (
-        ("SQLite fetching the same blobs, undecoded", "<= 1.3", raw),
-        ("the same, decoded", "", decoded),
-    )
+def unlike(outcomes: Mapping[str, Outcome], file: str, asked: Sequence[str]) -> dict[str, str]:
+    """Say whose features differ from the entities' newest rows in `file`; ours may not."""
+    table = pq.read_table(file).sort_by("event_time")
+    rows = zip(*(table[name].to_pylist() for name in COLUMNS), strict=True)
+    newest = dict(zip(table["entity"].to_pylist(), map(list, rows), strict=True))
+    right = [newest[entity] for entity in asked]
+    found = {
+        name: f"wrong features of {', '.join(asked[:3])}"
+        for name, outcome in outcomes.items()
+        if outcome.runs and outcome["found"] != right
+    }
+    assert "onward" not in found, outcomes["onward"]["found"]
+    return found
 
 
-def _redis_limits(url: str) -> Sequence[tuple[str, str, Fetch]]:
-    """GET for one, MGET for more, by the library's client."""
-    from redis import Redis
-
-    client = Redis.from_url(url)
-    prefix = f"onward:{VIEW.ref}:".encode()
-
-    def raw(keys: Sequence[bytes]) -> Any:
-        names = [prefix + each for each in keys]
-        return client.get(names[0]) if len(names) == 1 else client.mget(names)
-
-    def decoded(keys: Sequence[bytes]) -> object:
-        found = raw(keys)
-        return [msgspec.msgpack.decode(blob[8:]) for blob in (found if len(keys) > 1 else [found])]
-
-    return (
-        ("redis-py GET or MGET of the same blobs, undecoded", "<= 1.3", raw),
-        ("the same, decoded", "", decoded),
-    )
-
-
-def table_of(entities: int) -> pa.Table:
-    """Return rows of `entities` entities with 20 features."""
-    values = np.random.default_rng(0).normal(size=(len(COLUMNS), entities))
+def table_of(entities: int, each: int = 1) -> pa.Table:
+    """Return `each` rows of 20 features an hour apart, the last an hour old, of each entity."""
+    draw, count = np.random.default_rng(0), entities * each
+    start = datetime.now(UTC) - timedelta(hours=each)
+    times = [start + timedelta(hours=number) for number in range(each) for _ in range(entities)]
+    moments = pa.array(times, pa.timestamp("us", "UTC"))
     return pa.table(
         {
-            "entity": [f"entity-{i}" for i in range(entities)],
-            "event_time": pa.array([AT] * entities, pa.timestamp("us", "UTC")),
-            **dict(zip(COLUMNS, values, strict=True)),
+            "entity": [f"entity-{number}" for number in range(entities)] * each,
+            "event_time": moments,
+            "available_at": moments,
+            **dict(zip(COLUMNS, draw.normal(size=(len(COLUMNS), count)), strict=True)),
         }
     )
-
-
-def _interleaved(rounds: int, *works: Callable[[], object]) -> list[float]:
-    """Return each work's median nanoseconds, every round running all of them in turn."""
-    times: list[list[int]] = [[] for _ in works]
-    for _ in range(rounds):
-        for work, taken in zip(works, times, strict=True):
-            start = perf_counter_ns()
-            work()
-            taken.append(perf_counter_ns() - start)
-    return [statistics.median(taken) for taken in times]

@@ -47,15 +47,20 @@ def measure(spine: int = 1_000_000, rows: int = 10_000_000, rounds: int = 3) -> 
 def _joined(
     place: Path, spine: int, rows: int, rounds: int, *, late: float, kind: str, at_most: float
 ) -> Iterator[Row]:
-    given = _fill(place, spine, rows, late)
-    outcomes = contest(ENTRANTS, {**given, "marked": True}, folder=place, rounds=rounds)
+    few = place / "few"
+    few.mkdir(exist_ok=True)
+    warm = {**_fill(few, 100, 1_000, late), "marked": True}
+    given = {**_fill(place, spine, rows, late), "marked": True}
+    outcomes = contest(ENTRANTS, given, warm=warm, folder=place, rounds=rounds)
     work = f"point in time, {spine:,} x {rows:,} x {VIEWS} views, {kind}"
     targets = {"DuckDB by hand": f"<= {at_most}", "Feast": ">= 4"}
     told = Comparison(work=work, ours="onward", limit="DuckDB by hand", targets=targets)
     yield from told.rows(outcomes, _wrong(outcomes, place / "truth.parquet"))
     if late:
         hand = outcomes["DuckDB by hand"]
-        again = contest(ENTRANTS[:1], {**given, "marked": False}, folder=place, rounds=rounds)
+        again = contest(
+            ENTRANTS[:1], {**given, "marked": False}, warm=warm, folder=place, rounds=rounds
+        )
         undone = Comparison(
             work=f"{work}, marks undone by a backfill", ours="onward", limit=hand.name, targets={}
         )

@@ -1,6 +1,7 @@
 """The harness of `python -m bench`; the figures themselves are never asserted in a test."""
 
 import ast
+import importlib
 import io
 import json
 import os
@@ -225,11 +226,21 @@ def test_a_size_that_a_benchmark_has_not_is_refused_with_those_it_has():
     assert bench("--size", "rows=3").returncode == 2
 
 
-def test_the_point_in_time_contest_runs_without_peers(contests, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "sizes", "limits"),
+    [
+        ("pit", {"spine": 200, "rows": 2_000}, {"DuckDB by hand", "Polars"}),
+        ("ingest", {"rows": 1_000}, {"DuckDB to Parquet"}),
+        ("online", {"entities": 200}, {"SQLite", "SQLite, decoded", "Redis", "Redis, decoded"}),
+        ("materialize", {"entities": 200}, {"SQLite by hand", "Redis by hand"}),
+    ],
+)
+def test_a_contest_compares_results_and_says_which_peers_are_not_installed(
+    contests, report, tmp_path, monkeypatch, name, sizes, limits
+):
     monkeypatch.setattr(contests, "ENVIRONMENTS", tmp_path)
-    from bench import pit
-
-    rows = pit.measure(spine=200, rows=2_000, rounds=1)
-    assert {row.against for row in rows} == {"DuckDB by hand", "Polars", "Feast"}
-    for row in rows:
-        assert bool(row.error) == (row.against == "Feast")
+    rows = importlib.import_module(f"bench.{name}").measure(**sizes, rounds=1)
+    assert {row.against for row in rows if not row.error} == limits
+    assert {row.error for row in rows if row.against not in limits} == {report.NOT_INSTALLED}
+    known = [row for row in rows if row.against in limits and "late" not in row.work]
+    assert all("same result" in row.note for row in known)
