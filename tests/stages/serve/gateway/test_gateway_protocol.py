@@ -92,7 +92,7 @@ def test_infer_takes_a_matrix_flat_or_nested_or_a_tensor_per_column(site):
     nested["inputs"][0]["data"] = rows
     columns = {
         "inputs": [
-            {"name": n, "shape": [2], "datatype": "FP32", "data": [r[i] for r in rows]}
+            {"name": n, "shape": [2], "datatype": "FP64", "data": [r[i] for r in rows]}
             for i, n in reversed(list(enumerate(NAMES)))
         ]
     }

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+import sys
+from collections.abc import Mapping
+from typing import Final
 
-import msgspec
-
-from onward.core.errors import DataError, OnwardError, unknown_name
+from onward.core.errors import OnwardError, unknown_name
 from onward.stages.serve.gateway import exposition, inference
 from onward.stages.serve.gateway.admission import Admission
+from onward.stages.serve.gateway.calls import Calls, Handler, encode, error_body
+from onward.stages.serve.gateway.content import RefusedError
 from onward.stages.serve.gateway.http import Connection, Headers
-from onward.stages.serve.gateway.inference import InferRequest
-from onward.stages.serve.gateway.job import Job, Part
-from onward.stages.serve.gateway.live import Live, Target
+from onward.stages.serve.gateway.job import Job
+from onward.stages.serve.gateway.live import Live
 from onward.stages.serve.gateway.metrics import Metrics
 from onward.stages.serve.gateway.tick import Ticker
 
-if TYPE_CHECKING:
-    import numpy as np
-
-encode: Final = msgspec.json.Encoder().encode
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-Handler = Callable[[Job, bytes, Headers], None]
+EXTENSIONS: Final = ("binary_tensor_data",)
+"""What the server's metadata says that it does beyond the protocol, by the names that Triton
+gave.
+"""
 
 
 class Endpoints:
@@ -53,9 +47,7 @@ class Endpoints:
         self._metrics = metrics
         self._ticker = ticker
         self._admission = admission
-        self._request_clock = request_clock
-        self._anonymous = itertools.count()
-        self._born = time.time_ns()
+        self._calls = Calls(request_clock=request_clock, max_body_bytes=max_body_bytes)
         self._table: dict[tuple[bytes, bytes], tuple[str, Handler]] = {}
         self.serve({})
 
@@ -63,6 +55,8 @@ class Endpoints:
         """Answer for these models from the next request on."""
         table: dict[tuple[bytes, bytes], tuple[str, Handler]] = {
             (b"GET", b"/v2"): ("server", self._server),
+            (b"GET", b"/v2/"): ("server", self._server),
+            (b"GET", b"/v2/models"): ("server", self._models),
             (b"GET", b"/v2/health/live"): ("health", self._alive),
             (b"GET", b"/v2/health/ready"): ("health", self._is_ready),
             (b"GET", b"/metrics"): ("metrics", self._show_metrics),
@@ -74,8 +68,8 @@ class Endpoints:
                 for method, tail, route, handler in (
                     ("GET", "", "model", self._metadata(routes, version)),
                     ("GET", "/ready", "health", self._model_ready),
-                    ("POST", "/infer", "infer", self._infer(routes, version)),
-                    ("POST", "/predict", "predict", self._predict(routes, version)),
+                    ("POST", "/infer", "infer", self._calls.infer(routes, version)),
+                    ("POST", "/predict", "predict", self._calls.predict(routes, version)),
                 ):
                     table[method.encode(), f"{base}{tail}".encode()] = (route, handler)
         self.live, self._table = dict(live), table
@@ -102,8 +96,13 @@ class Endpoints:
             elif self._admission.admit(job, headers, len(body)):
                 handler(job, body, headers)
                 self._admission.measure(job)
+        except RefusedError as error:
+            job.ready(error.status, error_body(str(error)))
         except OnwardError as error:
             job.ready(400, error_body(str(error)))
+        except Exception as error:  # a fault of ours must not leave the caller without an answer
+            print(f"{url.decode(errors='replace')}: {error!r}", file=sys.stderr, flush=True)
+            job.ready(500, error_body(f"{type(error).__name__}: {error}"))
         self._ticker.add(job)
 
     def refuse(self, connection: Connection, status: int, reason: str) -> None:
@@ -133,72 +132,23 @@ class Endpoints:
         parts = path.split("/")
         if parts[1:3] == ["v2", "models"] and len(parts) > 3 and parts[3] not in self.live:
             what, expected = unknown_name("model", parts[3], self.live)
+        elif parts[1:3] == ["v2", "models"] and len(parts) > 5 and parts[4] == "versions":
+            served = {str(version) for version in self.live[parts[3]].direct}
+            what, expected = unknown_name(f"version of {parts[3]!r}", parts[5], served)
         else:
             what, expected = unknown_name(
                 "path", path, {known.decode() for _, known in self._table}
             )
         return f"{what}; {expected}"
 
-    def _moment(self, headers: Headers) -> int:
-        """Return the request's time in microseconds since the epoch."""
-        if not self._request_clock:
-            return time.time_ns() // 1000
-        try:
-            moment = datetime.fromisoformat(headers.get(b"onward-event-time", b"").decode())
-        except ValueError:
-            raise DataError(
-                "the request does not say when it is",
-                expected="the header onward-event-time in ISO 8601: this gateway replays",
-            ) from None
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        since = moment - _EPOCH
-        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-    # ------------------------------------------------------------ predictions
-
-    def _predict(self, live: Live, version: int | None) -> Handler:
-        direct = None if version is None else live.direct[version]
-
-        def handler(job: Job, body: bytes, headers: Headers) -> None:
-            rows = live.decoder.decode(body)
-            at_us = self._moment(headers)
-            parts: dict[Target, Part] = {}
-            for place, row in enumerate(rows):
-                unit = live.unit(row)
-                target = direct or live.assign(unit)
-                part = parts.get(target)
-                if part is None:
-                    part = parts[target] = Part(target, at_us)
-                    part.requests = []
-                part.units.append(unit)
-                part.places.append(place)
-                part.requests.append(target.pick(row))  # type: ignore[union-attr]  # set above
-            job.parts = tuple(parts.values())
-            job.reply = _predictions
-
-        return handler
-
-    def _infer(self, live: Live, version: int | None) -> Handler:
-        direct = None if version is None else live.direct[version]
-
-        def handler(job: Job, body: bytes, headers: Headers) -> None:
-            request = inference.decode(body)
-            unit = request.id or f"{self._born:x}-{next(self._anonymous):x}"
-            target = direct or live.assign_features(unit)
-            n, numbers, texts = inference.features(request, target.model)
-            part = Part(target, self._moment(headers))
-            part.units, part.numbers, part.texts = [unit] * n, numbers, texts
-            job.parts = (part,)
-            job.reply = lambda job: _inferred(request, job.parts[0])
-
-        return handler
-
     # ------------------------------------------------------------ state
 
     def _server(self, job: Job, _body: bytes, _headers: Headers) -> None:
-        extensions: list[str] = []
-        about = {"name": "onward", "version": self._version, "extensions": extensions}
+        about = {"name": "onward", "version": self._version, "extensions": EXTENSIONS}
         job.ready(200, encode(about))
+
+    def _models(self, job: Job, _body: bytes, _headers: Headers) -> None:
+        job.ready(200, encode({"models": sorted(self.live)}))
 
     def _alive(self, job: Job, _body: bytes, _headers: Headers) -> None:
         job.ready(200, encode({"live": True}))
@@ -223,58 +173,3 @@ class Endpoints:
         for name, reason in self._metrics.refused_routes.items():
             shown[name] = {"version": None, **shown.get(name, {}), "refused": reason}
         job.ready(200, encode(shown))
-
-
-def error_body(text: str) -> bytes:
-    """Return the protocol's form of an error."""
-    return encode({"error": text})
-
-
-def _predictions(job: Job) -> tuple[int, bytes]:
-    """Answer ``predict``: rows in the caller's order; 200 where at least one was predicted."""
-    entries: list[dict[str, Any]] = [{}] * sum(len(part.units) for part in job.parts)
-    worst = 0
-    for part in job.parts:
-        target = part.target
-        failed = part.status != 200
-        worst = max(worst, part.status) if failed else worst
-        for i, place in enumerate(part.places):
-            entry: dict[str, Any] = {"version": target.model.version, "arm": target.arm}
-            if part.status != 400:
-                entry["id"] = part.ids[i]
-            if failed:
-                entry["error"] = part.error
-            else:
-                entry["output"] = _output(part.output, i)
-            entry["unit"] = part.units[i]
-            entries[place] = entry
-    if worst and all(part.status != 200 for part in job.parts):
-        first = next(part for part in job.parts if part.status == worst)
-        return worst, encode({"error": first.error, "predictions": entries})
-    return 200, encode({"model": job.parts[0].target.model.name, "predictions": entries})
-
-
-def _output(output: np.ndarray | None, row: int) -> Any:
-    if output is None:  # pragma: no cover - a part that did not fail has its output
-        return None
-    figures = output[row].tolist()
-    return figures[0] if len(figures) == 1 else figures
-
-
-def _inferred(request: InferRequest, part: Part) -> tuple[int, bytes]:
-    model = part.target.model
-    if part.output is None:
-        return part.status, error_body(part.error or "the model failed")
-    answer: dict[str, Any] = {
-        "model_name": model.name,
-        "model_version": str(model.version),
-        "parameters": {
-            **request.parameters,
-            "prediction_ids": ",".join(part.ids),
-            "arm": part.target.arm,
-        },
-        "outputs": inference.outputs(request, model, part.output),
-    }
-    if request.id:
-        answer["id"] = request.id
-    return 200, encode(answer)

@@ -18,8 +18,11 @@ one that comes twice has its last value.
 """
 
 READ: Final = frozenset(
-    {b"content-length", b"content-type", b"expect", b"onward-deadline-ms", b"onward-event-time"}
-)
+    {
+        b"content-encoding", b"content-length", b"content-type", b"expect",
+        b"inference-header-content-length", b"onward-deadline-ms", b"onward-event-time",
+    }
+)  # fmt: skip
 """The headers that anybody here reads: the others are not kept. A new one is a name in this set."""
 
 LINGER_S: Final = 1.0

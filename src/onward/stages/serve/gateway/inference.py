@@ -1,90 +1,77 @@
-"""The Open Inference Protocol's inference route: tensors in, tensors out.
+"""The Open Inference Protocol's inference call: tensors in, tensors out.
 
-https://github.com/kserve/open-inference-protocol, version 2, its REST form. A model's inputs are
-its features: one tensor per column, named after it, of shape [n] or [n, 1]; or, where all are
-numbers, one tensor of shape [n, n_features].
+https://github.com/kserve/open-inference-protocol, version 2. A model's inputs are its features: one
+tensor per column, named after it, of shape [n] or [n, 1]; or, where all are numbers, one tensor of
+shape [n, n_features]. `wire.py` says how a call is written in JSON, `rpc.py` how in gRPC.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from onward.core.errors import DataError, unknown_name
 from onward.stages.serve.gateway.model import ServedModel
+from onward.stages.serve.gateway.tensors import NUMBERS, Floats, Input
 
 if TYPE_CHECKING:
     import numpy as np
 
-_NUMBERS: Final = frozenset(
-    {"BOOL", "FP16", "FP32", "FP64"}
-    | {f"{u}INT{bits}" for u in ("", "U") for bits in (8, 16, 32, 64)}
-)
+OUTPUTS: Final = {
+    "binary": ("probability", "label"),
+    "multiclass": ("probabilities", "label"),
+    "regression": ("prediction",),
+}
+"""The names of a task's outputs."""
 
-
-class Tensor(msgspec.Struct):
-    """An input: `data` is the elements in row-major order, flat or nested."""
-
-    name: str
-    shape: list[int]
-    datatype: str
-    data: msgspec.Raw
+Texts = list[tuple[str | None, ...]]
 
 
 class Wanted(msgspec.Struct):
     """An output that the caller asks for."""
 
     name: str
-
-
-class InferRequest(msgspec.Struct):
-    """The body of an inference request. A null among numbers is a missing value."""
-
-    inputs: list[Tensor]
-    id: str = ""
     parameters: dict[str, Any] = {}
-    outputs: list[Wanted] = []
 
 
-_decode = msgspec.json.Decoder(InferRequest).decode
-_floats = msgspec.json.Decoder(list[float | None]).decode
-_texts = msgspec.json.Decoder(list[str | None]).decode
+class InferCall(msgspec.Struct):
+    """An inference request, whichever way it was written; without `outputs` it asks for all."""
+
+    id: str
+    inputs: Sequence[Input]
+    outputs: Sequence[Wanted]
+    parameters: Mapping[str, Any]
 
 
-def decode(body: bytes) -> InferRequest:
-    """Read a request.
+class Output(msgspec.Struct):
+    """A tensor of the answer; `data` is its elements in row-major order."""
 
-    Raises
-    ------
-    DataError
-        It is no inference request.
-    """
-    try:
-        return _decode(body)
-    except msgspec.DecodeError as error:
-        raise DataError(
-            f"the body is no inference request: {error}",
-            expected='{"inputs": [{"name", "shape", "datatype", "data"}, …]}',
-        ) from None
+    name: str
+    datatype: str
+    shape: list[int]
+    data: Any
 
 
-def features(
-    request: InferRequest, model: ServedModel
-) -> tuple[int, list[float | None], list[tuple[str | None, ...]]]:
+def features(call: InferCall, model: ServedModel) -> tuple[int, Floats, Texts]:
     """Return the rows that the tensors hold: how many, their numbers row by row, their texts.
 
     Raises
     ------
     DataError
-        A tensor is missing, unknown, or not of its column's type, or the shapes do not fit.
+        A tensor is missing, unknown, or not of its column's type, the shapes do not fit, or there
+        is no such output.
     """
-    _require_outputs(request, model)
+    inputs = call.inputs
+    for wanted in call.outputs:
+        if wanted.name not in OUTPUTS[model.task]:
+            what, expected = unknown_name("output", wanted.name, OUTPUTS[model.task])
+            raise DataError(what, expected=expected)
     width = len(model.plan.columns)
-    if len(request.inputs) == 1 and len(request.inputs[0].shape) == 2 and width != 1:
-        tensor = request.inputs[0]
+    if len(inputs) == 1 and len(inputs[0].shape) == 2 and width != 1:
+        tensor = inputs[0]
         n, columns = tensor.shape
         if model.strings or columns != width:
             raise DataError(
@@ -93,13 +80,11 @@ def features(
                 if model.strings
                 else f"[n, {width}]",
             )
-        return _rows(tensor), _data(tensor, text=False), [()] * n
-    return _columns(request.inputs, model)
+        return _rows(tensor), _numbers(tensor), [()] * n
+    return _columns(inputs, model)
 
 
-def _columns(
-    inputs: Sequence[Tensor], model: ServedModel
-) -> tuple[int, list[float | None], list[tuple[str | None, ...]]]:
+def _columns(inputs: Sequence[Input], model: ServedModel) -> tuple[int, Floats, Texts]:
     named = {tensor.name: tensor for tensor in inputs}
     columns = model.plan.columns
     known = [c.name for c in columns]
@@ -107,6 +92,8 @@ def _columns(
         if name not in known:
             what, expected = unknown_name("input", name, known)
             raise DataError(what, expected=expected)
+    if len(named) != len(inputs):
+        raise DataError("two inputs have one name", expected=f"one tensor for each of {known}")
     if missing := [name for name in known if name not in named]:
         raise DataError(
             f"{len(missing)} inputs are missing, first {missing[0]!r}",
@@ -117,19 +104,19 @@ def _columns(
         shapes = ", ".join(f"{t.name} {t.shape}" for t in inputs)
         raise DataError(f"the inputs' shapes differ: {shapes}", expected="[n] or [n, 1] for each")
     [n] = rows
-    numbers: list[Sequence[float | None]] = []
+    numbers: list[Floats] = []
     texts: list[Sequence[str | None]] = []
     for column in columns:
         if column.dtype == "string":
-            texts.append(_data(named[column.name], text=True))
+            texts.append(_texts(named[column.name]))
             numbers.append([None] * n)
         else:
-            numbers.append(_data(named[column.name], text=False))
+            numbers.append(_numbers(named[column.name]))
     flat = [value for row in zip(*numbers, strict=True) for value in row]
     return n, flat, list(zip(*texts, strict=True)) if texts else [()] * n
 
 
-def _rows(tensor: Tensor) -> int:
+def _rows(tensor: Input) -> int:
     if not tensor.shape or len(tensor.shape) > 2 or min(tensor.shape) < 1:
         raise DataError(
             f"input {tensor.name!r} has shape {tensor.shape}", expected="[n] or [n, columns], n ≥ 1"
@@ -137,97 +124,94 @@ def _rows(tensor: Tensor) -> int:
     return tensor.shape[0]
 
 
-def _data(tensor: Tensor, *, text: bool) -> Any:
-    if (tensor.datatype == "BYTES") is not text or not (text or tensor.datatype in _NUMBERS):
+def _numbers(tensor: Input) -> Floats:
+    if tensor.datatype not in NUMBERS:
         raise DataError(
             f"input {tensor.name!r} has datatype {tensor.datatype!r}",
-            expected="BYTES, as the column holds text" if text else f"one of {sorted(_NUMBERS)}",
+            expected=f"one of {sorted(NUMBERS)}",
         )
-    try:
-        data = _texts(tensor.data) if text else _floats(tensor.data)
-    except msgspec.DecodeError:
-        data = _nested(tensor, text=text)
-    if len(data) != math.prod(tensor.shape):
+    found = tensor.floats()
+    _require_length(tensor, len(found))
+    return found
+
+
+def _texts(tensor: Input) -> Sequence[str | None]:
+    if tensor.datatype != "BYTES":
         raise DataError(
-            f"input {tensor.name!r} has {len(data)} elements",
+            f"input {tensor.name!r} has datatype {tensor.datatype!r}",
+            expected="BYTES, as the column holds text",
+        )
+    found = tensor.texts()
+    _require_length(tensor, len(found))
+    return found
+
+
+def _require_length(tensor: Input, length: int) -> None:
+    if length != math.prod(tensor.shape):
+        raise DataError(
+            f"input {tensor.name!r} has {length} elements",
             expected=f"{math.prod(tensor.shape)}, by its shape {tensor.shape}",
         )
-    return data
 
 
-def _nested(tensor: Tensor, *, text: bool) -> list[Any]:
-    """Flatten nested lists, and take booleans for numbers where the datatype says so."""
-    values = msgspec.json.decode(tensor.data)
-    while isinstance(values, list) and any(isinstance(v, list) for v in values):
-        if not all(isinstance(v, list) for v in values):
-            break
-        values = [element for part in values for element in part]
-    kinds: tuple[type, ...] = (
-        (str,) if text else (bool,) if tensor.datatype == "BOOL" else (float, int)
-    )
-    fits = isinstance(values, list) and all(
-        v is None or (isinstance(v, kinds) and isinstance(v, bool) is (bool in kinds))
-        for v in values
-    )
-    if not fits:
-        raise DataError(
-            f"input {tensor.name!r} holds what is not {tensor.datatype}",
-            expected="a list of its elements, flat or nested by rows",
-        )
-    return values if text else [None if v is None else float(v) for v in values]
-
-
-OUTPUTS: Final = {
-    "binary": ("probability", "label"),
-    "multiclass": ("probabilities", "label"),
-    "regression": ("prediction",),
-}
-"""The names of a task's outputs."""
-
-
-def _require_outputs(request: InferRequest, model: ServedModel) -> None:
-    for wanted in request.outputs:
-        if wanted.name not in OUTPUTS[model.task]:
-            what, expected = unknown_name("output", wanted.name, OUTPUTS[model.task])
-            raise DataError(what, expected=expected)
-
-
-def outputs(request: InferRequest, model: ServedModel, found: np.ndarray) -> list[dict[str, Any]]:
+def outputs(call: InferCall, model: ServedModel, found: np.ndarray) -> list[Output]:
     """Return the output tensors for (n, width) figures: those asked for, or all."""
-    wanted = [w.name for w in request.outputs] or OUTPUTS[model.task]
-    return [_output(name, model, found) for name in wanted]
+    names = [wanted.name for wanted in call.outputs] or OUTPUTS[model.task]
+    n, flat = len(found), found.ravel().tolist()
+    return [
+        Output(name, _label_type(model), [n], _labels(model, found, flat))
+        if name == "label"
+        else Output(name, "FP64", [n, model.width] if name == "probabilities" else [n], flat)
+        for name in names
+    ]
 
 
-def _output(name: str, model: ServedModel, found: np.ndarray) -> dict[str, Any]:
-    n = len(found)
-    if name == "label":
-        likeliest = found.argmax(axis=1) if model.width > 1 else found[:, 0] >= 0.5
-        labels = [model.labels[i] for i in likeliest.tolist()]
-        return {"name": name, "datatype": _label_type(model), "shape": [n], "data": labels}
-    shape = [n, model.width] if name == "probabilities" else [n]
-    return {"name": name, "datatype": "FP64", "shape": shape, "data": found.ravel().tolist()}
+def _labels(model: ServedModel, found: np.ndarray, flat: list[float]) -> list[int] | list[str]:
+    """Return each row's label: the likeliest; of two, the second from a probability of 0.5 on."""
+    labels: Any = model.labels
+    if model.width > 1:
+        return [labels[i] for i in found.argmax(axis=1).tolist()]
+    return [labels[p >= 0.5] for p in flat]
 
 
 def _label_type(model: ServedModel) -> str:
     return "INT64" if model.labels and isinstance(model.labels[0], int) else "BYTES"
 
 
-def metadata(model: ServedModel, versions: Sequence[int]) -> dict[str, Any]:
+class TensorMetadata(msgspec.Struct):
+    """What a tensor is called, what it holds, and its shape; -1 is any number of rows."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(msgspec.Struct):
+    """The protocol's model metadata."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+def metadata(model: ServedModel, versions: Sequence[int]) -> ModelMetadata:
     """Return the protocol's model metadata: inputs are the plan's features, in order."""
-    return {
-        "name": model.name,
-        "versions": [str(v) for v in versions],
-        "platform": "onward",
-        "inputs": [
-            {"name": c.name, "datatype": "BYTES" if c.dtype == "string" else "FP64", "shape": [-1]}
+    return ModelMetadata(
+        name=model.name,
+        versions=[str(v) for v in versions],
+        platform="onward",
+        inputs=[
+            TensorMetadata(c.name, "BYTES" if c.dtype == "string" else "FP64", [-1])
             for c in model.plan.columns
         ],
-        "outputs": [
-            {
-                "name": name,
-                "datatype": _label_type(model) if name == "label" else "FP64",
-                "shape": [-1, model.width] if name == "probabilities" else [-1],
-            }
+        outputs=[
+            TensorMetadata(
+                name,
+                _label_type(model) if name == "label" else "FP64",
+                [-1, model.width] if name == "probabilities" else [-1],
+            )
             for name in OUTPUTS[model.task]
         ],
-    }
+    )

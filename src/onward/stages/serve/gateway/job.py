@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from onward.stages.serve.gateway.live import Target
+from onward.stages.serve.gateway.tensors import Floats
 from onward.stages.serve.log.segment import Feedback
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Part:
         self.looked_up: list[tuple[Any, ...]] = []
         self.marks: list[dict[str, str] | None] | None = None
         self.refused: dict[int, str] | None = None
-        self.numbers: list[float | None] = []
+        self.numbers: Floats = []
         self.texts: list[tuple[str | None, ...]] = []
         self.status = 200
         self.error: str | None = None

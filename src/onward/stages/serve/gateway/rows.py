@@ -63,7 +63,7 @@ class RowDecoder:
         """
         try:
             rows = self._decode(body).rows
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise explain(body, self._plans[0], str(error)) from None
         if not rows:
             raise DataError("there are no rows", expected='{"rows": [{…}, …]} with one or more')
@@ -98,7 +98,7 @@ def explain(body: bytes, plan: FeaturePlan, error: str) -> DataError:
         rows = json.loads(body)["rows"]
         if not isinstance(rows, list):
             raise TypeError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return DataError(f"the body cannot be read: {error}", expected='{"rows": [{…}, …]} in JSON')
     for number, row in enumerate(rows):
         if not isinstance(row, dict):

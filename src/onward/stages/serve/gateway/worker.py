@@ -18,7 +18,8 @@ import msgspec
 from onward.core.records import ImageRef, ModelRef, Route
 from onward.core.version import VERSION
 from onward.stages.serve.gateway.admission import Admission
-from onward.stages.serve.gateway.endpoints import Endpoints, error_body
+from onward.stages.serve.gateway.calls import error_body
+from onward.stages.serve.gateway.endpoints import Endpoints
 from onward.stages.serve.gateway.follower import Follower, cache_of, say
 from onward.stages.serve.gateway.freshness import Freshness
 from onward.stages.serve.gateway.golden import GoldenStore
