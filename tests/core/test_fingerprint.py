@@ -1,3 +1,4 @@
+import importlib
 import os
 import subprocess
 import sys
@@ -128,6 +129,61 @@ def test_a_library_counts_by_name_alone():
     here.helper = library.helper
     there.helper = load("def helper():\n    return 2\n", name="library").helper
     assert fingerprint.of_function(here.subject) == fingerprint.of_function(there.subject)
+
+
+OWN = """
+import beside
+from beside import helper
+import json
+
+def subject(x):
+    {}
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder of the user's own modules: write one, and get the pipeline's fingerprint."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def fingerprinted(beside, body):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        (folder / "package").mkdir(parents=True)
+        (folder / "package" / "__init__.py").write_text("")
+        (folder / "package" / "inside.py").write_text(beside)
+        (folder / "beside.py").write_text(beside)
+        (folder / "pipeline_of_one.py").write_text(OWN.replace("{}", body))
+        monkeypatch.syspath_prepend(folder)
+        for name in ("beside", "pipeline_of_one"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        return fingerprint.of_function(importlib.import_module("pipeline_of_one").subject)
+
+    return fingerprinted
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        "helper(x)",
+        "beside.helper(x)",
+        "__import__('json') and beside.helper(x)",
+        "[helper(y) for y in x]",
+    ],
+)
+def test_the_users_own_modules_are_followed(project, calls):
+    helper = "import json\n\ndef helper(x):\n    {}return x + {}\n"
+    body = f"return {calls}"
+    first = project(helper.format("", 1), body)
+    assert project(helper.format("# moved\n    ", 1), body) == first
+    assert project(helper.format("", 2), body) != first
+
+
+@pytest.mark.parametrize("imported", ["import beside", "from package.inside import helper"])
+def test_what_is_imported_inside_the_function_counts(project, imported):
+    body = f"{imported}\n    return x"
+    helper = "def helper(x):\n    return x + {}\n"
+    assert project(helper.format(1), body) == project(helper.format(1), body)
+    assert project(helper.format(1), body) != project(helper.format(2), body)
 
 
 def test_where_a_statement_is_guarded_counts():

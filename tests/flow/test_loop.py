@@ -97,6 +97,21 @@ def test_a_mistyped_check_is_found_out_before_the_next_rows_come(shop: Path) -> 
         assert [run.state for run in project.runs(limit=1)] == ["failed"]
 
 
+def test_another_check_of_the_same_data_gives_the_champion_again(shop: Path) -> None:
+    project, _ = opened(shop)
+    with project:
+        project.run()
+    change(shop, "_.amount > 0", "_.amount > 0.01")
+    change(shop, '"""Will an order come back?', '"""Will it?\n\nMore lines.\n')
+    project, _ = opened(shop)
+    with project:
+        again = project.run()
+        assert again is not None
+        assert (again.request.reason, again.state) == ("the pipeline changed", "unchanged")
+        assert again.evaluation is None
+        assert project.run() is None
+
+
 def test_the_model_never_sees_a_quarantined_row(shop: Path) -> None:
     import pyarrow.parquet as pq
 

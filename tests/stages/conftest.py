@@ -57,6 +57,7 @@ class MemoryTracker:
 @dataclass(frozen=True)
 class NoRequestFeatures:
     plan: FeaturePlan
+    version: str = "0"
 
     def columns(self, request):
         return {}

@@ -78,6 +78,7 @@ def _import(file: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise DeclarationError(f"{file} is no Python file", expected="a name that ends in .py")
     module = importlib.util.module_from_spec(spec)
+    _forget_own(file.parent)
     sys.modules[file.stem] = module
     if str(file.parent) not in sys.path:
         sys.path.insert(0, str(file.parent))
@@ -101,6 +102,18 @@ def _import(file: Path) -> ModuleType:
     return module
 
 
+def _own(folder: Path) -> list[ModuleType]:
+    """Return the modules that stand beside the pipeline file and are imported."""
+    files = ((m, getattr(m, "__file__", None)) for m in list(sys.modules.values()))
+    return [m for m, f in files if f and Path(f).parent == folder and m.__name__ != "__main__"]
+
+
+def _forget_own(folder: Path) -> None:
+    """Let the user's own modules be imported as they stand now: they may have changed."""
+    for module in _own(folder):
+        sys.modules.pop(module.__name__, None)
+
+
 def _argument(error: Exception) -> str:
     """Return what a mistyped keyword of one of our declarations meant, as a question."""
     import onward
@@ -117,10 +130,8 @@ def _travel_by_value(folder: Path) -> None:
     """Let functions of the user's own modules reach child processes and artifacts whole."""
     import cloudpickle
 
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if file and Path(file).parent == folder and module.__name__ != "__main__":
-            cloudpickle.register_pickle_by_value(module)
+    for module in _own(folder):
+        cloudpickle.register_pickle_by_value(module)
 
 
 def _innermost(error: BaseException, folder: Path) -> Location | None:

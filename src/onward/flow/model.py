@@ -47,7 +47,7 @@ def make_model(
     candidate = chosen(site, definition)
     trained = steps("train model", _train, site, definition, training, candidate, run)
     champion = steps("evaluate champion", _champion, site, definition.model)
-    if champion is not None and champion.trained == trained.ref:
+    if champion is not None and _same(champion, trained):
         return Trained(training=training, trained=trained, champion=champion)
     report = steps("evaluate model", _evaluate, site, definition, trained, champion, run)
     model = (
@@ -56,6 +56,11 @@ def make_model(
     return Trained(
         training=training, trained=trained, champion=champion, evaluation=report, model=model
     )
+
+
+def _same(champion: ModelRef, trained: RunRef) -> bool:
+    """Whether training gave the champion again: from the same inputs, or with the same content."""
+    return champion.trained == trained.ref or champion.digest == trained.digest
 
 
 def _champion(site: Site, model: str) -> ModelRef | None:
@@ -127,7 +132,7 @@ def _train(
         commit=definition.commit,
         run=run,
     )
-    commit = (ref("commit", definition.commit),) if definition.commit else ()
+    commit = (ref("commit", trained.commit),) if trained.commit else ()
     happened(
         site,
         "model.trained",
@@ -141,7 +146,7 @@ def _train(
         seconds=trained.seconds,
         digest=trained.digest,
         tracker_run=trained.tracker_run,
-        commit=definition.commit,
+        commit=trained.commit,
     )
     return trained
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -80,7 +81,7 @@ def declared(function, task="binary", **options):
 
 @pytest.fixture
 def fit(training, inline, tracker, request_features, folder):
-    def run(model, on=training, compute=inline, run="r1", parameters=None):
+    def run(model, on=training, compute=inline, run="r1", parameters=None, commit="abc"):
         return train(
             model,
             on,
@@ -91,7 +92,7 @@ def fit(training, inline, tracker, request_features, folder):
             compute=compute,
             tracker=tracker,
             folder=folder,
-            commit="abc",
+            commit=commit,
             run=run,
         )
 
@@ -161,6 +162,29 @@ def test_what_is_there_and_whole_is_not_fitted_again(fit, tracker):
     assert len(tracker.runs) == 1
     assert fit(model, run="r2").digest == first.digest
     assert len(tracker.runs) == 2
+
+
+def test_another_commit_of_the_same_code_is_the_same_model(fit, monkeypatch):
+    first = fit(declared(tree))
+    monkeypatch.setattr("onward.stages.train.step.source_of", lambda _: "# moved about")
+    again = fit(declared(tree), run="r2", commit="def")
+    assert (again.id, again.digest, again.commit) == (first.id, first.digest, "abc")
+    assert (Path(again.path) / "code.py").read_text() != "# moved about"
+
+
+def test_other_on_demand_code_is_another_model(
+    training, request_features, inline, tracker, folder
+):
+    ids = set()
+    for version in ("1", "2", "2"):
+        model = declared(tree)
+        candidate = Candidate(model=model.name, parameters={}, origin="defaults")
+        found = train(
+            model, training, candidate, dataclasses.replace(request_features, version=version),
+            compute=inline, tracker=tracker, folder=folder, commit=None, run="r1",
+        )  # fmt: skip
+        ids.add(found.id)
+    assert len(ids) == 2
 
 
 def test_an_altered_folder_is_made_anew(fit):

@@ -90,6 +90,11 @@ class RequestFeatures(Protocol):
     @property
     def plan(self) -> FeaturePlan: ...
 
+    @property
+    def version(self) -> str:
+        """The functions' fingerprint; it is told where they were declared, not where they serve."""
+        ...
+
     def columns(self, request: Mapping[str, Sequence[Any]]) -> Mapping[str, np.ndarray]:
         """Compute every on-demand feature for n rows given as columns of request values.
 

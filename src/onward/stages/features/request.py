@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from onward.core import fingerprint
 from onward.core.errors import DataError
 from onward.core.records import Column, FeaturePlan
 from onward.stages.features.config import OnDemand
@@ -46,6 +47,11 @@ class OnDemandFeatures:
     @property
     def plan(self) -> FeaturePlan:
         return self._plan
+
+    @property
+    def version(self) -> str:
+        """The fingerprint of the functions that the plan names, in its order."""
+        return fingerprint.of_text(*(fingerprint.of_function(f.function) for f, _ in self._calls))
 
     def giving(self, name: str) -> OnDemand:
         """Return the function that gives a feature."""

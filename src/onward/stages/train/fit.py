@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """All that a fit depends on, and the folder its result goes under."""
+    """All that a fit depends on, and the folder its result goes under.
+
+    `version` and `features_version` are the fingerprints of the training function and of the
+    on-demand functions. `source` and `commit` are kept with what is fitted, and decide nothing.
+    """
 
     model: str
     function: Callable[..., Any]
     version: str
+    features_version: str
     location: Location | None
     training: TrainingSetRef
     task: Task
@@ -41,11 +46,15 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """A fitted model's folder. `id` digests what went in, `digest` what came out."""
+    """A fitted model's folder. `id` digests what went in, `digest` what came out.
+
+    `commit` is the one at which it was fitted: code may change later, and this model with it not.
+    """
 
     id: str
     path: str
     digest: str
+    commit: str | None
     holdout_from: datetime
     seconds: float
     train_rows: int
@@ -60,8 +69,7 @@ def fit(job: Fit) -> Fitted:
     from onward.stages.train.answers import require_answers
 
     versions = environment.installed()
-    features = folder.pickled(job.request_features)
-    key = _key(job, features, versions)
+    key = _key(job, versions)
     if (kept := folder.kept(job.folder, key)) is not None:
         return kept
 
@@ -79,7 +87,7 @@ def fit(job: Fit) -> Fitted:
     files = folder.contents(
         job,
         estimator,
-        request_features=features,
+        request_features=folder.pickled(job.request_features),
         holdout=table.slice(start),
         x=x.iloc[start:],
         distributions=environment.imported(versions),
@@ -88,6 +96,7 @@ def fit(job: Fit) -> Fitted:
         job.folder,
         files,
         key=key,
+        commit=job.commit,
         holdout_from=utc(times[start].as_py()),
         seconds=seconds,
         train_rows=start,
@@ -95,8 +104,12 @@ def fit(job: Fit) -> Fitted:
     )
 
 
-def _key(job: Fit, request_features: bytes, versions: Mapping[str, str]) -> str:
-    """Return a digest of everything that decides the folder's bytes."""
+def _key(job: Fit, versions: Mapping[str, str]) -> str:
+    """Return a digest of everything that decides what the model answers.
+
+    Not counted: the text around the code that runs, the commit it stands in, and where. Whatever
+    else changes in a project, the same training set, code and parameters are the same model.
+    """
     from onward.stages.train import environment
 
     return fingerprint.of_text(
@@ -106,9 +119,7 @@ def _key(job: Fit, request_features: bytes, versions: Mapping[str, str]) -> str:
         job.task,
         job.holdout,
         sorted(job.parameters.items()),
-        request_features.hex(),
-        job.source,
-        job.commit,
+        job.features_version,
         environment.machine(),
         sorted(versions.items()),
     )

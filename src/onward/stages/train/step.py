@@ -26,7 +26,7 @@ def train(
     """Fit the candidate and keep the result under `folder`, named by what went into it.
 
     The same inputs give the same folder, bytes and all; one that is there and whole is not
-    fitted again. The tracker's run is logged once per (run, inputs).
+    fitted again, and keeps the commit at which it was. The tracker's run is logged once per (run, inputs).
 
     Raises
     ------
@@ -41,6 +41,7 @@ def train(
         model=model.name,
         function=model.function,
         version=model.version,
+        features_version=request_features.version,
         location=model.location,
         training=training,
         task=model.task,
@@ -68,7 +69,7 @@ def train(
             "onward.training": training.ref,
             "onward.snapshots": " ".join(training.inputs),
             "onward.candidate": candidate.ref,
-            "onward.commit": commit or "",
+            "onward.commit": fitted.commit or "",
             "onward.digest": fitted.digest,
         },
         artifacts=Path(fitted.path),
@@ -81,7 +82,7 @@ def train(
         training=training,
         candidate=candidate,
         holdout_from=fitted.holdout_from,
-        commit=commit,
+        commit=fitted.commit,
         tracker_run=tracked,
         seconds=fitted.seconds,
     )
