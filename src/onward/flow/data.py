@@ -14,6 +14,7 @@ from onward.core.records import (
 )
 from onward.core.refs import ref
 from onward.flow.definition import Definition
+from onward.flow.fit import require_published
 from onward.flow.happened import happened, timed
 from onward.flow.ingest import take_in
 from onward.flow.site import Site
@@ -40,7 +41,13 @@ def refresh(steps: Steps, site: Site, definition: Definition, run: str) -> Refre
     """Take every source, transform and feature view up to now.
 
     A source whose batch is held keeps its last published snapshot; the rest goes on.
+
+    Raises
+    ------
+    DeclarationError
+        A declaration names a column that the data do not have.
     """
+    require_published(site, definition)
     audits = [
         report
         for source in definition.sources.values()

@@ -18,7 +18,6 @@ from onward.flow.quarantine import settled
 from onward.flow.site import Site
 from onward.stages.ingest.config import MicroBatch, Source
 from onward.stages.ingest.step import ingest
-from onward.stages.validate.bind import require_fit
 from onward.stages.validate.quarantine import table_of
 from onward.stages.validate.step import audit
 
@@ -49,7 +48,7 @@ def take_in(
     steps: Steps, site: Site, definition: Definition, source: Source, run: str
 ) -> ValidationReport | None:
     """Take in what a source has now, in durable steps of a run; None if there is nothing."""
-    batch = steps(f"ingest {source.name}", _stage_or_look, site, source, run)
+    batch = steps(f"ingest {source.name}", stage, site, source, run)
     if batch is None:
         return None
     baseline = fix_baseline(steps, site, definition, batch, source.checks)
@@ -108,20 +107,6 @@ def stage(site: Site, source: Source, run: str, limits: MicroBatch | None = None
             summary=batch.summary,
             seconds=seconds,
         )
-    return batch
-
-
-def _stage_or_look(site: Site, source: Source, run: str) -> Batch | None:
-    """Stage a source's new rows; if there are none, see whether its checks would fit them.
-
-    Else a mistyped check would be found out only by the next rows. Columns that may come or be
-    renamed with those are not known yet.
-    """
-    batch = stage(site, source, run)
-    if batch is None and source.on_schema_change == "refuse" and not source.renamed:
-        schema = site.lake.schema(source.table)
-        if schema is not None:
-            require_fit(source.checks, schema)
     return batch
 
 

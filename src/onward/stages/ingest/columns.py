@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -46,7 +47,8 @@ def column_types(source: Source, agreed: Agreed, connection: DuckDBPyConnection)
         A column has a reserved name, or the first rows are none.
     """
     scan = agreed.scan
-    _require_declared(source, scan)
+    require_declared(source, scan.columns)
+    _require_unreserved(source, scan)
     if agreed.types is None:
         types = _first_types(source, scan, connection)
     else:
@@ -54,6 +56,28 @@ def column_types(source: Source, agreed: Agreed, connection: DuckDBPyConnection)
         types = dict(agreed.types)
         types |= infer(connection, replace(scan, columns=new)) if new else {}
         types |= {n: TYPES[source.types[n]] for n in new if n in source.types}
+    require_times(source, types)
+    return types
+
+
+def require_declared(source: Source, columns: Collection[str], *, settled: bool = True) -> None:
+    """Refuse a source that names a column which is not there, by the closest one that is.
+
+    Of columns that are not `settled`, since others may come with later rows, only the key and the
+    times are looked at: those every row has.
+    """
+    needed = (*source.key, source.event_time, source.available_at)
+    named = (*source.types, *source.subject, *source.masked) if settled else ()
+    for name in (*needed, *named):
+        if name not in columns:
+            what, expected = unknown_name("column", name, columns)
+            raise DeclarationError(
+                f"source {source.name!r}: {what}", expected=expected, location=source.location
+            )
+
+
+def require_times(source: Source, types: Mapping[str, str]) -> None:
+    """Refuse a source whose event time or availability time is of another type, in DuckDB's."""
     for name in (source.event_time, source.available_at):
         if types[name] != TIMESTAMP:
             raise DeclarationError(
@@ -62,22 +86,9 @@ def column_types(source: Source, agreed: Agreed, connection: DuckDBPyConnection)
                 expected="a timestamp, a date, or text in ISO 8601 such as 2013-01-31T06:30:00Z",
                 location=source.location,
             )
-    return types
 
 
-def _require_declared(source: Source, scan: Scan) -> None:
-    names = (
-        *source.key,
-        source.event_time,
-        source.available_at,
-        *source.types,
-        *source.subject,
-        *source.masked,
-    )
-    for name in names:
-        if name not in scan.columns:
-            what, expected = unknown_name("column", name, scan.columns)
-            raise DeclarationError(what, expected=expected, location=source.location)
+def _require_unreserved(source: Source, scan: Scan) -> None:
     for name in RESERVED:
         if name in scan.columns:
             raise DataError(

@@ -83,19 +83,19 @@ def ingest(
     masked = masking.entry(source, masks, before, stored)
     base = head.id if head else None
     known = known_columns(source, published)
-    with _desk(source, limits) as desk:
-        intake = reader.open(source, before, known=known, desk=desk)
+    with desk(source, limits) as place:
+        intake = reader.open(source, before, known=known, desk=place)
         if intake is None:
             return None
-        agreed = agree(source, intake.scan, published, desk.connection)
-        types = column_types(source, agreed, desk.connection)
-        query = reading(desk.connection, agreed.scan, types, hidden=source.masked)
-        parted = Parted(_stream(desk.connection, query), agreed.scan.part, intake.names)
+        agreed = agree(source, intake.scan, published, place.connection)
+        types = column_types(source, agreed, place.connection)
+        query = reading(place.connection, agreed.scan, types, hidden=source.masked)
+        parted = Parted(_stream(place.connection, query), agreed.scan.part, intake.names)
         rows = masking.masked(source, masks, parted.reader())
         if intake.overlaps:
             rows = unread(
                 rows, query, source, intake,
-                quarantine=quarantine, lake=lake, connection=desk.connection,
+                quarantine=quarantine, lake=lake, connection=place.connection,
             )  # fmt: skip
         counted = Counted(rows)
         summary = {**intake.summary, "key": f"{run}@{base}"}
@@ -194,8 +194,8 @@ def _stream(connection: DuckDBPyConnection, query: str) -> pa.RecordBatchReader:
 
 
 @contextmanager
-def _desk(source: Source, limits: MicroBatch | None) -> Iterator[Desk]:
-    """Open DuckDB and a folder for what does not fit in memory; errors name the source."""
+def desk(source: Source, limits: MicroBatch | None) -> Iterator[Desk]:
+    """Open DuckDB, and a folder for what does not fit in memory; errors name the source."""
     import duckdb
 
     with (

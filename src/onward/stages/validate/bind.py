@@ -27,7 +27,6 @@ from onward.stages.validate.rules import (
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
-    import pyarrow as pa
 
 READABLE: Final = "values are readable"
 
@@ -47,7 +46,7 @@ def bind(
     taken = [_presence(name) for name in required]
     if UNREADABLE in seen.table.columns:
         taken.append(READABLE)
-    _require_distinct(checks, taken)
+    require_distinct(checks, taken)
     seen = marked(answered(seen, checks), checks)
     table = seen.table
     rules: list[Rule] = [_present(table, name) for name in dict.fromkeys(required)]
@@ -56,26 +55,8 @@ def bind(
     return seen, (*rules, *(_declared(check, seen) for check in checks))
 
 
-def require_fit(checks: Sequence[Check], schema: pa.Schema) -> None:
-    """Refuse checks that could not judge rows with the columns of `schema`, before any come.
-
-    Only expressions are looked at: other rules need rows.
-
-    Raises
-    ------
-    DeclarationError
-        As `bind`.
-    """
-    import ibis
-
-    _require_distinct(checks, ())
-    table = ibis.table(ibis.Schema.from_pyarrow(schema), name="rows")
-    for check in checks:
-        if not _binds(check):
-            _expression(check, resolve(check.rule, table, check))
-
-
-def _require_distinct(checks: Sequence[Check], taken: Iterable[str]) -> None:
+def require_distinct(checks: Sequence[Check], taken: Iterable[str] = ()) -> None:
+    """Refuse a check with the name of another, or one that is `taken`."""
     names = set(taken)
     for check in checks:
         if check.name in names:
