@@ -32,6 +32,24 @@ class Standing:
     roles: Mapping[str, Mapping[Action, tuple[str, ...]]] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleEntry:
+    """A declared role: who has it, by name or pattern, and what it may do."""
+
+    name: str
+    members: tuple[str, ...]
+    may: Mapping[Action, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """The declared roles, what waits for a second person, and whether only tokens are believed."""
+
+    roles: tuple[RoleEntry, ...]
+    approvals: tuple[Action, ...]
+    verified: bool
+
+
 def caller(secrets: Secrets, environment: Mapping[str, str] | None = None) -> Caller:
     """Return who asks: whose token ``ONWARD_TOKEN`` is, else ``ONWARD_USER``, else the system's.
 
@@ -166,3 +184,15 @@ def standing(project: Project) -> Standing:
     if access is not None:
         own = {role: access.roles[role].by_action for role in roles_of(access, asking)}
     return Standing(caller=asking, roles=own)
+
+
+def roles(project: Project) -> Roles | None:
+    """Return who has which role, None where no roles are declared."""
+    access = project.definition.access
+    if access is None:
+        return None
+    entries = (
+        RoleEntry(name=name, members=access.members.get(name, ()), may=grants.by_action)
+        for name, grants in access.roles.items()
+    )
+    return Roles(roles=tuple(entries), approvals=access.approvals, verified=access.verified)

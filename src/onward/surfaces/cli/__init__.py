@@ -14,11 +14,12 @@ def main() -> None:
     """Run the command line; a user's mistake ends in its message, never in a traceback."""
     from onward.core.errors import OnwardError
     from onward.surfaces.cli.commands import cli
+    from onward.surfaces.cli.usage import call
 
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had the first ignored
         signal.signal(number, signal.default_int_handler)
     try:
-        cli(standalone_mode=True)
+        sys.exit(call(cli))
     except OnwardError as error:
         from onward.surfaces.cli.show import show_error
 

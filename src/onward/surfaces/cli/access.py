@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onward.surfaces.cli.options import HERE, Folder, Json
+from onward.surfaces.cli.options import HERE, Folder, Json, alone
 
-access_cli = typer.Typer(help="Who you are, and what you may do.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from onward.core.records.access import Action
+
+access_cli = typer.Typer(help="Who has which role, and may do what.", invoke_without_command=True)
 
 
 def register(cli: typer.Typer) -> None:
@@ -59,6 +63,39 @@ def approve(
         console.print(f"approved: {plain(what)}")
 
 
+@access_cli.callback(epilog="Example: onward access")
+def every(context: typer.Context, project: Folder = HERE, as_json: Json = False) -> None:
+    """Who has which role, and may do what."""
+    if not alone(context, project, as_json):
+        return
+    from onward.app.access import roles
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import console, plain, put
+
+    with open_project(project) as opened:
+        found = roles(opened)
+    if put(found, as_json):
+        return
+    if found is None:
+        console.print("no roles are declared: everybody may do everything")
+        return
+    for role in found.roles:
+        members = ", ".join(role.members) or "nobody"
+        console.print(f"[bold]{plain(role.name)}[/]  [dim]{plain(members)}[/]")
+        _show_grants(role.may)
+    if found.approvals:
+        console.print(f"a second person approves: {', '.join(found.approvals)}")
+    if found.verified:
+        console.print("only callers with a token are believed")
+
+
+def _show_grants(grants: Mapping[Action, tuple[str, ...]]) -> None:
+    from onward.surfaces.cli.show import console, plain
+
+    for action, patterns in grants.items():
+        console.print(f"  may {action} {plain(', '.join(patterns))}")
+
+
 @access_cli.command("show", epilog="Example: onward access show")
 def show_access(project: Folder = HERE, as_json: Json = False) -> None:
     """Show who you are here, your roles, and what they may do."""
@@ -76,8 +113,7 @@ def show_access(project: Folder = HERE, as_json: Json = False) -> None:
         return
     for role, grants in found.roles.items():
         console.print(f"[bold]{plain(role)}[/]")
-        for action, patterns in grants.items():
-            console.print(f"  may {action} {plain(', '.join(patterns))}")
+        _show_grants(grants)
     if not found.roles:
         console.print("no role")
 

@@ -9,6 +9,7 @@ import typer
 
 from onward.surfaces.cli import (
     access,
+    audit,
     catalog,
     check,
     data,
@@ -36,8 +37,6 @@ cli = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-audit_cli = typer.Typer(help="The ledger of everything that happened.", no_args_is_help=True)
-cli.add_typer(audit_cli, name="audit")
 
 
 def _version(asked: bool) -> None:
@@ -195,16 +194,6 @@ def experiment(
     run_experiment(project, trials=trials, as_json=as_json)
 
 
-@audit_cli.command("verify", epilog="Example: onward audit verify")
-def audit_verify(project: Folder = HERE, as_json: Json = False) -> None:
-    """Check the ledger's hashes: nothing altered, removed, cut off."""
-    from onward.app.project import open_project
-    from onward.surfaces.cli.show import show_verified
-
-    with open_project(project) as opened:
-        show_verified(opened.ledger.verify(), as_json=as_json)
-
-
 @cli.command(epilog="Example: onward demo --folder demo --until 2013-06-30")
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo's project goes.")] = Path("demo"),
@@ -234,4 +223,5 @@ openlineage.register(cli)
 tests.register(cli)
 erase.register(cli)
 access.register(cli)
+audit.register(cli)
 secrets.register(cli)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from onward.surfaces.cli.options import HERE, Folder, Json
+from onward.surfaces.cli.options import HERE, Folder, Json, alone
 
 secrets_cli = typer.Typer(
-    help="Secrets: passwords that settings name, and the keys of masks.", no_args_is_help=True
+    help="Secrets: passwords that settings name, and the keys of masks.",
+    invoke_without_command=True,
 )
 
 
@@ -19,9 +21,20 @@ def register(cli: typer.Typer) -> None:
     cli.add_typer(secrets_cli, name="secrets")
 
 
+@secrets_cli.callback(epilog="Example: onward secrets")
+def every(context: typer.Context, project: Folder = HERE, as_json: Json = False) -> None:
+    """Secrets: passwords that settings name, and the keys of masks."""
+    if alone(context, project, as_json):
+        _listed(project, as_json=as_json)
+
+
 @secrets_cli.command("list", epilog="Example: onward secrets list")
 def list_secrets(project: Folder = HERE, as_json: Json = False) -> None:
     """List the names of secrets and where each is kept."""
+    _listed(project, as_json=as_json)
+
+
+def _listed(project: Path, *, as_json: bool) -> None:
     from onward.app.project import open_project
     from onward.app.secrets import open_project_secrets
     from onward.surfaces.cli.show import console, plain, put
