@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from onward.app.access import require
 from onward.app.ingest import none_taken_in
 from onward.core.records import ErasureReport, Removed, Residue, Subject
+from onward.core.wording import counted
 from onward.flow.erase import HASH, erase, find_subject, subject_columns
 from onward.flow.happened import happened
 
@@ -104,7 +105,7 @@ def _elsewhere(project: Project) -> tuple[str, ...]:
 def _came_back(part: Removed) -> Residue:
     return Residue(
         path=part.place,
-        why=f"{part.rows:,} rows came while it was erased",
+        why=f"{counted(part.rows, 'row')} came while it was erased",
         next_step="stop what writes there, and erase again",
     )
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from onward.core.events import Recorded
 from onward.core.ports import Ledger
 from onward.core.records import MonitorReport, Replay, ValidationReport
+from onward.core.wording import counted
 from onward.flow.happened import fact
 from onward.flow.quarantine import REPLAYED
 from onward.flow.releases import Release, champion, current
@@ -61,7 +63,7 @@ class Status:
         for data in self.datasets:
             held = "; the newest batch is held" if data.held else ""
             quarantined = f", {data.quarantined:,} quarantined" if data.quarantined else ""
-            yield data.name, f"{data.rows:,} rows published{quarantined}{held}"
+            yield data.name, f"{counted(data.rows, 'row')} published{quarantined}{held}"
         if self.monitor is not None:
             breaches = ", ".join(b.detail or b.monitor for b in self.monitor.breaches)
             yield "monitors", f"{self.monitor.at:%Y-%m-%d %H:%M}: {breaches or 'no breach'}"
@@ -101,13 +103,28 @@ def _dataset(ledger: Ledger, table: str) -> DatasetStatus | None:
         (told.seq, fact(told, "report", Replay))
         for told in ledger.events(kind=REPLAYED, subject=table)
     ]
+    since = _last_replaced(audits, reports)
     of_each = [(told.seq, r.published) for told, r in zip(audits, reports, strict=True)]
     of_each += [(seq, r.published) for seq, r in replays]
     published = [found for _, found in sorted(of_each, key=lambda e: e[0]) if found is not None]
     return DatasetStatus(
         name=table,
         rows=published[-1].rows if published else 0,
-        quarantined=sum(r.rows_quarantined for r in reports) - sum(r.released for _, r in replays),
+        quarantined=sum(r.rows_quarantined for r in reports[since:])
+        - sum(r.released for seq, r in replays if seq > audits[since].seq),
         held=reports[-1].held,
         audited_at=audits[-1].event.at,
     )
+
+
+def _last_replaced(audits: Sequence[Recorded], reports: Sequence[ValidationReport]) -> int:
+    """Return the place of the audit that last made the whole table, 0 where rows are added.
+
+    Offenders of earlier builds are nothing to wait for: their rows were judged again with the rest.
+    """
+    whole = [
+        place
+        for place, (told, report) in enumerate(zip(audits, reports, strict=True))
+        if told.event.facts.get("mode") == "replace" and report.published is not None
+    ]
+    return whole[-1] if whole else 0

@@ -16,6 +16,7 @@ from onward.app.openlineage import try_to_send
 from onward.app.project import Project
 from onward.core.errors import OnwardError
 from onward.core.records import RunRequest, Suppressed
+from onward.core.wording import counted
 from onward.flow.features import keep_online
 from onward.flow.loop import Turn, turn
 from onward.flow.release import enact
@@ -120,7 +121,7 @@ class Up:
             if sweep_due(site, settings.sweep_every):
                 done = sweep(site, keep=settings.keep, grace=settings.grace)
                 if files := sum(table.files for table in done):
-                    self._say(f"lake: {files:,} files that nothing needs are gone")
+                    self._say(f"lake: {counted(files, 'file')} that nothing needs removed")
         except OnwardError as error:
             self._say(f"error: {error}")
 
@@ -172,7 +173,7 @@ class Up:
     def _tell(self, done: Turn) -> None:
         if done.refreshed is not None:
             rows = sum(report.rows_published for report in done.refreshed.audits)
-            self._say(f"data {done.refreshed.state}: {rows:,} rows published")
+            self._say(f"data {done.refreshed.state}: {counted(rows, 'row')} published")
         if done.decision is not None and done.decision.action != "hold":
             self._say(f"release: {done.decision.action}; {done.decision.reason}")
         for breach in done.report.breaches if done.report else ():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from onward.core.declarations import Task
 from onward.core.errors import DataError
 from onward.core.records import FeaturePlan
+from onward.core.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +45,8 @@ def labels_of(table: pa.Table, task: Task, name: str) -> pd.Series:
     column = table.column("label")
     if column.null_count:
         raise DataError(
-            f"label {name!r} is missing in {column.null_count:,} of {table.num_rows:,} rows",
+            f"label {name!r} is missing in {column.null_count:,} of "
+            f"{counted(table.num_rows, 'row')}",
             expected="a value in every row that the label function returns",
             next_step="filter rows without a label in the label function",
         )
@@ -78,7 +80,7 @@ def holdout_start(times: Sequence[Any], share: float) -> int:
     start = bisect_left(times, times[border]) if border < len(times) else 0
     if start == 0:
         raise DataError(
-            f"{len(times):,} rows cannot be split by time, {share:.0%} of them held out",
+            f"{counted(len(times), 'row')} cannot be split by time, {share:.0%} of them held out",
             expected="rows at several moments, some before the held-out ones",
             next_step="ingest more data, or lower `holdout=` of @ow.model",
         )

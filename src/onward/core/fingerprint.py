@@ -79,7 +79,9 @@ class _Own:
         for part in below:
             name = f"{name}.{part}"
             spec = PathFinder.find_spec(name, spec.submodule_search_locations) if spec else None
-        return spec.loader.get_code(name) if spec and isinstance(spec.loader, InspectLoader) else None
+        return (
+            spec.loader.get_code(name) if spec and isinstance(spec.loader, InspectLoader) else None
+        )
 
     def _beside(self, name: str) -> ModuleSpec | None:
         found = PathFinder.find_spec(name, [self._folder]) if self._folder and name else None

@@ -82,5 +82,6 @@ def tell_audit(site: Site, batch: Batch, report: ValidationReport, seconds: floa
         inputs=(batch.ref, *earlier, *report.inputs),
         outputs=[r.ref for r in (report.published, report.quarantine, report) if r is not None],
         report=report,
+        mode=batch.mode,
         seconds=seconds,
     )

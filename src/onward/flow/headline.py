@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from functools import singledispatch
+from typing import Final
 
 from onward.core.records import (
     Baseline,
@@ -16,7 +16,11 @@ from onward.core.records import (
     TrainingSetRef,
     ValidationReport,
 )
+from onward.core.wording import counted
 from onward.stages.transform.dbt import DbtBuilt
+
+NOTHING: Final = {"evaluate": "none yet"}
+"""What it means, stage by stage, that a step gave nothing; elsewhere that nothing is new."""
 
 
 @singledispatch
@@ -28,9 +32,9 @@ def headline(record: object) -> str:
 @headline.register
 def _(batch: Batch) -> str:
     if batch.partitions is not None:
-        count = len(batch.partitions.values)
-        return f"{batch.rows:,} rows in {count:,} partition{'s' if count != 1 else ''}"
-    return f"{batch.rows:,} rows"
+        partitions = counted(len(batch.partitions.values), "partition")
+        return f"{counted(batch.rows, 'row')} in {partitions}"
+    return counted(batch.rows, "row")
 
 
 @headline.register
@@ -38,7 +42,8 @@ def _(built: DbtBuilt) -> str:
     failed = sum(test.status == "fail" for test in built.tests)
     if not built.batches and not built.tests:
         return headline(None)
-    return f"{len(built.batches)} tables, {failed} of {len(built.tests)} tests failed"
+    tables, tests = counted(len(built.batches), "table"), counted(len(built.tests), "test")
+    return f"{tables}, {failed} of {tests} failed"
 
 
 @headline.register
@@ -46,13 +51,14 @@ def _(report: ValidationReport) -> str:
     if report.held:
         return f"held: {', '.join(rule.rule for rule in report.broken)}"
     said = f"{report.rows_published:,} published, {report.rows_quarantined:,} quarantined"
-    return f"{said}, {_some(report.warnings, 'warning')}" if report.warnings else said
+    warnings = len(report.warnings)
+    return f"{said}, {counted(warnings, 'warning')}" if warnings else said
 
 
 @headline.register
 def _(baseline: Baseline) -> str:
     parts = [
-        _some(found, what)
+        counted(len(found), what)
         for found, what in ((baseline.datasets, "dataset"), (baseline.profiles, "earlier batch"))
         if found
     ]
@@ -61,12 +67,12 @@ def _(baseline: Baseline) -> str:
 
 @headline.register
 def _(published: FeatureSetRef) -> str:
-    return f"version {published.view.version}, {published.rows_added:,} rows"
+    return f"version {published.view.version}, {counted(published.rows_added, 'row')}"
 
 
 @headline.register
 def _(training: TrainingSetRef) -> str:
-    return f"{training.rows:,} rows of {len(training.plan.columns)} features"
+    return f"{counted(training.rows, 'row')} of {counted(len(training.plan.columns), 'feature')}"
 
 
 @headline.register
@@ -90,8 +96,3 @@ def _(model: ModelRef) -> str:
 def _(deployment: Deployment) -> str:
     failed = [check.gate for check in deployment.checks if not check.passed]
     return "accepted" if deployment.passed else f"refused: {', '.join(failed)}"
-
-
-def _some(found: Sized, what: str) -> str:
-    plural = what if len(found) == 1 else f"{what}es" if what.endswith("ch") else f"{what}s"
-    return f"{len(found)} {plural}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from onward.core.ports import Steps
-from onward.flow.headline import headline
+from onward.flow.headline import NOTHING, headline
 
 T = TypeVar("T")
 
@@ -43,7 +43,8 @@ def told(steps: Steps, tell: Listener) -> Steps:
         except BaseException as error:
             tell(_end(stage, subject, "failed", type(error).__name__, began))
             raise
-        tell(_end(stage, subject, "finished", headline(result), began))
+        detail = headline(result) if result is not None else NOTHING.get(stage, headline(None))
+        tell(_end(stage, subject, "finished", detail, began))
         return result
 
     return step

@@ -172,9 +172,7 @@ def test_another_commit_of_the_same_code_is_the_same_model(fit, monkeypatch):
     assert (Path(again.path) / "code.py").read_text() != "# moved about"
 
 
-def test_other_on_demand_code_is_another_model(
-    training, request_features, inline, tracker, folder
-):
+def test_other_on_demand_code_is_another_model(training, request_features, inline, tracker, folder):
     ids = set()
     for version in ("1", "2", "2"):
         model = declared(tree)

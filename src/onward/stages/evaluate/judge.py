@@ -9,6 +9,7 @@ import numpy as np
 
 from onward.core.estimator import predictions_of
 from onward.core.records import GateResult, Metric
+from onward.core.wording import counted
 from onward.stages.evaluate.bootstrap import lower_bound
 from onward.stages.evaluate.config import AtLeast, BeatsChampion, Fair, Gate, Robust
 from onward.stages.evaluate.evidence import Evidence
@@ -56,7 +57,7 @@ def _beats_champion(gate: BeatsChampion, evidence: Evidence) -> GateResult:
         gate=name,
         passed=low > gate.margin,
         reason=f"{gate.metric} {figure(mine)} against {figure(theirs)} of {champion.ref} on the "
-        f"same {len(challenger.y):,} rows: better by {figure(gain, signed=True)}, with "
+        f"same {counted(len(challenger.y), 'row')}: better by {figure(gain, signed=True)}, with "
         f"{gate.confidence:.0%} confidence by at least {figure(low, signed=True)}; "
         f"needs > {gate.margin:g}",
         facts={"challenger": mine, "champion": theirs, "gain": gain, "low": low},
@@ -126,7 +127,7 @@ def _robust(gate: Robust, evidence: Evidence) -> GateResult:
 def said(metric: Metric) -> str:
     """Return a metric in words: ``roc_auc 0.7121 [0.7054, 0.7188] on 61,204 rows``."""
     span = f"[{figure(metric.low)}, {figure(metric.high)}]"
-    return f"{metric.name} {figure(metric.value)} {span} on {metric.rows:,} rows"
+    return f"{metric.name} {figure(metric.value)} {span} on {counted(metric.rows, 'row')}"
 
 
 def figure(value: float, *, signed: bool = False) -> str:

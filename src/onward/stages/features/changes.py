@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.errors import DataError
 from onward.core.records import Column
+from onward.core.wording import counted
 from onward.stages.features.config import FeatureView
 from onward.stages.features.evaluation import failed, kind
 from onward.stages.features.point_in_time import IN_ORDER, marks
@@ -125,7 +126,7 @@ def _require_times(view: FeatureView, backend: Backend) -> None:
         )
         if missing:
             raise DataError(
-                f"{missing:,} rows of {kind(view)} have no {column}"
+                f"{counted(missing, 'row')} of {kind(view)} without {column}"
                 f" ({view.entity[0]} {example!r} is one)",
                 expected=f"a time in every row's {column}",
                 next_step=f"filter them out, or fill {column}",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from onward.core.errors import DataError
 from onward.core.ports import Lake
 from onward.core.records import DatasetRef
+from onward.core.wording import counted
 from onward.stages.features.columns import plain
 from onward.stages.features.config import Label
 from onward.stages.features.evaluation import expression, fetch, inputs_of, kind, require, time
@@ -111,7 +112,7 @@ def _require_values(label: Label, found: pa.Table) -> None:
         if missing := found[column].null_count:
             shown = label.name if column == LABEL else column
             raise DataError(
-                f"{missing:,} rows of {kind(label)} have no {shown!r}",
+                f"{counted(missing, 'row')} of {kind(label)} without {shown!r}",
                 expected="a value in every row whose truth is known",
                 next_step=f"leave them out: filter(_.{shown}.notnull())",
                 location=label.location,

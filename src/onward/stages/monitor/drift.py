@@ -11,6 +11,7 @@ import numpy as np
 from onward.core import distance
 from onward.core.errors import DeclarationError, unknown_name
 from onward.core.records import Column, MonitorResult, TrainingSetRef
+from onward.core.wording import counted
 from onward.stages.monitor import bins
 from onward.stages.monitor.bins import Bins
 from onward.stages.monitor.config import Drift
@@ -111,11 +112,11 @@ def _counts(observed: Observed, reference: Mapping[str, Bins]) -> dict[str, np.n
 def _reading(monitor: Drift, subject: str, cut: Bins, counts: np.ndarray) -> MonitorResult:
     rows, before = int(counts.sum()), int(cut.reference.sum())
     if min(rows, before) < MINIMUM:
-        scarce = f"{rows:,} rows against {before:,}: {MINIMUM} are needed on either side"
+        scarce = f"{counted(rows, 'row')} against {before:,}: {MINIMUM} are needed on either side"
         return _untold(subject, monitor.limit, scarce)
     value = _MEASURES[monitor.measure](cut.reference, counts)
     missing, was = counts[-1] / rows, cut.reference[-1] / before
-    detail = f"{_NAMES[monitor.measure]} {value:.3f} on {rows:,} rows"
+    detail = f"{_NAMES[monitor.measure]} {value:.3f} on {counted(rows, 'row')}"
     if abs(missing - was) >= 0.01:
         detail += f"; {missing:.0%} missing, {was:.0%} in training"
     return MonitorResult(

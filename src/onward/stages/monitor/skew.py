@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from onward.core.records import FeatureSkew, MonitorResult, SkewReport
+from onward.core.wording import counted
 from onward.stages.monitor.config import Skew
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def skew(monitor: Skew, found: SkewReport | None) -> Iterator[MonitorResult]:
             value=None,
             limit=monitor.max_mismatch,
             breached=False,
-            detail=f"{rows:,} vectors sampled: {monitor.minimum:,} are needed",
+            detail=f"{counted(rows, 'vector')} sampled: {monitor.minimum:,} are needed",
         )
         return
     for feature in found.features:
@@ -100,11 +101,11 @@ def skew(monitor: Skew, found: SkewReport | None) -> Iterator[MonitorResult]:
 
 def _words(feature: FeatureSkew, rows: int) -> str:
     if not feature.differing:
-        return f"served as the lake gives it again, in {rows:,} vectors"
+        return f"served as the lake gives it again, in {counted(rows, 'vector')}"
     counts = (
         (feature.mismatched, "otherwise"), (feature.missing, "not at all"),
         (feature.extra, "without one in the lake"),
     )  # fmt: skip
     told = ", ".join(f"{count:,} {how}" for count, how in counts if count)
     smape = "" if feature.smape is None else f"; SMAPE {feature.smape:.3g}"
-    return f"of {rows:,} vectors served {told}{smape}; one is {feature.example}"
+    return f"of {counted(rows, 'vector')} served {told}{smape}; one is {feature.example}"

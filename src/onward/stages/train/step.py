@@ -26,7 +26,8 @@ def train(
     """Fit the candidate and keep the result under `folder`, named by what went into it.
 
     The same inputs give the same folder, bytes and all; one that is there and whole is not
-    fitted again, and keeps the commit at which it was. The tracker's run is logged once per (run, inputs).
+    fitted again, and keeps the commit at which it was. The tracker's run is logged once per
+    (run, inputs).
 
     Raises
     ------

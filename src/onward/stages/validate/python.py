@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from onward.core.declarations import Check
 from onward.core.declared import of_exception
 from onward.core.errors import DataError, DeclarationError, OnwardError
+from onward.core.wording import counted
 from onward.stages.validate.opened import BATCH, Opened, holds, quoted
 from onward.stages.validate.rules import (
     Rule,
@@ -155,7 +156,7 @@ def _mask(check: Check, answer: Any, rows: int) -> np.ndarray | bool:
     if not pa.types.is_boolean(values.type):
         raise _neither(check, f"{type(answer).__name__} of {values.type}")
     if len(values) != rows:
-        raise _neither(check, f"{len(values):,} answers for {rows:,} rows")
+        raise _neither(check, f"{len(values):,} answers for {counted(rows, 'row')}")
     mask: np.ndarray = values.fill_null(False).to_numpy(zero_copy_only=False)
     return mask
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from onward.core.records import RuleResult
+from onward.core.wording import counted
 from onward.stages.validate.rules import Rule, Verdict
 
 
@@ -26,7 +27,7 @@ def _verdict(rule: Rule, counts: Mapping[str, int], whole: Mapping[str, Verdict]
 def _result(rule: Rule, verdict: Verdict, rows: int) -> RuleResult:
     detail = verdict.detail
     if verdict.offenders:
-        detail = f"{verdict.offenders:,} of {rows:,} rows"
+        detail = f"{verdict.offenders:,} of {counted(rows, 'row')}"
     elif not verdict.passed and not detail and rule.severity == "hold":
         detail = "the whole batch is held"
     return RuleResult(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from onward.core.wording import counted
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _show(found: Diff) -> None:
     names = [f"{d.table}@{d.snapshot}" for d in (found.before, found.after)]
     console.print(f"[bold]{names[0]}[/] → [bold]{names[1]}[/]", soft_wrap=True)
     if found.same:
-        console.print(f"the same {found.rows.after:,} rows")
+        console.print(f"the same {counted(found.rows.after, 'row')}")
         return
     _show_rows(found)
     _show_schema(found)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from onward.core.wording import counted
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _show(report: ErasureReport, *, as_json: bool) -> None:
     if not report.searched:
         console.print("too short to search files for: its rows are gone, its bytes are not proved")
         return
-    console.print(f"searched {report.files_searched:,} files")
+    console.print(f"searched {counted(report.files_searched, 'file')}")
     for place in report.elsewhere:
         console.print(f"asked again, bytes not searched: {plain(place)}")
     for residue in report.residues:

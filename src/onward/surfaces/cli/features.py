@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onward.surfaces.cli.options import HERE, Folder, Json
+from onward.core.wording import counted
+from onward.surfaces.cli.options import HERE, Folder, Json, alone
 
 if TYPE_CHECKING:
     from onward.app.features import View
@@ -32,7 +33,7 @@ def register(cli: typer.Typer) -> None:
 @features.callback()
 def every(context: typer.Context, project: Folder = HERE, as_json: Json = False) -> None:
     """Feature views: what there is, how fresh, how served."""
-    if context.invoked_subcommand is None:
+    if alone(context, project, as_json):
         _listed(project, "", as_json=as_json)
 
 
@@ -119,7 +120,8 @@ def materialize(
     if put([{"view": ref, "rows": rows} for ref, rows in done], as_json):
         return
     for ref, rows in done:
-        console.print(f"[bold]{ref}[/]: {f'{rows:,} rows written' if rows else 'up to date'}")
+        said = f"{counted(rows, 'row')} written" if rows else "up to date"
+        console.print(f"[bold]{ref}[/]: {said}")
     if not done:
         console.print("no view is published yet; `onward run` publishes them")
 
@@ -206,7 +208,9 @@ def show_view(view: View, now: datetime, *, as_json: bool) -> None:
             console.print(f"  [dim]{name:12}[/] {plain(text)}", soft_wrap=True)
     for version in view.versions:
         current = " [green]current[/]" if version.current else ""
-        console.print(f"[bold]{version.ref}[/]{current}  {version.rows:,} rows in the lake")
+        console.print(
+            f"[bold]{version.ref}[/]{current}  {counted(version.rows, 'row')} in the lake"
+        )
         columns = ", ".join(f"{column.name} {column.dtype}" for column in version.columns)
         mark = version.mark
         online = (
@@ -265,7 +269,7 @@ def show_skew(reports: Sequence[SkewReport], *, as_json: bool) -> None:
             )
             continue
         console.print(
-            f"[bold]{report.model} version {report.version}[/]: {report.rows:,} vectors,"
+            f"[bold]{report.model} version {report.version}[/]: {counted(report.rows, 'vector')},"
             f" {report.same:.2%} of them served as the lake gives them again"
         )
         differing = [feature for feature in report.features if feature.differing]
@@ -333,6 +337,7 @@ def show_served(found: Sequence[Served], now: datetime, *, as_json: bool) -> Non
     """Show one entity's features, and how old each is."""
     from rich.table import Table
 
+    from onward.surfaces.cli.figures import significant
     from onward.surfaces.cli.show import console, plain, put
 
     if put(found, as_json):
@@ -341,7 +346,7 @@ def show_served(found: Sequence[Served], now: datetime, *, as_json: bool) -> Non
     for column in ("feature", "value", "age"):
         table.add_column(column, justify="right" if column == "value" else "left")
     for served in found:
-        value = "missing" if served.value is None else str(served.value)
+        value = "missing" if served.value is None else significant(served.value)
         age = _age(served.event_time, now) + (", stale" if served.stale else "")
         table.add_row(served.feature, plain(value), age)
     console.print(table)

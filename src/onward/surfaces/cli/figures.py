@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -43,6 +44,13 @@ def value(found: Any) -> str:
         return f"{found:,.0f}" if abs(found) >= 100_000 and found == int(found) else f"{found:.6g}"
     text = str(found).replace("+00:00", "").replace("T", " ")
     return text.removesuffix(" 00:00:00")
+
+
+def significant(found: Any) -> str:
+    """Write a feature's value: a number with fraction to four significant digits."""
+    if isinstance(found, float) and math.isfinite(found):
+        return f"{found:,.0f}" if abs(found) >= 10_000 or not found else f"{found:.4g}"
+    return str(found)
 
 
 def summary(facts: Mapping[str, Any], rows: int) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
+from onward.core.wording import counted
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ def follow_sources(folder: Path, names: Sequence[str], *, as_json: bool) -> None
     ):
         ingest_on(opened, names, heard=board.heard, stop=stop)
     if not as_json:
-        console.print(f"stopped after {board.rows:,} rows; the same command goes on from there")
+        console.print(
+            f"stopped after {counted(board.rows, 'row')}; the same command goes on from there"
+        )
 
 
 class Board:
@@ -183,7 +186,7 @@ def line(said: Taken | Paused | Waiting) -> str:
     if not isinstance(said, Taken):
         return f"{said.source}: process {said.holder} takes it in; standing by"
     if said.held:
-        return f"{said.source}: {said.rows:,} rows are held: {', '.join(said.held)}"
+        return f"{said.source}: {counted(said.rows, 'row')} held: {', '.join(said.held)}"
     per_s = said.rows / said.seconds if said.seconds else 0
     behind = "" if said.behind is None else f", {said.behind:,} behind"
     return (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from onward.core.wording import counted
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _collected(found: Sequence[Collected], dry_run: bool, *, as_json: bool) -> N
     console.print(table)
     files, freed = (sum(getattr(c.swept, of) for c in found) for of in ("files", "bytes"))
     verb = "would go" if dry_run else "are gone"
-    console.print(f"{files:,} files of {decimal(freed)} {verb}")
+    console.print(f"{counted(files, 'file')} of {decimal(freed)} {verb}")
 
 
 def _compacted(found: Sequence[Snapshot], *, as_json: bool) -> None:
@@ -160,7 +161,7 @@ def _compacted(found: Sequence[Snapshot], *, as_json: bool) -> None:
     if put(found, as_json):
         return
     for one in found:
-        console.print(f"{one.table}: {one.rows:,} rows in {one.files:,} files")
+        console.print(f"{one.table}: {counted(one.rows, 'row')} in {counted(one.files, 'file')}")
     if not found:
         console.print("no table has that many small files")
 

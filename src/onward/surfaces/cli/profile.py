@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from onward.core.wording import counted
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _show(found: Profile) -> None:
 
     console.print(
         f"[bold]{found.table}@{found.snapshot}[/] [dim]of {found.at:%Y-%m-%d %H:%M:%S}:[/] "
-        f"{found.rows:,} rows, {len(found.columns)} columns",
+        f"{counted(found.rows, 'row')}, {len(found.columns)} columns",
         soft_wrap=True,
     )
     table = Table(box=None, pad_edge=False, header_style="dim")

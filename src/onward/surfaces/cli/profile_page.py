@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
+from onward.core.wording import counted
 from onward.surfaces.cli.figures import share, summary, value
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def page(found: Profile) -> str:
     """Return the page's HTML."""
     title = f"{escape(found.table)}@{found.snapshot}"
     about = (
-        f"{found.rows:,} rows, {len(found.columns)} columns, published "
+        f"{counted(found.rows, 'row')}, {len(found.columns)} columns, published "
         f"{found.at:%Y-%m-%d %H:%M:%S} UTC, project {escape(found.project)}"
     )
     estimated = "" if found.exact else "; distinct values are estimated"
@@ -134,8 +135,8 @@ def _histogram(name: str, bars: Mapping[str, Any], rows: int) -> str:
     width = 100 / len(counts)
     drawn = "".join(
         f'<rect x="{i * width:.2f}" y="{40 * (1 - count / most):.2f}" width="{width * 0.92:.2f}" '
-        f'height="{40 * count / most:.2f}"><title>{count:,} rows, {share(count, rows)}</title>'
-        "</rect>"
+        f'height="{40 * count / most:.2f}">'
+        f"<title>{counted(count, 'row')}, {share(count, rows)}</title></rect>"
         for i, count in enumerate(counts)
         if count
     )

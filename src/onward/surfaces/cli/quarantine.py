@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onward.surfaces.cli.options import HERE, Folder, Json
+from onward.core.wording import counted
+from onward.surfaces.cli.options import HERE, Folder, Json, alone
 
 if TYPE_CHECKING:
     from onward.app.quarantine import Exported, Quarantined
@@ -40,7 +41,7 @@ Where = Annotated[str | None, typer.Option(help="A SQL condition on the columns.
 @_cli.callback(epilog="Example: onward quarantine")
 def every(context: typer.Context, project: Folder = HERE, as_json: Json = False) -> None:
     """Show rows that failed their audit; without a command, how many and why."""
-    if context.invoked_subcommand is not None:
+    if not alone(context, project, as_json):
         return
     from onward.app.project import open_project
     from onward.app.quarantine import show as ask
@@ -154,7 +155,8 @@ def _show(found: Sequence[Quarantined], *, as_json: bool) -> None:
         console.print("nothing is in quarantine")
     for entry in found:
         let_out = f", {entry.released:,} released" if entry.released else ""
-        console.print(f"[bold]{entry.dataset}[/]: {entry.waiting:,} rows wait{let_out}")
+        waiting = f"{counted(entry.waiting, 'row')} wait{'s' if entry.waiting == 1 else ''}"
+        console.print(f"[bold]{entry.dataset}[/]: {waiting}{let_out}")
         for rule, count in entry.rules.items():
             console.print(f"  [yellow]{plain(rule)}[/]: {count:,}")
         for row in entry.newest:
@@ -184,7 +186,7 @@ def _exported(found: Exported, *, as_json: bool) -> None:
     if put(found, as_json):
         return
     console.print(
-        f"{found.rows:,} rows of {found.dataset} are in [bold]{plain(str(found.file))}[/]"
+        f"{counted(found.rows, 'row')} of {found.dataset} are in [bold]{plain(str(found.file))}[/]"
     )
     again = f"onward quarantine replay {found.dataset} --with {found.file}"
     console.print(f"[dim]next: mend its values, then `{plain(again)}`[/]", soft_wrap=True)
@@ -198,14 +200,14 @@ def _replayed(found: Sequence[Replay], *, as_json: bool) -> None:
     for report in found:
         with_values = f" with {report.mended:,} mended" if report.mended else ""
         console.print(
-            f"[bold]{report.dataset}[/]: {report.rows:,} rows judged again{with_values}, "
+            f"[bold]{report.dataset}[/]: {counted(report.rows, 'row')} judged again{with_values}, "
             f"[green]{report.released:,} released[/], {report.kept:,} stay"
         )
         if report.released_before:
-            console.print(f"  {report.released_before:,} rows were released before; they stay so")
+            console.print(f"  {counted(report.released_before, 'row')} released before stay so")
         for rule in report.rules:
             if rule.offenders:
-                console.print(f"  [yellow]{plain(rule.rule)}[/]: {rule.offenders:,} rows")
+                console.print(f"  [yellow]{plain(rule.rule)}[/]: {counted(rule.offenders, 'row')}")
         if report.published is not None:
             console.print(f"  by {report.run}, as {report.published.ref}", soft_wrap=True)
     if not found:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from onward.core.errors import OnwardError
 from onward.core.records import Candidate, EvaluationReport, RuleResult, ValidationReport
+from onward.core.wording import counted
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -108,8 +109,15 @@ def show_outcome(outcome: RunOutcome, *, as_json: bool) -> None:
     if outcome.evaluation is not None:
         _gates(outcome.evaluation)
     colour = _MARKS.get(outcome.state, "white")
-    console.print(f"[bold {colour}]{outcome.state}[/]: {plain(outcome.reason)}")
+    console.print(f"[bold {colour}]{outcome.state}[/]: {plain(_why(outcome))}")
     console.print(f"[dim]{_next_step(outcome)}[/]")
+
+
+def _why(outcome: RunOutcome) -> str:
+    """Return the reason, without what the gates above have said already."""
+    if outcome.state != "rejected" or outcome.evaluation is None:
+        return outcome.reason
+    return f"no from {', '.join(g.gate for g in outcome.evaluation.gates if not g.passed)}"
 
 
 def _next_step(outcome: RunOutcome) -> str:
@@ -121,9 +129,15 @@ def _next_step(outcome: RunOutcome) -> str:
         case "held":
             return "next: `onward quarantine` shows the rows; mend the data or the rule"
         case "rejected" | "refused":
-            return f"next: `onward runs {outcome.id}` shows every gate; the champion stays"
+            stays = "" if _first(outcome) else "; the champion stays"
+            return f"next: `onward runs {outcome.id}` shows all of it{stays}"
         case _:
             return f"see `onward runs {outcome.id}`"
+
+
+def _first(outcome: RunOutcome) -> bool:
+    """Whether there is no champion that could stay."""
+    return outcome.evaluation is None or outcome.evaluation.champion is None
 
 
 def _gates(report: EvaluationReport) -> None:
@@ -170,7 +184,7 @@ def show_run(detail: Any, *, as_json: bool) -> None:
         for metric in detail.evaluation.metrics:
             console.print(
                 f"  {metric.name:20} {metric.value:.4f}  [{metric.low:.4f}, {metric.high:.4f}]"
-                f"  on {metric.rows:,} rows",
+                f"  on {counted(metric.rows, 'row')}",
                 markup=False,
             )
         _gates(detail.evaluation)
@@ -178,8 +192,9 @@ def show_run(detail: Any, *, as_json: bool) -> None:
 
 def _audit(report: ValidationReport) -> None:
     console.print(
-        f"  {report.dataset}: {report.rows_in:,} rows in, {report.rows_published:,} published, "
-        f"{report.rows_quarantined:,} quarantined" + ("; [red]held[/]" if report.held else "")
+        f"  {report.dataset}: {counted(report.rows_in, 'row')} in, "
+        f"{report.rows_published:,} published, {report.rows_quarantined:,} quarantined"
+        + ("; [red]held[/]" if report.held else "")
     )
     for rule in report.rules:
         if not rule.passed:
@@ -230,12 +245,6 @@ def show_rollback(release: Release, *, as_json: bool) -> None:
         return
     console.print(f"version {release.version} of {release.model} is out of traffic")
     console.print("[dim]next: `onward status` shows who serves[/]")
-
-
-def show_verified(events: int, *, as_json: bool) -> None:
-    """Show that the ledger's chain holds."""
-    if not put({"events": events, "intact": True}, as_json):
-        console.print(f"the ledger is intact: {events:,} events, each hashed over the one before")
 
 
 def show_status(status: Status, *, as_json: bool) -> None:
