@@ -31,7 +31,7 @@ def openlineage(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Show, write or send lineage as OpenLineage; --json is an event a line."""
+    """Show lineage as OpenLineage has it; print, write or send it."""
     from onward.app import openlineage as lineage
     from onward.app.project import open_project
     from onward.surfaces.cli.show import console, put
