@@ -42,18 +42,15 @@ from onward.core.records.model import (
 )
 from onward.core.records.operation import (
     Deployment,
-    GuardrailResult,
     ImageRef,
     MonitorReport,
     MonitorResult,
     Prediction,
-    ReleaseDecision,
-    Route,
-    Routes,
     RunRequest,
     Suppressed,
 )
 from onward.core.records.quarantine import Replay, Selection
+from onward.core.records.release import GuardrailResult, ReleaseDecision, Route, Routes
 from onward.core.records.skew import FeatureSkew, SkewReport
 
 __all__ = [

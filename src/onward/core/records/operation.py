@@ -36,54 +36,6 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """One arm: an image, the share of units it gets (percent), and the step that put it there."""
-
-    arm: Literal["champion", "candidate"]
-    image: ImageRef
-    percent: float
-    release: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Routes:
-    """What the gateway serves for one model. The salt makes assignment sticky per release."""
-
-    model: str
-    salt: str
-    routes: tuple[Route, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardrailResult:
-    """A confidence sequence for candidate minus champion, so far; positive is worse."""
-
-    name: str
-    difference: float
-    low: float
-    high: float
-    tolerance: float
-    champion_n: int
-    candidate_n: int
-    state: Literal["safe", "harm", "undecided", "no data"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseDecision:
-    """What to do with a release now, and why."""
-
-    release: str
-    model: str
-    version: int
-    step: int
-    percent: float
-    action: Literal["advance", "promote", "rollback", "hold"]
-    reason: str
-    guardrails: tuple[GuardrailResult, ...]
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorResult:
     """One monitor's reading over one window. `breached` is about size, never a p-value."""
 

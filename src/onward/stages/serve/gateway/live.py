@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from onward.stages.serve.gateway.masking import Masked, masking
 from onward.stages.serve.gateway.model import ServedModel
 from onward.stages.serve.gateway.rows import RowDecoder
 from onward.stages.serve.log.segment import Header
-from onward.stages.serve.routes import bucket, thresholds
+from onward.stages.serve.routes import BUCKETS, CHAMPION, bucket, owners
 
 DIRECT = "direct"
 """The arm of requests that name a version: they are no part of any comparison."""
@@ -80,15 +81,16 @@ class Live:
         self.models = models
         served = [models[route.image.digest] for route in routes.routes]
         self.decoder = RowDecoder([m.plan for m in served])
-        ordered = thresholds(routes.routes)
-        self._columns = models[ordered[0][1].image.digest].plan.columns
+        ordered = sorted(routes.routes, key=lambda route: route.arm != CHAMPION)
+        self._columns = models[ordered[0].image.digest].plan.columns
         self._salt = routes.salt
-        self._ends = [end for end, _ in ordered]
-        self._targets = [self._target(route, route.arm) for _, route in ordered]
+        self._owners = owners(ordered)
+        self._targets = [self._target(route, route.arm) for route in ordered]
         self.champion = self._targets[0]
+        self._alone = len(set(self._owners)) == 1
         self.direct = {
             models[route.image.digest].version: self._target(route, DIRECT)
-            for _, route in reversed(ordered)
+            for route in reversed(ordered)
         }
         key = self.champion.model.plan.key
         self._unit = [(self.decoder.columns.index(name), self._mask(name, served)) for name in key]
@@ -105,10 +107,8 @@ class Live:
 
     def assign(self, unit: str) -> Target:
         """Return the arm that this unit always gets while the routes' salt stays."""
-        targets = self._targets
-        if len(targets) == 1:
-            return targets[0]
-        return targets[0] if bucket(self._salt, unit) < self._ends[0] else targets[1]
+        owners = self._owners
+        return self._targets[owners[0] if self._alone else owners[bucket(self._salt, unit)]]
 
     def assign_features(self, unit: str) -> Target:
         """Assign a unit that comes as features: to the champion, directly, where arms differ in
@@ -120,7 +120,11 @@ class Live:
         return self.direct[self.champion.model.version]
 
     def shown(self) -> dict[str, Any]:
-        """Return the routes as ``GET /routes`` shows them."""
+        """Return the routes as ``GET /routes`` shows them.
+
+        `percent` is what was asked for, `served` what the assignment in use gives.
+        """
+        served = Counter(self._targets[owner].arm for owner in self._owners)
         return {
             "version": self.version,
             "refused": None,
@@ -129,6 +133,7 @@ class Live:
                 {
                     "arm": route.arm,
                     "percent": route.percent,
+                    "served": 100 * served[route.arm] / BUCKETS,
                     "version": route.image.model.version,
                     "image": route.image.digest,
                     "release": route.release,

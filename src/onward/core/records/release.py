@@ -1,0 +1,69 @@
+"""Records of releases: which arm gets which units, what was measured of it, what was decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from onward.core.records.operation import ImageRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One arm of a model's routes: an image, its share of units, and the step that put it there.
+
+    Parameters
+    ----------
+    arm
+        ``champion``, ``candidate``, or what else a release calls it.
+    percent
+        The share of units that it gets; an arm of 0 % is kept loaded and warm.
+    buckets
+        The buckets ``low <= b < high`` whose units it gets, of 10,000; where no arm of the routes
+        has any, they are allotted by the percentages.
+    """
+
+    arm: str
+    image: ImageRef
+    percent: float
+    release: str
+    buckets: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """What the gateway serves for one model. The salt makes assignment sticky per release."""
+
+    model: str
+    salt: str
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardrailResult:
+    """A confidence sequence for candidate minus champion, so far; positive is worse."""
+
+    name: str
+    difference: float
+    low: float
+    high: float
+    tolerance: float
+    champion_n: int
+    candidate_n: int
+    state: Literal["safe", "harm", "undecided", "no data"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseDecision:
+    """What to do with a release now, and why."""
+
+    release: str
+    model: str
+    version: int
+    step: int
+    percent: float
+    action: Literal["advance", "promote", "rollback", "hold"]
+    reason: str
+    guardrails: tuple[GuardrailResult, ...]
+    at: datetime
