@@ -23,7 +23,7 @@ from onward.stages.serve.routes import write_routes
 
 def routes_of(*arms: tuple[ImageRef, float], salt: str = "salt") -> Routes:
     """Return routes: the champion first, with each arm's percent."""
-    names = ("champion", "candidate")
+    names = ("champion", "candidate", "v3")
     return Routes(
         model=arms[0][0].name,
         salt=salt,
@@ -66,8 +66,11 @@ class Site:
         return self.folder / "predictions"
 
     def route(self, *arms: tuple[ImageRef, float], salt: str = "salt") -> None:
+        """Write routes of these arms and wait until the gateway serves them."""
+        self.serve(routes_of(*arms, salt=salt))
+
+    def serve(self, routes: Routes) -> None:
         """Write routes and wait until the gateway serves them."""
-        routes = routes_of(*arms, salt=salt)
         version = write_routes(self.folder / "routes", routes)
         self.until(lambda: self._version(routes.model) == version)
 

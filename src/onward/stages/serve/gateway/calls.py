@@ -49,16 +49,22 @@ class Calls:
 
         def handler(job: Job, body: bytes, headers: Headers) -> None:
             rows = live.decoder.decode(self.json(body, headers))
-            job.parts = self.parts(live, version, rows, self.moment(headers))
+            wish = live.wished(headers)
+            job.parts = self.parts(live, version, rows, self.moment(headers), wish)
             job.reply = _predictions
 
         return handler
 
     def parts(
-        self, live: Live, version: int | None, rows: list[tuple[Any, ...]], at_us: int
+        self,
+        live: Live,
+        version: int | None,
+        rows: list[tuple[Any, ...]],
+        at_us: int,
+        wish: Target | None = None,
     ) -> tuple[Part, ...]:
-        """Return decoded rows as parts, each unit's with the arm that it gets."""
-        direct = None if version is None else live.direct[version]
+        """Return decoded rows as parts, each unit's with the arm that it gets, or a tester's."""
+        direct = wish if version is None else live.direct[version]
         parts: dict[Target, Part] = {}
         for place, row in enumerate(rows):
             unit = live.unit(row)
@@ -78,15 +84,24 @@ class Calls:
         def handler(job: Job, body: bytes, headers: Headers) -> None:
             body = content.plain(body, headers, content.TENSORS, self._limit)
             call = wire.read(body, headers)
-            job.parts = (self.part(live, version, call, self.moment(headers)),)
+            wish = live.wished(headers)
+            job.parts = (self.part(live, version, call, self.moment(headers), wish),)
             job.reply = lambda job: _inferred(job, call)
 
         return handler
 
-    def part(self, live: Live, version: int | None, call: InferCall, at_us: int) -> Part:
-        """Return the rows of an inference call, for the arm that its id gets."""
+    def part(
+        self,
+        live: Live,
+        version: int | None,
+        call: InferCall,
+        at_us: int,
+        wish: Target | None = None,
+    ) -> Part:
+        """Return the rows of an inference call, for the arm that its id gets, or a tester's."""
         unit = call.id or f"{self._born:x}-{next(self._anonymous):x}"
-        target = live.assign_features(unit) if version is None else live.direct[version]
+        direct = wish if version is None else live.direct[version]
+        target = direct or live.assign_features(unit)
         n, numbers, texts = inference.features(call, target.model)
         part = Part(target, at_us)
         part.units, part.numbers, part.texts = [unit] * n, numbers, texts

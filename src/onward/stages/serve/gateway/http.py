@@ -20,7 +20,8 @@ one that comes twice has its last value.
 READ: Final = frozenset(
     {
         b"content-encoding", b"content-length", b"content-type", b"expect",
-        b"inference-header-content-length", b"onward-deadline-ms", b"onward-event-time",
+        b"inference-header-content-length", b"onward-arm", b"onward-deadline-ms",
+        b"onward-event-time",
     }
 )  # fmt: skip
 """The headers that anybody here reads: the others are not kept. A new one is a name in this set."""

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from onward.core.errors import DataError
+from onward.core.errors import DataError, unknown_name
 from onward.core.ports import Masks
 from onward.core.records import Route, Routes
+from onward.stages.serve.gateway.http import Headers
 from onward.stages.serve.gateway.masking import Masked, masking
 from onward.stages.serve.gateway.model import ServedModel
 from onward.stages.serve.gateway.rows import RowDecoder
@@ -20,6 +21,12 @@ from onward.stages.serve.routes import BUCKETS, CHAMPION, bucket, owners
 
 DIRECT = "direct"
 """The arm of requests that name a version: they are no part of any comparison."""
+
+OVERRIDE = "override"
+"""The arm of requests that name an arm in `ARM_HEADER`: no part of any comparison either."""
+
+ARM_HEADER = b"onward-arm"
+"""A tester's wish: ``onward-arm: candidate``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +99,7 @@ class Live:
             models[route.image.digest].version: self._target(route, DIRECT)
             for route in reversed(ordered)
         }
+        self._wished = {route.arm: self._target(route, OVERRIDE) for route in ordered}
         key = self.champion.model.plan.key
         self._unit = [(self.decoder.columns.index(name), self._mask(name, served)) for name in key]
 
@@ -104,6 +112,23 @@ class Live:
             position, mask = self._unit[0]
             return str(mask(row[position]))
         return "|".join(str(mask(row[position])) for position, mask in self._unit)
+
+    def wished(self, headers: Headers) -> Target | None:
+        """Return the arm that a tester asks for by `ARM_HEADER`, whatever the unit; else None.
+
+        Raises
+        ------
+        DataError
+            There is no such arm.
+        """
+        wish = headers.get(ARM_HEADER)
+        if wish is None:
+            return None
+        found = self._wished.get(wish.decode("latin-1"))
+        if found is None:
+            what, expected = unknown_name("arm", wish.decode("latin-1"), self._wished)
+            raise DataError(f"{ARM_HEADER.decode()}: {what}", expected=expected)
+        return found
 
     def assign(self, unit: str) -> Target:
         """Return the arm that this unit always gets while the routes' salt stays."""
