@@ -81,7 +81,10 @@ def test_units_keep_their_arm_and_hot_swaps_drop_nothing(tmp_path, image):
     for _, entry in load.answers:
         by_unit.setdefault(entry["unit"], []).append(entry["version"])
     assert all(versions == sorted(versions) for versions in by_unit.values())
-    assert {e["version"] for _, e in load.answers[mark + 4 :]} == {2}
+    late = Counter(entry["version"] for _, entry in load.answers[mark:])
+    assert late[1] <= 4  # what each caller had not yet read
+    assert late.keys() <= {1, 2}
+    assert late[2] > 50
     ids = [entry["id"] for _, entry in load.answers]
     logged = {p.id: p for p in read(site.predictions)[0]}
     assert len(set(ids)) == len(ids)
