@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from onward.core.ports.compute import Compute, Tracker
 from onward.core.ports.features import Entity, Lookup, OnlineRow, OnlineStore, RequestFeatures
-from onward.core.ports.lake import Change, Erased, Lake, Rows, Snapshot, Swept
+from onward.core.ports.lake import Change, Erased, Lake, Rows, Snapshot, Staged, Swept
 from onward.core.ports.ledger import Ledger
 from onward.core.ports.masks import Masks
 from onward.core.ports.secrets import Secret, SecretEntry, Secrets
@@ -34,6 +34,7 @@ __all__ = [
     "Server",
     "Servers",
     "Snapshot",
+    "Staged",
     "Steps",
     "Swept",
     "Tracker",

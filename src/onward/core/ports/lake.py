@@ -16,7 +16,23 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 Change = Literal["append", "replace", "upsert", "partitions", "compact", "erase"]
-Rows: TypeAlias = "pa.Table | pa.RecordBatchReader"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """The rows that a batch staged, in their order, to be staged or appended again.
+
+    They have the batch's `columns`, all unless told. Those with the numbers `without` are left
+    out, which `Lake.open` gives as the column `ROW`. A lake takes whole files over where it can.
+    """
+
+    batch: Batch
+    columns: Sequence[str] | None = None
+    without: pa.Array | pa.ChunkedArray | None = None
+
+
+Rows: TypeAlias = "pa.Table | pa.RecordBatchReader | Staged"
+"""Rows to be written: a reader is used up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,9 +107,7 @@ def write(
     evolution: Evolution | None = None,
 ) -> Written:
     """Write the batches as data files for a table whose columns will be `target`."""
-    transaction = _Transaction(table)
-    evolve(transaction, target, evolution)
-    metadata = transaction.table_metadata
+    metadata = evolved(table, target, evolution)
     identity = uuid.uuid4()
     schema = metadata.schema()
     files: list[DataFile] = []
@@ -119,6 +117,13 @@ def write(
         files += write_file(table.io, metadata, iter([task]))
     base = table.metadata.current_schema_id
     return Written(tuple(files), target, schema, base, evolution)
+
+
+def evolved(table: Table, target: pa.Schema, evolution: Evolution | None) -> TableMetadata:
+    """Return the table's metadata as it will be with the columns `target`."""
+    transaction = _Transaction(table)
+    evolve(transaction, target, evolution)
+    return transaction.table_metadata
 
 
 def add(

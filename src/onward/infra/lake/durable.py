@@ -22,7 +22,7 @@ class _SyncedFile(io.FileIO):
 class _DurableFile(PyArrowFile):
     def create(self, overwrite: bool = False) -> io.BufferedWriter:
         path = Path(self.location)
-        _make_folder(path.parent)
+        make_folder(path.parent)
         return io.BufferedWriter(_SyncedFile(path, "wb" if overwrite else "xb"), 1 << 20)
 
 
@@ -38,9 +38,20 @@ class DurableFileIO(PyArrowFileIO):
         return _DurableFile(location=location, path=location, fs=file._filesystem)  # noqa: SLF001 (the resolved file system has no public name)
 
 
-def _make_folder(folder: Path) -> None:
+def sync(path: Path) -> None:
+    """See a file that another library wrote, and its name, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    _sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder, and what it lies in, on the disk."""
     if not folder.is_dir():
-        _make_folder(folder.parent)
+        make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync_folder(folder.parent)
 

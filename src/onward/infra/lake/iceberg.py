@@ -16,7 +16,7 @@ from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
 from onward.core.errors import NotFoundError, unknown_name
-from onward.core.ports import Erased, Rows, Snapshot, Swept
+from onward.core.ports import Erased, Rows, Snapshot, Staged, Swept
 from onward.core.records import ROW, Batch, DatasetRef, Delta, Evolution, Mode, Partitions
 from onward.infra.lake import catalog as catalogs
 from onward.infra.lake import columns, commit, publication, views
@@ -321,6 +321,8 @@ class IcebergLake:
 
 def _some(rows: Rows) -> Rows | None:
     """Return the rows unless there are none; a reader is looked at, not used up."""
+    if isinstance(rows, Staged):
+        return rows
     if isinstance(rows, pa.Table):
         return rows if rows.num_rows else None
     for batch in rows:

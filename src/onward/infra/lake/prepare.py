@@ -15,10 +15,10 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from onward.core.errors import DivergedError
-from onward.core.ports import Rows
+from onward.core.ports import Rows, Staged
 from onward.core.records import Evolution, Mode, Partitions
 from onward.infra.lake import catalog as catalogs
-from onward.infra.lake import columns, commit, upsert
+from onward.infra.lake import columns, commit, restage, upsert
 from onward.infra.lake.partitions import replaced
 from onward.infra.lake.retype import retyped
 
@@ -96,6 +96,8 @@ def prepare(
     DataError
         The rows do not fit the published columns (unless they replace all), or cannot be stored.
     """
+    if isinstance(rows, Staged):
+        return _again(catalog, folder, now, table, rows, wanted)
     merging, spill = wanted.merging(), folder / "spill"
     target = _target(now, table, rows.schema, wanted)
     if now is None:
@@ -111,6 +113,22 @@ def prepare(
         batches = columns.cast(merged.rows, target, table)
         written = commit.write(now, target, batches, wanted.evolution)
         return Prepared(now, written, merged.without, merged=True)
+
+
+def _again(
+    catalog: SqlCatalog, folder: Path, now: Table | None, table: str, rows: Staged, wanted: Wanted
+) -> Prepared:
+    """Take staged rows' files over or rewrite them; where neither can be, read them as Arrow."""
+    found = now if rows.batch.table == table else catalog.load_table(rows.batch.table)
+    assert found is not None
+    held, spill = restage.held(found, rows), folder / "spill"
+    if now is not None and wanted.merging() is None:
+        target = _target(now, table, held.schema, wanted)
+        written = restage.rewritten(held, now, target, wanted.evolution, spill)
+        if written is not None:
+            return _retyped(now, target, written, wanted, spill)
+    with restage.read(held, spill) as reader:
+        return prepare(catalog, folder, now, table, reader, wanted)
 
 
 def _retyped(
@@ -136,5 +154,5 @@ def _target(now: Table | None, table: str, incoming: pa.Schema, wanted: Wanted) 
     return columns.fitted(incoming, columns.of_iceberg(now.schema()), table, wanted.evolution)
 
 
-def _batches(rows: Rows) -> Iterator[pa.RecordBatch]:
+def _batches(rows: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     return iter(rows.to_batches() if isinstance(rows, pa.Table) else rows)

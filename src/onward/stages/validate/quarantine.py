@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core import fingerprint
-from onward.core.ports import Lake, Snapshot
+from onward.core.ports import Lake, Snapshot, Staged
 from onward.core.records import UNREADABLE, Batch, DatasetRef, Evolution
 from onward.stages.validate.positions import SOURCE, located
 from onward.stages.validate.rules import Rule
@@ -163,9 +163,8 @@ def settle(table: str, *, lake: Lake) -> None:
     about = {name: staged.summary[name] for name in ("run", REPLAY) if name in staged.summary}
     changes = staged.summary.get(_EVOLUTION)
     evolution = msgspec.json.decode(changes, type=Evolution) if changes else None
-    with lake.open({"offenders": offenders}) as connection:
-        rows = connection.table("offenders").to_pyarrow_batches()
-        lake.append(name, rows, key=last["key"], summary=about, evolution=evolution)
+    rows = Staged(batch=offenders)
+    lake.append(name, rows, key=last["key"], summary=about, evolution=evolution)
     lake.drop_branch(name, branch)
 
 

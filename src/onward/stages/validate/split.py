@@ -10,11 +10,13 @@ from operator import and_
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.errors import DataError
+from onward.core.records import ROW
 from onward.stages.validate.opened import published
 from onward.stages.validate.rules import BatchRule, RowRule, Rule, Verdict
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pyarrow as pa
     from ibis.backends.duckdb import Backend
 
 _OFFENDERS: Final = "_offenders"
@@ -65,6 +67,11 @@ def split(connection: Backend, table: ir.Table, rules: Sequence[Rule]) -> Split:
         counts={rule.name: found[_flag(i)] or 0 for i, rule in enumerate(rows)},
         good=judged.filter(passes).select(own),
     )
+
+
+def offending(split: Split) -> pa.ChunkedArray:
+    """Return the offenders' numbers in the batch."""
+    return split.offenders.select(ROW).to_pyarrow()[ROW]
 
 
 def reasons(split: Split, rules: Sequence[Rule]) -> tuple[ir.ArrayValue, ir.ArrayValue]:

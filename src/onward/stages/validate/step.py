@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 from onward.core.clock import Clock
 from onward.core.declarations import Check
 from onward.core.errors import DivergedError
-from onward.core.ports import Lake, Snapshot
+from onward.core.ports import Lake, Snapshot, Staged
 from onward.core.records import Baseline, Batch, DatasetRef, ValidationReport
 from onward.stages.validate import quarantine
 from onward.stages.validate.bind import bind
@@ -16,15 +13,9 @@ from onward.stages.validate.opened import BATCH, Opened, datasets, leave_out
 from onward.stages.validate.profile import profile
 from onward.stages.validate.quarantine import settle
 from onward.stages.validate.results import results
-from onward.stages.validate.split import Split, split, two_answers, verdicts
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from onward.stages.validate.split import Split, offending, split, verdicts
 
 __all__ = ["audit", "settle"]
-
-_ROWS_AT_A_TIME = 122_880  # DuckDB's row group
-_AHEAD = "256MB"  # what DuckDB computes while the rows before are being written
 
 
 def audit(
@@ -67,7 +58,6 @@ def audit(
         _require_main(batch, lake)
     baseline = baseline or Baseline(at=clock.now())
     with lake.open(datasets(batch, checks, baseline), numbered=BATCH) as connection:
-        connection.con.execute(f"SET streaming_buffer_size = '{_AHEAD}'")
         leave_out(connection, batch)
         table = connection.table(BATCH)
         seen = Opened(connection=connection, table=table, batch=batch, baseline=baseline)
@@ -128,28 +118,11 @@ def _require_main(batch: Batch, lake: Lake) -> None:
 
 
 def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
-    """Put the good rows alone on the branch; an upsert, or partitions, merge into main's.
-
-    Raises
-    ------
-    DataError
-        They are not as many as the rules left over.
-    """
-    import pyarrow as pa
-
-    rows = parted.good.to_pyarrow_batches(chunk_size=_ROWS_AT_A_TIME)
+    """Put the good rows alone on the branch; an upsert, or partitions, merge into main's."""
     entry = quarantine.entry(batch.branch, batch.summary["key"])
-    passed = 0
-
-    def counted() -> Iterator[pa.RecordBatch]:
-        nonlocal passed
-        for part in rows:
-            passed += part.num_rows
-            yield part
-
     lake.stage(
         batch.table,
-        pa.RecordBatchReader.from_batches(rows.schema, counted()),
+        Staged(batch=batch, columns=parted.good.columns, without=offending(parted)),
         branch=batch.branch,
         mode=batch.mode,
         summary=batch.summary,
@@ -159,5 +132,3 @@ def _stage_again(batch: Batch, parted: Split, lake: Lake) -> None:
         partitions=batch.partitions,
         evolution=batch.evolution,
     )
-    if passed != batch.rows - parted.total:
-        raise two_answers(batch.dataset, offend=parted.total, passed=passed, rows=batch.rows)
