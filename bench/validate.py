@@ -1,233 +1,119 @@
-"""Validate: the whole audit beside one hand-written DuckDB pass that writes the same two sides.
+"""Validate and split: the audit beside one hand-written DuckDB pass, and beside data validators.
 
-`python -m bench.validate --rows 1000000` measures another size than `python -m bench validate`.
+All read the same Parquet files, write the rows that hold every rule to one side and the others to
+another, and say how many rows break each rule; that and both sides are compared with the truth.
+Ours stages what it keeps in a lake, with reasons, rule versions and origins, and publishes it.
 """
 
 from __future__ import annotations
 
-import argparse
-import gc
-import os
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING
-from unittest import mock
+from typing import Any
 
-import onward as ow
+import duckdb
+
+from bench._audited import DATA, RULES, TWICE
+from bench._comparison import Comparison
+from bench._contest import Entrant, Outcome, contest
 from bench.report import Row
-from onward.core.clock import SystemClock
 
-if TYPE_CHECKING:
-    from onward.core.declarations import Check
-    from onward.core.records import Batch
-    from onward.infra.lake.iceberg import IcebergLake
-
-ROWS = 10_000_000
-ROUNDS = 3
-
-# What is wrong, and where: every rule has offenders, about 1 % of the rows in all.
-DATA = """
-SELECT
-  CASE WHEN h % 4999 = 0 THEN i - 1 ELSE i END AS id,
-  TIMESTAMPTZ '2013-01-01 00:00:00+00' + to_seconds(i) AS seen_at,
-  CASE WHEN h % 1009 = 0 THEN -1.0 ELSE (h % 5000)::DOUBLE END AS distance,
-  CASE WHEN h % 997 = 0 THEN 9999.0 ELSE (h % 300)::DOUBLE - 60 END AS delay,
-  CASE WHEN h % 2003 = 0 THEN 'XXX' ELSE ['EWR', 'JFK', 'LGA'][1 + h % 3] END AS origin,
-  CASE WHEN h % 3001 = 0 THEN NULL ELSE 'D' || (h % 105) END AS dest,
-  CASE WHEN h % 1499 = 0 THEN 'bad tail' ELSE 'N' || (h % 9000) END AS tailnum,
-  CASE WHEN h % 4001 = 0 THEN -5 ELSE h % 600 END AS seats,
-  CASE WHEN h % 2503 = 0 THEN 200.0 ELSE (h % 1000) / 10.0 END AS humidity,
-  CASE WHEN h % 3511 = 0 THEN NULL ELSE h % 2 = 0 END AS daylight
-FROM (SELECT i, (hash(i) // 2)::BIGINT AS h FROM range({rows}) r(i))
-"""
-
-RULES = {
-    "id": "id NOT IN (SELECT id FROM twice)",
-    "seen_at": "seen_at < TIMESTAMPTZ '2100-01-01 00:00:00+00'",
-    "distance low": "distance > 0",
-    "distance high": "distance < 6000",
-    "delay low": "delay >= -120",
-    "delay high": "delay < 1500",
-    "origin": "origin IN ('EWR', 'JFK', 'LGA')",
-    "dest": "dest IS NOT NULL",
-    "dest form": "starts_with(dest, 'D')",
-    "tail form": "starts_with(tailnum, 'N')",
-    "tail length": "length(tailnum) BETWEEN 2 AND 6",
-    "seats": "seats >= 0",
-    "humidity": "humidity BETWEEN 0 AND 100",
-    "daylight": "daylight IS NOT NULL",
-    "far or early": "distance > 100 OR delay < 1000",
+PEERS = {
+    "Polars": "bench.peers.polars.validate:runs",
+    "dataframely": "bench.peers.dataframely.validate:runs",
+    "Pandera": "bench.peers.pandera.validate:runs",
+    "pointblank": "bench.peers.pointblank.validate:runs",
+    "Great Expectations": "bench.peers.great_expectations.validate:runs",
 }
+SPLIT = (
+    Entrant("onward", "bench.peers.onward.validate:split"),
+    Entrant("DuckDB by hand", "bench.peers.duckdb.validate:split"),
+    *(Entrant(name, runs) for name, runs in PEERS.items()),
+)
+AUDIT = (
+    Entrant("onward", "bench.peers.onward.validate:audit"),
+    Entrant("DuckDB by hand, SUMMARIZE", "bench.peers.duckdb.validate:split_and_summarize"),
+)
+TARGETS = {
+    "DuckDB by hand": "<= 1.3", "dataframely": ">= 1", "Pandera": ">= 1", "pointblank": ">= 1",
+    "Great Expectations": ">= 10",
+}  # fmt: skip
 
 
-def checks() -> tuple[Check, ...]:
-    """Return `RULES` as a user declares them."""
-    from datetime import UTC, datetime
-
-    from ibis import _
-
-    rules = (
-        _.seen_at < datetime(2100, 1, 1, tzinfo=UTC),
-        _.distance > 0,
-        _.distance < 6000,
-        _.delay >= -120,
-        _.delay < 1500,
-        _.origin.isin(["EWR", "JFK", "LGA"]),
-        _.dest.notnull(),
-        _.dest.startswith("D"),
-        _.tailnum.startswith("N"),
-        _.tailnum.length().between(2, 6),
-        _.seats >= 0,
-        _.humidity.between(0, 100),
-        _.daylight.notnull(),
-        (_.distance > 100) | (_.delay < 1000),
-    )
-    unique, *names = RULES
-    on_rows = (ow.check(name, rule) for name, rule in zip(names, rules, strict=True))
-    return (ow.unique("id", name=unique), *on_rows)
+def run(quick: bool = False) -> Sequence[Row]:
+    """Split, then split with a profile of every column."""
+    return measure(rows=200_000, rounds=2) if quick else measure()
 
 
-def run(quick: bool) -> Sequence[Row]:
-    """Measure at 10M rows, or 200k to see that it runs."""
-    return measure(200_000 if quick else ROWS)
-
-
-def measure(rows: int) -> Sequence[Row]:
-    """Run each in turn, `ROUNDS` times, on the same rows staged afresh."""
-    from onward.infra.lake.iceberg import open_lake
-
-    took: dict[str, list[tuple[float, float]]] = {
-        "hand": [], "summarize": [], "split": [], "audit": []
-    }  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="onward-bench-") as place:
-        folder = Path(place)
-        lake = open_lake(folder / "lake")
-        for number in range(ROUNDS):
-            split, whole = _stage(lake, rows, f"split{number}"), _stage(lake, rows, f"all{number}")
-            files = sorted(map(str, folder.rglob(f"split{number}/data/*.parquet")))
-            turns = [
-                ("hand", lambda f=files: _by_hand(f, folder)),
-                ("split", lambda b=split: _split(lake, b)),
-                ("summarize", lambda f=files: _summarized(f)),
-                ("audit", lambda b=whole: _audit(lake, b)),
-            ]
-            found = dict(
-                _timed(took, name, work) for name, work in (turns, turns[::-1])[number % 2]
-            )
-            assert found["hand"] == found["split"] == found["audit"] > 0, found
-    seconds = {name: median(wall for wall, _ in each) for name, each in took.items()}
-    cpu = {name: median(c for _, c in each) for name, each in took.items()}
-    offenders = found["hand"]
-    by_hand, ours = seconds["hand"], seconds["split"]
-    profiled, audit = by_hand + seconds["summarize"], seconds["audit"]
-    work = f"{rows:,} x 10, {len(RULES)} rules"
-    note = f"limit: hand-written DuckDB, COPY of both sides; median of {ROUNDS}"
-    return [
-        Row(
-            work=f"validate and split {work}",
-            ours=ours,
-            limit=by_hand,
-            ratio=ours / by_hand,
-            target="<= 1.3",
-            unit="s",
-            note=f"{note}; CPU x {cpu['split'] / cpu['hand']:.2f}; {offenders:,} offenders",
-        ),
-        Row(
-            work=f"audit {work}",
-            ours=audit,
-            limit=profiled,
-            ratio=audit / profiled,
-            target="<= 1.3",
-            unit="s",
-            note=f"{note}, and DuckDB's SUMMARIZE for the profile; "
-            f"CPU x {cpu['audit'] / (cpu['hand'] + cpu['summarize']):.2f}",
-        ),
-    ]
-
-
-def _timed(
-    took: dict[str, list[tuple[float, float]]], name: str, work: Callable[[], int]
-) -> tuple[str, int]:
-    """Do `work` with nothing left over to write to disk; keep its wall and CPU seconds."""
-    gc.collect()
-    os.sync()
-    start, before = time.perf_counter(), time.process_time()
-    found = work()
-    took[name].append((time.perf_counter() - start, time.process_time() - before))
-    return name, found
-
-
-def _by_hand(files: list[str], folder: Path) -> int:
-    import duckdb
-
-    good, bad = folder / "good.parquet", folder / "bad.parquet"
-    mask = " | ".join(
-        f"(CASE WHEN {rule} THEN 0 ELSE {1 << i} END)" for i, rule in enumerate(RULES.values())
-    )
-    with duckdb.connect(config={"temp_directory": str(folder / "spill")}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"CREATE VIEW batch AS SELECT * FROM read_parquet({files})")
-        connection.execute(
-            "CREATE TABLE twice AS SELECT id FROM batch GROUP BY id HAVING count(*) > 1"
+def measure(rows: int = 10_000_000, rounds: int = 3) -> Sequence[Row]:
+    """Return a row for each other contestant, and for the memory of the peers."""
+    with tempfile.TemporaryDirectory(prefix="onward-bench-") as name:
+        place = Path(name)
+        given, warm = (
+            _written(place / "rows.parquet", rows),
+            _written(place / "few.parquet", 10_000),
         )
-        connection.execute(
-            f"CREATE TABLE bad AS SELECT * FROM (SELECT *, {mask} AS mask FROM batch) "
-            "WHERE mask != 0"
-        )
-        connection.execute(f"COPY bad TO '{bad}' (COMPRESSION zstd)")
-        connection.execute(
-            f"COPY (SELECT * FROM batch WHERE {' AND '.join(f'({r})' for r in RULES.values())}) "
-            f"TO '{good}' (COMPRESSION zstd)"
-        )
-        [found] = connection.execute("SELECT count(*) FROM bad").fetchall()
-    return int(found[0])
+        work = f"validate and split {rows:,} x 10, {len(RULES)} rules"
+        found = contest(SPLIT, given, warm=warm, folder=place, rounds=rounds)
+        split = Comparison(work=work, ours="onward", limit="DuckDB by hand", targets=TARGETS)
+        told = [
+            *split.rows(found, _wrong(found, given["files"][0])),
+            *split.memory(found, ">= 3", "dataframely", "Pandera", "pointblank"),
+        ]
+        hand = AUDIT[1].name
+        found = contest(AUDIT, given, warm=warm, folder=place, rounds=rounds)
+        audit = Comparison(
+            work=f"audit, with a profile, {rows:,} x 10, {len(RULES)} rules",
+            ours="onward", limit=hand, targets={hand: "<= 1.3"},
+        )  # fmt: skip
+        return [*told, *audit.rows(found, _wrong(found, given["files"][0]))]
 
 
-def _summarized(files: list[str]) -> int:
-    import duckdb
-
-    with duckdb.connect() as connection:
-        query = f"SUMMARIZE SELECT * FROM read_parquet({files})"
-        return len(connection.execute(query).fetchall())
-
-
-def _split(lake: IcebergLake, batch: Batch) -> int:
-    with mock.patch("onward.stages.validate.step.profile", return_value={}):
-        return _audit(lake, batch)
-
-
-def _audit(lake: IcebergLake, batch: Batch) -> int:
-    from onward.stages.validate.step import audit
-
-    report = audit(batch, checks(), lake=lake, clock=SystemClock())
-    assert report.rows_published + report.rows_quarantined == report.rows_in == batch.rows
-    return report.rows_quarantined
-
-
-def _stage(lake: IcebergLake, rows: int, name: str) -> Batch:
-    import duckdb
-
-    from onward.core.records import Batch
-
-    table = f"raw.{name}"
+def _written(file: Path, rows: int) -> Mapping[str, Any]:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        reader = connection.execute(DATA.format(rows=rows)).to_arrow_reader(122_880)
-        staged = lake.stage(
-            table, reader, branch="audit-bench", mode="append", summary={"key": "b"}
-        )
-    return Batch(
-        dataset=name, table=table, branch="audit-bench", run="bench", mode="append",
-        rows=rows, base=None, snapshot=staged.id, summary={"key": "b"},
-    )  # fmt: skip
+        connection.execute(f"COPY ({DATA.format(rows=rows)}) TO '{file}' (COMPRESSION zstd)")
+    return {"files": [str(file)], "rules": RULES, "twice": TWICE}
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=ROWS)
-    for row in measure(parser.parse_args().rows):
-        figures = f"ours {row.ours:.2f} s, limit {row.limit:.2f} s, x {row.ratio:.2f}"
-        print(f"{row.work}: {figures}; {row.note}")
+def _wrong(outcomes: Mapping[str, Outcome], file: str) -> dict[str, str]:
+    """Say whose counts or sides are not the rules' own; ours must be."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        counts, sides = _truth(connection, file)
+        found = {}
+        for name, outcome in outcomes.items():
+            if outcome.runs:
+                told = [
+                    f"{rule}: {outcome['counts'].get(rule, 0):,} of {count:,}"
+                    for rule, count in counts.items()
+                    if outcome["counts"].get(rule, 0) != count
+                ]
+                got = {s: _side(connection, f"read_parquet('{outcome[s]}')") for s in sides}
+                if got != sides:
+                    told.append(f"{got['bad'][0]:,} of {sides['bad'][0]:,} offenders split off")
+                if told:
+                    found[name] = f"wrong: {'; '.join(told)}"
+    assert "onward" not in found, found
+    return found
+
+
+def _truth(connection: duckdb.DuckDBPyConnection, file: str) -> tuple[dict[str, int], dict]:
+    """Return each rule's offenders, judged one by one, and the sums of both sides."""
+    connection.execute(f"CREATE VIEW batch AS FROM read_parquet('{file}')")
+    connection.execute(f"CREATE TABLE twice AS {TWICE}")
+    each = ", ".join(f"count(*) FILTER (({rule}) IS NOT TRUE)" for rule in RULES.values())
+    [broken] = connection.execute(f"SELECT {each} FROM batch").fetchall()
+    holds = " AND ".join(f"({rule})" for rule in RULES.values())
+    good = _side(connection, f"batch WHERE {holds}")
+    bad = _side(connection, f"batch WHERE ({holds}) IS NOT TRUE")
+    return dict(zip(RULES, broken, strict=True)), {"good": good, "bad": bad}
+
+
+def _side(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[int, int]:
+    """Return how many rows there are, and a sum over them that does not depend on their order."""
+    values = "id::BIGINT, epoch_us(seen_at::TIMESTAMPTZ), distance, delay, origin, tailnum"
+    query = f"SELECT count(*), sum(hash({values})) FROM {relation}"
+    [found] = connection.execute(query).fetchall()
+    return found

@@ -231,6 +231,7 @@ def test_a_size_that_a_benchmark_has_not_is_refused_with_those_it_has():
     [
         ("pit", {"spine": 200, "rows": 2_000}, {"DuckDB by hand", "Polars"}),
         ("ingest", {"rows": 1_000}, {"DuckDB to Parquet"}),
+        ("validate", {"rows": 10_000}, {"DuckDB by hand", "Polars", "DuckDB by hand, SUMMARIZE"}),
         ("online", {"entities": 200}, {"SQLite", "SQLite, decoded", "Redis", "Redis, decoded"}),
         ("materialize", {"entities": 200}, {"SQLite by hand", "Redis by hand"}),
     ],
