@@ -9,6 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 SERVICES := .venv/.services
 DBT := .venv-dbt/.installed
+CLIENTS := .venv-clients/.installed
 SPARK := .venv-spark/.installed
 PEERS ?= dataframely dlt feast great_expectations pandera pointblank
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
@@ -35,7 +36,7 @@ demo: $(INSTALLED)
 	rm -rf demo
 	$(BIN)/onward demo $(ARGS)
 
-test: $(INSTALLED) $(SERVICES) $(DBT)
+test: $(INSTALLED) $(SERVICES) $(DBT) $(CLIENTS)
 	$(BIN)/coverage erase
 	rm -f .pytest_cache/v/cache/lastfailed
 	$(ONE_THREAD) $(BIN)/pytest -n auto --dist worksteal --cov --cov-report term \
@@ -66,7 +67,7 @@ soak: $(INSTALLED) $(SERVICES)
 	done
 
 clean:
-	rm -rf .venv .venv-dbt .venv-peers .venv-spark .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	rm -rf .venv .venv-clients .venv-dbt .venv-peers .venv-spark .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 	  dist demo bench/results
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
 
@@ -104,6 +105,13 @@ $(DBT): .ci/dbt.txt | $(INSTALLED)
 	@echo "installing $* into .venv-peers/$* …"
 	@$(PYTHON) -m venv --clear .venv-peers/$*
 	@.venv-peers/$*/bin/python -m pip --disable-pip-version-check --no-input install --quiet -r $<
+	@touch $@
+
+# Other projects' clients of the Open Inference Protocol, which must understand the gateway.
+$(CLIENTS): .ci/clients.txt | $(INSTALLED)
+	@echo "installing Triton's and KServe's clients into .venv-clients …"
+	@$(PYTHON) -m venv --clear .venv-clients
+	@.venv-clients/bin/python -m pip --disable-pip-version-check --no-input install --quiet -r $<
 	@touch $@
 
 # Spark, and a jar with Iceberg's runtime for it, over what is in .venv.

@@ -9,10 +9,14 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings:
-    """``[gateway]``: where predictions are served, and what happens when they cannot be logged."""
+    """``[gateway]``: where predictions are served, and what happens when they cannot be logged.
+
+    `grpc_port` is where the same protocol is spoken over gRPC; 0 is nowhere.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
+    grpc_port: int = 0
     on_log_failure: Literal["refuse", "serve"] = "refuse"
 
 

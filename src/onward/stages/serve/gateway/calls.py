@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
 
@@ -31,6 +31,18 @@ def error_body(text: str) -> bytes:
     return encode({"error": text})
 
 
+class Asking(Protocol):
+    """A caller that brings an inference call of its own form: gRPC's."""
+
+    def read(self) -> InferCall:
+        """Return the call; raises DataError where there is none."""
+        ...
+
+    def write(self, call: InferCall, part: Part) -> bytes:
+        """Return the answer for a part that was predicted."""
+        ...
+
+
 class Calls:
     """Makes jobs of what callers send."""
 
@@ -49,8 +61,7 @@ class Calls:
 
         def handler(job: Job, body: bytes, headers: Headers) -> None:
             rows = live.decoder.decode(self.json(body, headers))
-            wish = live.wished(headers)
-            job.parts = self.parts(live, version, rows, self.moment(headers), wish)
+            job.parts = self.parts(live, version, rows, headers)
             job.reply = _predictions
 
         return handler
@@ -60,11 +71,11 @@ class Calls:
         live: Live,
         version: int | None,
         rows: list[tuple[Any, ...]],
-        at_us: int,
-        wish: Target | None = None,
+        headers: Headers,
     ) -> tuple[Part, ...]:
         """Return decoded rows as parts, each unit's with the arm that it gets, or a tester's."""
-        direct = wish if version is None else live.direct[version]
+        direct = live.wished(headers) if version is None else live.direct[version]
+        at_us = self.moment(headers)
         parts: dict[Target, Part] = {}
         for place, row in enumerate(rows):
             unit = live.unit(row)
@@ -84,9 +95,23 @@ class Calls:
         def handler(job: Job, body: bytes, headers: Headers) -> None:
             body = content.plain(body, headers, content.TENSORS, self._limit)
             call = wire.read(body, headers)
-            wish = live.wished(headers)
-            job.parts = (self.part(live, version, call, self.moment(headers), wish),)
+            job.parts = (self.part(live, version, call, headers),)
             job.reply = lambda job: _inferred(job, call)
+
+        return handler
+
+    def asked(self, live: Live, version: int | None) -> Handler:
+        """Return what answers a caller that is `Asking`."""
+
+        def handler(job: Job, _body: bytes, headers: Headers) -> None:
+            asking = cast("Asking", job.caller)
+            call = asking.read()
+            part = self.part(live, version, call, headers)
+
+            def reply(_: Job) -> tuple[int, bytes]:
+                return _failed(part) if part.output is None else (200, asking.write(call, part))
+
+            job.parts, job.reply = (part,), reply
 
         return handler
 
@@ -95,15 +120,14 @@ class Calls:
         live: Live,
         version: int | None,
         call: InferCall,
-        at_us: int,
-        wish: Target | None = None,
+        headers: Headers,
     ) -> Part:
         """Return the rows of an inference call, for the arm that its id gets, or a tester's."""
         unit = call.id or f"{self._born:x}-{next(self._anonymous):x}"
-        direct = wish if version is None else live.direct[version]
+        direct = live.wished(headers) if version is None else live.direct[version]
         target = direct or live.assign_features(unit)
         n, numbers, texts = inference.features(call, target.model)
-        part = Part(target, at_us)
+        part = Part(target, self.moment(headers))
         part.units, part.numbers, part.texts = [unit] * n, numbers, texts
         return part
 
@@ -158,7 +182,7 @@ def _inferred(job: Job, call: InferCall) -> tuple[int, bytes]:
     [part] = job.parts
     model = part.target.model
     if part.output is None:
-        return part.status, error_body(part.error or "the model failed")
+        return _failed(part)
     answer = wire.InferAnswer(
         model.name,
         str(model.version),
@@ -171,6 +195,10 @@ def _inferred(job: Job, call: InferCall) -> tuple[int, bytes]:
         job.kind = wire.BINARY
         job.headers = b"\r\nInference-Header-Content-Length: %d" % json_length
     return 200, body
+
+
+def _failed(part: Part) -> tuple[int, bytes]:
+    return part.status, error_body(part.error or "the model failed")
 
 
 def answered(call: InferCall, part: Part) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from onward.core.errors import OnwardError, unknown_name
 from onward.stages.serve.gateway import exposition, inference
@@ -12,7 +12,7 @@ from onward.stages.serve.gateway.admission import Admission
 from onward.stages.serve.gateway.calls import Calls, Handler, encode, error_body
 from onward.stages.serve.gateway.content import RefusedError
 from onward.stages.serve.gateway.http import Connection, Headers
-from onward.stages.serve.gateway.job import Job
+from onward.stages.serve.gateway.job import Caller, Job
 from onward.stages.serve.gateway.live import Live
 from onward.stages.serve.gateway.metrics import Metrics
 from onward.stages.serve.gateway.tick import Ticker
@@ -21,6 +21,11 @@ EXTENSIONS: Final = ("binary_tensor_data",)
 """What the server's metadata says that it does beyond the protocol, by the names that Triton
 gave.
 """
+
+RPC: Final = b"RPC"
+"""The method of a call that came by gRPC: no client of HTTP can say it."""
+
+_COUNTED: Final = frozenset({b"POST", RPC})
 
 
 class Endpoints:
@@ -69,6 +74,7 @@ class Endpoints:
                     ("GET", "", "model", self._metadata(routes, version)),
                     ("GET", "/ready", "health", self._model_ready),
                     ("POST", "/infer", "infer", self._calls.infer(routes, version)),
+                    (RPC.decode(), "/infer", "grpc", self._calls.asked(routes, version)),
                     ("POST", "/predict", "predict", self._calls.predict(routes, version)),
                 ):
                     table[method.encode(), f"{base}{tail}".encode()] = (route, handler)
@@ -78,7 +84,7 @@ class Endpoints:
     # ------------------------------------------------------------ requests
 
     def handle(
-        self, connection: Connection, method: bytes, url: bytes, body: bytes, headers: Headers,
+        self, caller: Caller, method: bytes, url: bytes, body: bytes, headers: Headers,
         *, keep_alive: bool,
     ) -> None:  # fmt: skip
         """Take a request and see that it is answered in this tick."""
@@ -88,10 +94,10 @@ class Endpoints:
             url, _, query = url.partition(b"?")
             found = self._table.get((b"GET" if method == b"HEAD" else method, url))
         route, handler = found or ("unknown", self._unknown(method, url))
-        job = Job(connection, route=route, keep_alive=keep_alive and not self.draining)
+        job = Job(caller, route=route, keep_alive=keep_alive and not self.draining)
         job.query, job.bare = query, method == b"HEAD"
         try:
-            if method != b"POST":
+            if method not in _COUNTED:
                 handler(job, body, headers)
             elif self._admission.admit(job, headers, len(body)):
                 handler(job, body, headers)
@@ -112,9 +118,9 @@ class Endpoints:
         self._ticker.add(job)
 
     def _unknown(self, method: bytes, path: bytes) -> Handler:
-        known = {m.decode() for m, known in self._table if known == path}
+        known = {m.decode() for m, known in self._table if known == path and m != RPC}
         if not known:
-            text = self._nearest(path.decode(errors="replace"))
+            text = self.nearest(path.decode(errors="replace"))
             return lambda job, _body, _headers: job.ready(404, error_body(text))
         allowed = ", ".join(sorted(known | {"OPTIONS"} | ({"HEAD"} if "GET" in known else set())))
         text = f"{method.decode()} is not answered here: {allowed} are"
@@ -128,7 +134,8 @@ class Endpoints:
 
         return handler
 
-    def _nearest(self, path: str) -> str:
+    def nearest(self, path: str) -> str:
+        """Return what is wrong with a path that nothing answers to."""
         parts = path.split("/")
         if parts[1:3] == ["v2", "models"] and len(parts) > 3 and parts[3] not in self.live:
             what, expected = unknown_name("model", parts[3], self.live)
@@ -143,9 +150,12 @@ class Endpoints:
 
     # ------------------------------------------------------------ state
 
+    def about(self) -> dict[str, Any]:
+        """Return the server's metadata."""
+        return {"name": "onward", "version": self._version, "extensions": EXTENSIONS}
+
     def _server(self, job: Job, _body: bytes, _headers: Headers) -> None:
-        about = {"name": "onward", "version": self._version, "extensions": EXTENSIONS}
-        job.ready(200, encode(about))
+        job.ready(200, encode(self.about()))
 
     def _models(self, job: Job, _body: bytes, _headers: Headers) -> None:
         job.ready(200, encode({"models": sorted(self.live)}))

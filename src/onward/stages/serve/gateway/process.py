@@ -68,13 +68,13 @@ class LocalServer:
             self._process.wait()
 
 
-def busy(host: str, port: int) -> BusyError:
+def busy(host: str, port: int, setting: str = "port") -> BusyError:
     """Return the error for a port that something else listens on."""
     return BusyError(
         f"port {port} on {host} is taken",
         expected="a free port for the gateway",
-        next_step="stop what listens there, or choose another: --port, "
-        "or gateway.port in onward.toml",
+        next_step="stop what listens there, or choose another: "
+        f"{'--port, or ' if setting == 'port' else ''}gateway.{setting} in onward.toml",
     )
 
 

@@ -42,6 +42,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         A folder of its own: ``address``, the unpacked images.
     host, port
         Where to listen; port 0 takes a free one.
+    grpc_port
+        Where to listen for gRPC; 0 does not.
     routes
         The folder of routes files to follow, or
     image
@@ -78,6 +80,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     state: str
     host: str = "127.0.0.1"
     port: int = 0
+    grpc_port: int = 0
     routes: str | None = None
     image: ImageRef | None = None
     model: str | None = None

@@ -12,9 +12,11 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from onward.core.errors import DeclarationError
 from onward.core.records import ImageRef, ModelRef, Route
 from onward.core.version import VERSION
 from onward.stages.serve.gateway.admission import Admission
@@ -34,6 +36,9 @@ from onward.stages.serve.gateway.sweep import Sweeper
 from onward.stages.serve.gateway.tick import Ticker
 from onward.stages.serve.log.writer import PredictionLog
 from onward.stages.serve.port import OnlineReader
+
+if TYPE_CHECKING:
+    from onward.stages.serve.gateway.rpc import RpcServer
 
 QUIET_S = 0.25
 """How long a draining worker leaves a silent connection open: a request may be on its way."""
@@ -97,6 +102,7 @@ class Worker:
         self._freshness = Freshness(self._online, metrics, lambda: endpoints.live)
         self._follower = Follower(config, endpoints, metrics)
         self._server: asyncio.Server | None = None
+        self._rpc: RpcServer | None = None
 
     def _ticker(self) -> Ticker:
         return Ticker(
@@ -111,6 +117,9 @@ class Worker:
         """Listen, warm up what is served first, and say that it is ready."""
         config = self._config
         self._server = await _listen(config, self._endpoints)
+        if config.grpc_port:
+            self._rpc = _rpc_server(config, self._endpoints)
+            await self._rpc.start()
         if config.routes is None:
             await self._follower.alone(*_only(config))
         else:
@@ -134,6 +143,8 @@ class Worker:
             self._server.close()
         endpoints = self._endpoints
         endpoints.draining = True
+        if self._rpc is not None:
+            await self._rpc.stop(self._config.drain_s)
         begin = time.monotonic()
         while endpoints.connections and time.monotonic() < begin + self._config.drain_s:
             if time.monotonic() > begin + QUIET_S:
@@ -159,6 +170,18 @@ async def _listen(config: GatewayConfig, endpoints: Endpoints) -> asyncio.Server
         if error.errno != errno.EADDRINUSE:
             raise
         raise busy(config.host, config.port) from None
+
+
+def _rpc_server(config: GatewayConfig, endpoints: Endpoints) -> RpcServer:
+    try:
+        from onward.stages.serve.gateway.rpc import RpcServer
+    except ModuleNotFoundError as error:
+        raise DeclarationError(
+            f"the gateway cannot listen for gRPC: {error}",
+            expected="gateway.grpc_port = 0, or gRPC installed",
+            next_step="pip install 'onward[grpc]'",
+        ) from None
+    return RpcServer(endpoints, host=config.host, port=config.grpc_port, shared=False)
 
 
 def _open_store(config: GatewayConfig) -> OnlineReader | None:

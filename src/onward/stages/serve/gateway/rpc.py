@@ -1,0 +1,212 @@
+"""The Open Inference Protocol over gRPC, on a port of its own.
+
+A call takes the way of its like over HTTP: the same routes, limits, turn of the loop, log and
+statuses. It is for callers that speak nothing else: gRPC in Python costs several times what
+`http.py` does (ADR 0006).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, NoReturn, TypeAlias
+
+import grpc
+import msgspec
+
+from onward.core.errors import DataError
+from onward.stages.serve.gateway import inference, rpc_wire
+from onward.stages.serve.gateway.admission import GRPC_TIMEOUT
+from onward.stages.serve.gateway.calls import answered
+from onward.stages.serve.gateway.endpoints import RPC, Endpoints
+from onward.stages.serve.gateway.http import READ, Headers
+from onward.stages.serve.gateway.inference import InferCall
+from onward.stages.serve.gateway.job import Part
+from onward.stages.serve.gateway.live import Live
+from onward.stages.serve.gateway.process import busy
+from onward.stages.serve.gateway.proto import messages
+
+SERVICE: Final = "inference.GRPCInferenceService"
+
+CODES: Final = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    422: grpc.StatusCode.FAILED_PRECONDITION,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+"""gRPC's word for a status of HTTP; any other is INTERNAL."""
+
+ARRIVING_S: Final = 0.1
+"""How long to go on before the end: gRPC cancels what it has received and not handed on."""
+
+_LONGEST_MS: Final = 99_999_999
+"""The longest deadline that `grpc-timeout` can say in milliseconds; one beyond it is none."""
+
+Context: TypeAlias = Any  # grpc.aio.ServicerContext: grpc has no types of its own
+
+
+class RpcServer:
+    """Listens for gRPC and hands calls to the endpoints.
+
+    `shared` lets several processes listen on the port.
+    """
+
+    def __init__(self, endpoints: Endpoints, *, host: str, port: int, shared: bool) -> None:
+        self._endpoints = endpoints
+        self._host, self._port = host, port
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", endpoints.max_body_bytes),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", int(shared)),
+            ]
+        )
+        methods: dict[str, tuple[Any, Any]] = {
+            "ServerLive": (self._alive, messages.ServerLiveRequest),
+            "ServerReady": (self._ready, messages.ServerReadyRequest),
+            "ServerMetadata": (self._about, messages.ServerMetadataRequest),
+            "ModelReady": (self._model_ready, messages.ModelReadyRequest),
+            "ModelMetadata": (self._metadata, messages.ModelMetadataRequest),
+        }
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(method, asked.FromString, _bytes)
+            for name, (method, asked) in methods.items()
+        }
+        handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer)
+        generic = grpc.method_handlers_generic_handler(SERVICE, handlers)
+        self._server.add_generic_rpc_handlers((generic,))
+
+    async def start(self) -> int:
+        """Listen, and return the port.
+
+        Raises
+        ------
+        BusyError
+            The port is taken.
+        """
+        try:
+            port = self._server.add_insecure_port(f"{self._host}:{self._port}")
+        except RuntimeError:
+            raise busy(self._host, self._port, setting="grpc_port") from None
+        await self._server.start()
+        return int(port)
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new calls; give those under way so long."""
+        await asyncio.sleep(ARRIVING_S)
+        await self._server.stop(grace_s)
+
+    # ------------------------------------------------------------ state
+
+    async def _alive(self, _: Any, _context: Context) -> Any:
+        return messages.ServerLiveResponse(live=True)
+
+    async def _ready(self, _: Any, _context: Context) -> Any:
+        ready = self._endpoints.ready and not self._endpoints.draining
+        return messages.ServerReadyResponse(ready=ready)
+
+    async def _about(self, _: Any, _context: Context) -> Any:
+        return messages.ServerMetadataResponse(**self._endpoints.about())
+
+    async def _model_ready(self, asked: Any, _context: Context) -> Any:
+        """Answer; a model that is not there is not ready, as Triton has it."""
+        return messages.ModelReadyResponse(ready=self._find(asked.name, asked.version) is not None)
+
+    async def _metadata(self, asked: Any, context: Context) -> Any:
+        live = self._find(asked.name, asked.version)
+        if live is None:
+            reason = self._endpoints.nearest(_path(asked.name, asked.version))
+            await _refuse(context, 404, reason)
+        target = live.direct[int(asked.version)] if asked.version else live.champion
+        found = inference.metadata(target.model, sorted(live.direct))
+        return messages.ModelMetadataResponse(
+            name=found.name,
+            versions=found.versions,
+            platform=found.platform,
+            inputs=[_tensor(each) for each in found.inputs],
+            outputs=[_tensor(each) for each in found.outputs],
+        )
+
+    def _find(self, name: str, version: str) -> Live | None:
+        live = self._endpoints.live.get(name)
+        return None if live is None or version not in ("", *map(str, live.direct)) else live
+
+    # ------------------------------------------------------------ predictions
+
+    async def _infer(self, body: bytes, context: Context) -> bytes:
+        try:
+            request = rpc_wire.parse(body)
+        except DataError as error:
+            await _refuse(context, 400, str(error))
+        call = _Call(request, asyncio.get_running_loop().create_future())
+        path = f"{_path(request.model_name, request.model_version)}/infer"
+        headers = _headers(context)
+        self._endpoints.handle(call, RPC, path.encode(), body, headers, keep_alive=True)
+        status, answer = await call.answered
+        if status != 200:
+            await _refuse(context, status, msgspec.json.decode(answer)["error"])
+        return answer
+
+
+class _Call:
+    """A call that waits for its answer."""
+
+    def __init__(self, request: Any, answered: asyncio.Future[tuple[int, bytes]]) -> None:
+        self._request = request
+        self.answered = answered
+
+    def read(self) -> InferCall:
+        return rpc_wire.read(self._request)
+
+    def write(self, call: InferCall, part: Part) -> bytes:
+        """Return the answer, its elements written as the request had them."""
+        model = part.target.model
+        assert part.output is not None
+        return rpc_wire.write(
+            inference.outputs(call, model, part.output),
+            model=model.name,
+            version=model.version,
+            id=call.id,
+            parameters=answered(call, part),
+            raw=bool(self._request.raw_input_contents),
+        )
+
+    def answer(self, status: int, body: bytes, **_: object) -> None:
+        if not self.answered.done():  # a caller that hung up, or whose deadline passed
+            self.answered.set_result((status, body))
+
+
+def _headers(context: Context) -> Headers:
+    """Return the call's metadata as headers, its deadline among them."""
+    found = {
+        name.encode(): value if isinstance(value, bytes) else value.encode()
+        for name, value in context.invocation_metadata()
+        if name.encode() in READ
+    }
+    left_s = context.time_remaining()
+    if left_s is not None and left_s * 1000 < _LONGEST_MS:
+        found[GRPC_TIMEOUT] = b"%dm" % max(0, left_s * 1000)
+    return found
+
+
+def _path(name: str, version: str) -> str:
+    return f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
+
+
+def _tensor(found: inference.TensorMetadata) -> messages.TensorMetadata:
+    return messages.TensorMetadata(**msgspec.structs.asdict(found))
+
+
+def _bytes(message: Any) -> bytes:
+    found: bytes = message.SerializeToString()
+    return found
+
+
+async def _refuse(context: Context, status: int, reason: str) -> NoReturn:
+    """End the call with gRPC's word for a status."""
+    await context.abort(CODES.get(status, grpc.StatusCode.INTERNAL), reason)
+    raise AssertionError("a call that is aborted does not go on")
