@@ -77,6 +77,22 @@ class TransformSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeploySettings:
+    """``[deploy]``: the image that containers run.
+
+    With a `base` every run builds the whole image: ``oci:FOLDER:TAG``, an image in an OCI layout;
+    or ``root:PATH``, a file system's root as a folder or a tar. `environment` says where the
+    distributions in it come from: ``wheels`` (pip's index, or the folder `wheels` alone), or
+    ``installed``, a copy of what is installed here.
+    """
+
+    base: str = ""
+    environment: Literal["wheels", "installed"] = "wheels"
+    wheels: str = ""
+    platform: str = "linux/amd64"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SparkSettings:
     """``[spark]``: where transforms with ``engine="spark"`` run.
 
@@ -149,6 +165,7 @@ class Settings:
     secrets: SecretSettings = field(default_factory=SecretSettings)
     transform: TransformSettings = field(default_factory=TransformSettings)
     spark: SparkSettings = field(default_factory=SparkSettings)
+    deploy: DeploySettings = field(default_factory=DeploySettings)
     lineage: LineageSettings = field(default_factory=LineageSettings)
     storage: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
@@ -173,6 +190,7 @@ _SECTIONS = {
     "secrets": SecretSettings,
     "transform": TransformSettings,
     "spark": SparkSettings,
+    "deploy": DeploySettings,
     "lineage": LineageSettings,
 }
 
@@ -180,6 +198,7 @@ _SECTIONS = {
 _CHOICES = {
     "on_log_failure": ("policy", ("refuse", "serve")),
     "store": ("online store", ("sqlite", "redis", "postgres")),
+    "environment": ("way to the environment", ("wheels", "installed")),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from onward.app.images import open_workbench
 from onward.app.online import open_online
 from onward.app.origins import find_readers
 from onward.app.secrets import filling, open_project_secrets
@@ -72,6 +73,7 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         tell=tell,
         dbt=open_dbt(settings),
         spark=_spark(settings, lake),
+        workbench=open_workbench(settings, secrets) if settings.deploy.base else None,
     )
 
 

@@ -13,10 +13,11 @@ from onward.core.records import Deployment, ImageRef, ModelRef, ReleaseDecision,
 from onward.core.refs import ref
 from onward.flow.definition import Definition
 from onward.flow.happened import happened
+from onward.flow.image import packaged
 from onward.flow.observe import observations
 from onward.flow.releases import Release, champion, current, promotions, reversions, serving_ref
 from onward.flow.site import Site
-from onward.stages.deploy.step import accept, package
+from onward.stages.deploy.step import accept
 from onward.stages.serve.config import Canary
 from onward.stages.serve.release.decision import Progress, decide
 from onward.stages.serve.routes import write_routes
@@ -24,17 +25,7 @@ from onward.stages.serve.routes import write_routes
 
 def deploy(site: Site, definition: Definition, model: ModelRef, run: str) -> Deployment:
     """Package a registered model and let it pass acceptance on staging."""
-    image = package(model, folder=site.folders.images)
-    happened(
-        site,
-        "image.packaged",
-        image.name,
-        key=image.ref,
-        run=run,
-        inputs=(model.ref,),
-        outputs=(image.ref,),
-        image=image,
-    )
+    image = packaged(site, model, run)
     deployment = accept(
         image,
         servers=site.servers,

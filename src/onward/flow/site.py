@@ -8,6 +8,7 @@ from pathlib import Path
 from onward.core.clock import Clock
 from onward.core.ports import Compute, Lake, Ledger, Masks, OnlineStore, Servers, Tracker
 from onward.flow.progress import Listener
+from onward.stages.deploy.port import Workbench
 from onward.stages.ingest.port import Readers
 from onward.stages.monitor.port import Alert
 from onward.stages.register.port import ModelRegistry
@@ -66,7 +67,8 @@ class Site:
     """Ports and folders, put together by `app` and handed down.
 
     `project` is the folder of the user's files, `folders` where state is kept; `reader` returns
-    what reads a source; `tell` hears of progress.
+    what reads a source; `workbench` builds whole images, where one is wanted; `tell` hears of
+    progress.
     """
 
     project: Path
@@ -85,3 +87,4 @@ class Site:
     tell: Listener
     dbt: Dbt
     spark: Engine
+    workbench: Workbench | None = None

@@ -16,6 +16,7 @@ from onward.surfaces.cli import (
     diff,
     erase,
     features,
+    image,
     importing,
     ingest,
     lake,
@@ -225,3 +226,4 @@ erase.register(cli)
 access.register(cli)
 audit.register(cli)
 secrets.register(cli)
+image.register(cli)

@@ -15,9 +15,14 @@ from onward.core.records import ImageRef
 MODEL_FOLDER: Final = "opt/onward/model"
 """Where, in the image's file system, the trained folder lies; `model.json` is beside it."""
 
+_LAYER: Final = "dev.onward.layer"
+_OURS: Final = ("record", "model")
+
 
 def unpack(image: ImageRef, cache: Path) -> Path:
-    """Return the image's file system as a folder under `cache`, unpacked once per digest.
+    """Return the model's layers as a folder under `cache`, unpacked once per digest.
+
+    Base and environment are left packed: this process has its own.
 
     Raises
     ------
@@ -25,7 +30,11 @@ def unpack(image: ImageRef, cache: Path) -> Path:
         The layout is not one, or a blob is not what its digest says.
     """
     root = cache / image.digest.removeprefix("sha256:")
-    layers = [_blob(image, d["digest"]) for d in _manifest(image)["layers"]]
+    layers = [
+        _blob(image, found["digest"])
+        for found in _manifest(image)["layers"]
+        if found.get("annotations", {}).get(_LAYER) in _OURS
+    ]
     if root.is_dir():
         return root
     cache.mkdir(parents=True, exist_ok=True)

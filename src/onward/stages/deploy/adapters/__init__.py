@@ -1,0 +1,1 @@
+"""Adapters of the deploying room's ports."""

@@ -1,0 +1,169 @@
+"""`onward image`: what containers run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onward.surfaces.cli.options import HERE, Folder, Json
+
+if TYPE_CHECKING:
+    from onward.app.images import ImageInfo
+
+_cli = typer.Typer(help="Images: what containers run.", no_args_is_help=True)
+
+Reference = Annotated[str, typer.Argument(help="model:version, or a digest.")]
+
+
+def register(cli: typer.Typer) -> None:
+    """Add this file's commands."""
+    cli.add_typer(_cli, name="image")
+
+
+@_cli.command("list", epilog="Example: onward image list")
+def list_images(project: Folder = HERE, as_json: Json = False) -> None:
+    """List the images."""
+    from onward.app.images import images
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import put
+
+    with open_project(project) as opened:
+        found = images(opened)
+    if not put(found, as_json):
+        _list(found)
+
+
+@_cli.command(epilog="Example: onward image show order_return:1")
+def show(
+    image: Reference,
+    sbom: Annotated[bool, typer.Option("--sbom", help="Print the bill of materials.")] = False,
+    provenance: Annotated[
+        bool, typer.Option("--provenance", help="Print how it was made.")
+    ] = False,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Show an image's layers, and what is attached to it."""
+    from onward.app.images import attached
+    from onward.app.images import image as ask
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import put
+
+    with open_project(project) as opened:
+        if sbom or provenance:
+            wanted = "cyclonedx" if sbom else ("in-toto", "dsse")
+            found = attached(opened, image)
+            put([v for kind, v in found.items() if any(w in kind for w in _each(wanted))], True)
+            return
+        info = ask(opened, image)
+    if not put(info, as_json):
+        _show(info)
+
+
+@_cli.command(epilog="Example: onward image build --version 3")
+def build(
+    version: Annotated[
+        int | None, typer.Option(help="Which version.", show_default="the newest")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Instead of [deploy] base: oci:FOLDER:TAG or root:PATH.")
+    ] = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Build the whole image of a registered version."""
+    from onward.app.images import build as make
+    from onward.app.images import image
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import put
+
+    with open_project(project, flags={"deploy.base": base} if base else None) as opened:
+        info = image(opened, make(opened, version).digest)
+    if not put(info, as_json):
+        _show(info)
+
+
+@_cli.command(epilog='Example: onward image verify order_return:1 --key "$(cat shop.pub)"')
+def verify(
+    image: Reference,
+    key: Annotated[
+        str | None, typer.Option(help="The public key.", show_default="the project's own")
+    ] = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Check an image's content, what is attached to it, and its signature."""
+    from onward.app.images import verify as ask
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import console, plain, put
+
+    with open_project(project) as opened:
+        checks = ask(opened, image, key)
+    if not put(checks, as_json):
+        for each in checks:
+            mark = "[green]✓[/]" if each.passed else "[red]✗[/]"
+            console.print(f"{mark} {each.check}: {plain(each.reason)}")
+    if not all(each.passed for each in checks):
+        raise typer.Exit(6)
+
+
+@_cli.command(epilog="Example: onward image key > shop.pub")
+def key(
+    new: Annotated[bool, typer.Option("--new", help="Make a key if there is none.")] = False,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Print the public key by which others check this project's images."""
+    from onward.app.images import public_key
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import put
+
+    with open_project(project) as opened:
+        text = public_key(opened, new=new)
+    if not put({"public": text}, as_json):
+        typer.echo(text)
+
+
+def _each(wanted: str | Sequence[str]) -> Sequence[str]:
+    return (wanted,) if isinstance(wanted, str) else wanted
+
+
+def _list(found: Sequence[ImageInfo]) -> None:
+    from rich.table import Table
+
+    from onward.surfaces.cli.show import console, plain
+
+    if not found:
+        console.print("no images; `onward run` makes the first")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("image", "digest", "size", "holds"):
+        table.add_column(column, justify="right" if column == "size" else "left")
+    for each in found:
+        holds = "whole" if each.whole else "the model alone"
+        table.add_row(plain(each.name), each.digest[:19], _size(each.size), holds)
+    console.print(table)
+
+
+def _show(info: ImageInfo) -> None:
+    from rich.table import Table
+
+    from onward.surfaces.cli.show import console, plain
+
+    console.print(f"[bold]{plain(info.name)}[/]  {info.digest}  {_size(info.size)}")
+    table = Table(box=None, pad_edge=False)
+    for column in ("layer", "size", "digest", "made by"):
+        table.add_column(column, justify="right" if column == "size" else "left")
+    for layer in info.layers:
+        table.add_row(
+            plain(layer.holds), _size(layer.size), layer.digest[:19], plain(layer.created_by)
+        )
+    console.print(table)
+    for kind, digest in info.attached.items():
+        console.print(f"attached: {plain(kind)}  [dim]{digest[:19]}[/]")
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
