@@ -38,14 +38,12 @@ class PipWheels:
             asked = wheels / "lock.txt"
             asked.write_text(lock.text)
             options = ["--no-deps", "--only-binary=:all:", *_tags(lock, platform)]
-            where = [] if self.folder is None else ["--no-index", f"--find-links={self.folder}"]
+            where = [] if self.folder is None else ["--no-index", "-f", str(self.folder)]
             _pip("download", *options, *where, f"--dest={wheels}", f"--requirement={asked}")
-            _pip("install", *options, "--no-index", f"--find-links={wheels}", "--no-compile",
-                 "--no-warn-conflicts", f"--target={target}", f"--requirement={asked}")  # fmt: skip
-            digests = {
-                normal(wheel.name.split("-", 1)[0]): _sha256(wheel)
-                for wheel in sorted(wheels.glob("*.whl"))
-            }
+            brought = sorted(wheels.glob("*.whl"))
+            _pip("install", *options, "--no-index", "--no-compile", "--no-warn-conflicts",
+                 f"--target={target}", *map(str, brought))  # fmt: skip
+            digests = {normal(wheel.name.split("-", 1)[0]): _sha256(wheel) for wheel in brought}
         return [replace(c, sha256=digests[c.name]) for c in tidy(target)]
 
 
