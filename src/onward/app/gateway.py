@@ -121,6 +121,7 @@ def config(settings: Settings, *, clock: Literal["system", "request"], port: int
         host=settings.gateway.host,
         port=port,
         grpc_port=settings.gateway.grpc_port if port else 0,
+        workers=settings.gateway.workers,
         routes=str(folders.routes),
         predictions=str(folders.predictions),
         online=opener(settings, timeout_s=timeout_s),

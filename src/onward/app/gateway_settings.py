@@ -12,11 +12,13 @@ class GatewaySettings:
     """``[gateway]``: where predictions are served, and what happens when they cannot be logged.
 
     `grpc_port` is where the same protocol is spoken over gRPC; 0 is nowhere.
+    `workers` are the processes that share the port; more than one run under a supervisor.
     """
 
     host: str = "127.0.0.1"
     port: int = 8080
     grpc_port: int = 0
+    workers: int = 1
     on_log_failure: Literal["refuse", "serve"] = "refuse"
 
 

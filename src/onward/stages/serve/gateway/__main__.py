@@ -1,8 +1,12 @@
-"""The gateway's process: ``python -m onward.stages.serve.gateway --config FILE``."""
+"""The gateway's process: ``python -m onward.stages.serve.gateway --config FILE``.
+
+One worker is this process. More are its children, each told its place on the command line.
+"""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,19 +16,39 @@ from onward.stages.serve.gateway.settings import read_config
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a gateway to its end and return its exit status."""
+    """Run a gateway, or one of its workers, to its end and return its exit status."""
     parser = argparse.ArgumentParser(prog="onward.stages.serve.gateway", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="a GatewayConfig in JSON")
+    place = parser.add_argument_group("a worker's place, as its supervisor tells it")
+    place.add_argument("--id")
+    place.add_argument("--slot", type=int)
+    place.add_argument("--control", type=int)
+    place.add_argument("--listeners", type=int, nargs="+")
+    given = parser.parse_args(arguments)
     try:
-        config = read_config(parser.parse_args(arguments).config)
-        import uvloop
-
-        from onward.stages.serve.gateway.worker import serve
-
-        uvloop.run(serve(config))
+        return _run(given)
     except OnwardError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_code
+
+
+def _run(given: argparse.Namespace) -> int:
+    config = read_config(given.config)
+    if given.slot is None and config.workers > 1:
+        from onward.stages.serve.gateway.supervisor import Supervisor
+
+        return asyncio.run(Supervisor(config, given.config).run())
+    import uvloop
+
+    from onward.stages.serve.gateway.place import Place
+    from onward.stages.serve.gateway.worker import serve
+
+    place = None
+    if given.slot is not None:
+        place = Place(
+            id=given.id, slot=given.slot, listeners=tuple(given.listeners), control=given.control
+        )
+    uvloop.run(serve(config, place))
     return 0
 
 

@@ -11,6 +11,7 @@ from onward.stages.serve.gateway import exposition, inference
 from onward.stages.serve.gateway.admission import Admission
 from onward.stages.serve.gateway.calls import Calls, Handler, encode, error_body
 from onward.stages.serve.gateway.content import RefusedError
+from onward.stages.serve.gateway.fleet import Fleet
 from onward.stages.serve.gateway.http import Connection, Headers
 from onward.stages.serve.gateway.job import Caller, Job
 from onward.stages.serve.gateway.live import Live
@@ -38,6 +39,7 @@ class Endpoints:
         metrics: Metrics,
         ticker: Ticker,
         admission: Admission,
+        fleet: Fleet,
         request_clock: bool,
         max_body_bytes: int,
         max_connections: int,
@@ -46,13 +48,13 @@ class Endpoints:
         self.max_connections = max_connections
         self.connections: set[Connection] = set()
         self.live: dict[str, Live] = {}
-        self.ready = False
         self.draining = False
         self._version = version
         self._metrics = metrics
         self._ticker = ticker
         self._admission = admission
         self._calls = Calls(request_clock=request_clock, max_body_bytes=max_body_bytes)
+        self._fleet = fleet
         self._table: dict[tuple[bytes, bytes], tuple[str, Handler]] = {}
         self.serve({})
 
@@ -164,7 +166,7 @@ class Endpoints:
         job.ready(200, encode({"live": True}))
 
     def _is_ready(self, job: Job, _body: bytes, _headers: Headers) -> None:
-        ready = self.ready and not self.draining
+        ready = self.ready()
         job.ready(200 if ready else 503, encode({"ready": ready}))
 
     def _model_ready(self, job: Job, _body: bytes, _headers: Headers) -> None:
@@ -176,10 +178,18 @@ class Endpoints:
         return lambda job, _body, _headers: job.ready(200, body)
 
     def _show_metrics(self, job: Job, _body: bytes, _headers: Headers) -> None:
-        job.ready(200, exposition.text(self._metrics.samples()), exposition.CONTENT_TYPE)
+        job.ready(200, self._fleet.metrics(), exposition.CONTENT_TYPE)
 
     def _show_routes(self, job: Job, _body: bytes, _headers: Headers) -> None:
+        job.ready(200, encode(self._fleet.routes()))
+
+    def ready(self) -> bool:
+        """Whether this worker or another takes requests."""
+        return self._fleet.ready()
+
+    def shown(self) -> dict[str, Any]:
+        """Return the routes that this worker serves."""
         shown = {name: live.shown() for name, live in sorted(self.live.items())}
         for name, reason in self._metrics.refused_routes.items():
             shown[name] = {"version": None, **shown.get(name, {}), "refused": reason}
-        job.ready(200, encode(shown))
+        return shown

@@ -42,7 +42,7 @@ def _family(family: Family, samples: Samples) -> Iterator[str]:
         yield from _histograms(family, found)
         return
     for labels, value in found.items():
-        yield f"{family.name}{_labelled(family.labels, labels)} {value}"
+        yield f"{family.name}{_labelled(family.labels, labels)} {_number(value)}"
 
 
 def _histograms(family: Family, found: Mapping[Labels, float]) -> Iterator[str]:
@@ -51,10 +51,10 @@ def _histograms(family: Family, found: Mapping[Labels, float]) -> Iterator[str]:
         total: float = 0
         for number, bound in enumerate(_BOUNDS):
             total += found.get((*labels, str(number)), 0)
-            yield f"{family.name}_bucket{_labelled(names, (*labels, bound))} {total}"
+            yield f"{family.name}_bucket{_labelled(names, (*labels, bound))} {_number(total)}"
         shown = _labelled(family.labels, labels)
         yield f"{family.name}_sum{shown} {found[*labels, 'sum']:.9f}"
-        yield f"{family.name}_count{shown} {total}"
+        yield f"{family.name}_count{shown} {_number(total)}"
 
 
 def _labelled(names: Labels, values: Labels) -> str:
@@ -62,6 +62,10 @@ def _labelled(names: Labels, values: Labels) -> str:
         return ""
     pairs = (f'{n}="{_escaped(v)}"' for n, v in zip(names, values, strict=True))
     return "{" + ",".join(pairs) + "}"
+
+
+def _number(value: float) -> str:
+    return str(int(value) if value == int(value) else value)
 
 
 def _escaped(value: str) -> str:

@@ -29,8 +29,12 @@ class Follower:
         self._masks: Masks | None = None if config.masks is None else config.masks.make()
         self._seen: dict[str, tuple[int, int, int]] = {}
 
-    async def look(self) -> None:
-        """Take changed routes into service; what cannot be used is refused, and said."""
+    async def look(self) -> bool:
+        """Take changed routes into service; what cannot be used is refused, and said.
+
+        Returns whether anything had changed.
+        """
+        changed = False
         folder = Path(self._config.routes or "")
         present = {p.stem: p for p in folder.glob("*.json") if not p.name.startswith(".")}
         for name, path in sorted(present.items()):
@@ -42,10 +46,13 @@ class Follower:
             if self._seen.get(name) != mark:
                 self._seen[name] = mark
                 await self._change(name, path)
+                changed = True
         for name in set(self._endpoints.live) - present.keys():
             self._seen.pop(name, None)
             self._install({n: r for n, r in self._endpoints.live.items() if n != name})
             say(f"{name}: no longer served, its routes are gone")
+            changed = True
+        return changed
 
     async def _change(self, name: str, path: Path) -> None:
         loop = asyncio.get_running_loop()

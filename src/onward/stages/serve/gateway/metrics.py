@@ -171,6 +171,14 @@ FAMILIES: Final = (
         read=lambda m: _one(m.connections()),
     ),
     Family(
+        name="onward_workers", kind="gauge", labels=("state",),
+        about="Workers by how they stand.", read=lambda _: {},
+    ),
+    Family(
+        name="onward_worker_restarts_total", kind="counter", labels=("slot",),
+        about="Workers that ended by themselves and were started again.", read=lambda _: {},
+    ),
+    Family(
         name="onward_features_newest_timestamp_seconds", kind="gauge", labels=("view", "version"),
         about="The newest event time online, by view.", over="max",
         read=lambda m: _marks(m, lambda mark: mark.newest.timestamp() if mark.newest else None),

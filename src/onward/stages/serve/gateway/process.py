@@ -39,6 +39,20 @@ def read_address(state: Path) -> Address | None:
     return found
 
 
+def announce(state: Path, host: str, port: int) -> None:
+    """Say where the gateway of this state folder, which is this process, listens."""
+    shown = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 (compared, not bound)
+    shown = f"[{shown}]" if ":" in shown else shown
+    scratch = state / f".{ADDRESS}"
+    scratch.write_bytes(msgspec.json.encode(Address(url=f"http://{shown}:{port}", pid=os.getpid())))
+    scratch.replace(state / ADDRESS)
+
+
+def withdraw(state: Path) -> None:
+    """Say that nothing listens any more."""
+    (state / ADDRESS).unlink(missing_ok=True)
+
+
 class LocalServer:
     """A gateway that this process started."""
 

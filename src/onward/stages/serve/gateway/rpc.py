@@ -106,8 +106,7 @@ class RpcServer:
         return messages.ServerLiveResponse(live=True)
 
     async def _ready(self, _: Any, _context: Context) -> Any:
-        ready = self._endpoints.ready and not self._endpoints.draining
-        return messages.ServerReadyResponse(ready=ready)
+        return messages.ServerReadyResponse(ready=self._endpoints.ready())
 
     async def _about(self, _: Any, _context: Context) -> Any:
         return messages.ServerMetadataResponse(**self._endpoints.about())

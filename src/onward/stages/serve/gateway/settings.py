@@ -73,6 +73,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Seconds between two looks at the routes.
     max_body_bytes
         Larger requests get 413.
+    workers
+        Processes that share the port. One is the gateway itself; more run under a supervisor.
     limits
         How much it takes on at once, and how long it waits for slow clients.
     """
@@ -95,11 +97,14 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     parent: int | None = None
     poll_s: float = 0.1
     max_body_bytes: int = 8 << 20
+    workers: int = 1
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         if sum(x is not None for x in (self.routes, self.image, self.model)) != 1:
             raise ValueError("give one of `routes`, `image` and `model`")
+        if self.workers < 1:
+            raise ValueError("there is one worker at least")
         if self.golden_views and (self.image is None or self.online is not None):
             raise ValueError("`golden_views` goes with `image`, and without `online`")
 

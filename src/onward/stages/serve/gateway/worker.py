@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,17 +21,21 @@ from onward.core.errors import DeclarationError
 from onward.core.records import ImageRef, ModelRef, Route
 from onward.core.version import VERSION
 from onward.stages.serve.gateway.admission import Admission
+from onward.stages.serve.gateway.board import Board
 from onward.stages.serve.gateway.calls import error_body
 from onward.stages.serve.gateway.endpoints import Endpoints
+from onward.stages.serve.gateway.fleet import Fleet
 from onward.stages.serve.gateway.follower import Follower, cache_of, say
 from onward.stages.serve.gateway.freshness import Freshness
 from onward.stages.serve.gateway.golden import GoldenStore
 from onward.stages.serve.gateway.http import Connection
 from onward.stages.serve.gateway.image import MODEL_FOLDER, unpack
+from onward.stages.serve.gateway.listener import BACKLOG, bound
 from onward.stages.serve.gateway.metrics import Metrics
 from onward.stages.serve.gateway.model import About
 from onward.stages.serve.gateway.online import Online
-from onward.stages.serve.gateway.process import ADDRESS, Address, busy
+from onward.stages.serve.gateway.place import Place
+from onward.stages.serve.gateway.process import announce, busy, withdraw
 from onward.stages.serve.gateway.settings import GatewayConfig
 from onward.stages.serve.gateway.sweep import Sweeper
 from onward.stages.serve.gateway.tick import Ticker
@@ -44,8 +49,8 @@ QUIET_S = 0.25
 """How long a draining worker leaves a silent connection open: a request may be on its way."""
 
 
-async def serve(config: GatewayConfig) -> None:
-    """Serve until told to stop.
+async def serve(config: GatewayConfig, place: Place | None = None) -> None:
+    """Serve until told to stop: alone, or in a place that a supervisor gave.
 
     Raises
     ------
@@ -58,11 +63,12 @@ async def serve(config: GatewayConfig) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    worker = Worker(config)
+    loop.add_signal_handler(signal.SIGHUP, _not_renewed)
+    worker = Worker(config, place)
     try:
-        await worker.start()
+        await worker.start(stopped)
         while not stopped.is_set():
-            if config.parent is not None and os.getppid() != config.parent:
+            if place is None and config.parent is not None and os.getppid() != config.parent:
                 say(f"process {config.parent}, which started this gateway, is gone")
                 break
             await worker.look()
@@ -75,11 +81,16 @@ async def serve(config: GatewayConfig) -> None:
         worker.close()
 
 
+def _not_renewed() -> None:
+    say("SIGHUP renews workers one by one; this gateway has one, and goes on as it is")
+
+
 class Worker:
     """One process's share of a gateway: what it serves with, from the socket to the log."""
 
-    def __init__(self, config: GatewayConfig) -> None:
+    def __init__(self, config: GatewayConfig, place: Place | None) -> None:
         self._config = config
+        self._place = place
         self._state = Path(config.state)
         self._state.mkdir(parents=True, exist_ok=True)
         self._metrics = metrics = Metrics()
@@ -88,15 +99,18 @@ class Worker:
             self._log = log = PredictionLog(Path(config.predictions), started_ns=time.time_ns())
             metrics.log_bytes = lambda: log.bytes_written
         self._online = Online(_open_store(config), timeout_s=config.online_timeout_s)
+        self._fleet = fleet = self._among(place)
         self._endpoints = endpoints = Endpoints(
             version=VERSION,
             metrics=metrics,
             ticker=self._ticker(),
             admission=Admission(config.limits, metrics),
+            fleet=fleet,
             request_clock=config.clock == "request",
             max_body_bytes=config.max_body_bytes,
             max_connections=config.limits.connections,
         )
+        fleet.showing(endpoints.shown)
         metrics.connections = lambda: len(endpoints.connections)
         self._sweeper = Sweeper(config.limits)
         self._freshness = Freshness(self._online, metrics, lambda: endpoints.live)
@@ -113,24 +127,47 @@ class Worker:
             refusal=lambda error: error_body(_refusal(error, self._config.predictions or "")),
         )
 
-    async def start(self) -> None:
-        """Listen, warm up what is served first, and say that it is ready."""
-        config = self._config
-        self._server = await _listen(config, self._endpoints)
-        if config.grpc_port:
-            self._rpc = _rpc_server(config, self._endpoints)
-            await self._rpc.start()
+    def _among(self, place: Place | None) -> Fleet:
+        board = Board(self._state)
+        if place is None:
+            board.clear()
+            return Fleet(board, self._metrics, slot=0, id=f"0-{time.time_ns():x}")
+        return Fleet(board, self._metrics, slot=place.slot, id=place.id)
+
+    async def start(self, stopped: asyncio.Event) -> None:
+        """Warm up what is served first, then listen, and say so."""
+        config, place = self._config, self._place
+        [own] = bound(config.host, config.port) if place is None else [place.own()]
         if config.routes is None:
             await self._follower.alone(*_only(config))
         else:
             await self._follower.look()
-        self._endpoints.ready = True
-        _announce(self._state, config.host, self._server)
+        self._server = await self._listen(own)
+        if config.grpc_port:
+            self._rpc = _rpc_server(config, self._endpoints, shared=place is not None)
+            await self._rpc.start()
+        self._fleet.state = "ready"
+        self._fleet.tell()
+        if place is None:
+            announce(self._state, config.host, own.getsockname()[1])
+        else:
+            await place.ready(self._listen, stopped)
+
+    async def _listen(self, own: socket.socket) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.create_server(
+                lambda: Connection(self._endpoints), sock=own, backlog=BACKLOG
+            )
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise busy(self._config.host, self._config.port) from None
 
     async def look(self) -> None:
         """Do what is done now and then, beside the requests."""
-        if self._config.routes is not None:
-            await self._follower.look()
+        changed = self._config.routes is not None and await self._follower.look()
+        self._fleet.look(changed=changed)
         self._freshness.look()
         self._sweeper.look(self._endpoints.connections)
 
@@ -139,8 +176,12 @@ class Worker:
 
         A connection ends with its next answer, which says so; a silent one after `QUIET_S`.
         """
+        self._fleet.state = "draining"
+        self._fleet.tell()
         if self._server is not None:
             self._server.close()
+        if self._place is not None:
+            self._place.leave()
         endpoints = self._endpoints
         endpoints.draining = True
         if self._rpc is not None:
@@ -153,26 +194,16 @@ class Worker:
             await asyncio.sleep(0.005)
 
     def close(self) -> None:
-        """Withdraw the address, bring the log to the disk, let go of the store."""
-        (self._state / ADDRESS).unlink(missing_ok=True)
+        """Withdraw the address, bring the log to the disk, tell the last, let go of the store."""
+        if self._place is None:
+            withdraw(self._state)
+        self._fleet.tell()
         if self._log is not None:
             self._log.close()
         self._online.close()
 
 
-async def _listen(config: GatewayConfig, endpoints: Endpoints) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
-    try:
-        return await loop.create_server(
-            lambda: Connection(endpoints), config.host, config.port, backlog=1024
-        )
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise busy(config.host, config.port) from None
-
-
-def _rpc_server(config: GatewayConfig, endpoints: Endpoints) -> RpcServer:
+def _rpc_server(config: GatewayConfig, endpoints: Endpoints, *, shared: bool) -> RpcServer:
     try:
         from onward.stages.serve.gateway.rpc import RpcServer
     except ModuleNotFoundError as error:
@@ -181,7 +212,7 @@ def _rpc_server(config: GatewayConfig, endpoints: Endpoints) -> RpcServer:
             expected="gateway.grpc_port = 0, or gRPC installed",
             next_step="pip install 'onward[grpc]'",
         ) from None
-    return RpcServer(endpoints, host=config.host, port=config.grpc_port, shared=False)
+    return RpcServer(endpoints, host=config.host, port=config.grpc_port, shared=shared)
 
 
 def _open_store(config: GatewayConfig) -> OnlineReader | None:
@@ -208,14 +239,6 @@ def _only(config: GatewayConfig) -> tuple[Route, Path | None]:
         )
     release = f"release:{image.name}@{image.model.version}"
     return Route(arm="champion", image=image, percent=100.0, release=release), folder
-
-
-def _announce(state: Path, host: str, server: asyncio.Server) -> None:
-    port = server.sockets[0].getsockname()[1]
-    shown = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 (compared, not bound)
-    scratch = state / f".{ADDRESS}"
-    scratch.write_bytes(msgspec.json.encode(Address(url=f"http://{shown}:{port}", pid=os.getpid())))
-    scratch.replace(state / ADDRESS)
 
 
 def _refusal(error: OSError, folder: str) -> str:

@@ -1,0 +1,74 @@
+"""A worker's place under its supervisor: its own socket, its neighbours', and the line between.
+
+The supervisor holds every worker's socket, so that connections wait there while a worker is
+replaced. It says ``adopt N`` to have a worker take the connections of a slot that has none for the
+time being, and ``release N`` when it has one again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+READY: Final = b"ready\n"
+
+Listen: TypeAlias = "Callable[[socket.socket], Awaitable[asyncio.Server]]"
+
+
+@dataclass(slots=True, kw_only=True)
+class Place:
+    """Where a worker stands: its name in this life, its slot, and inherited descriptors.
+
+    `listeners` are all slots' sockets by number, `control` is the line to the supervisor.
+    """
+
+    id: str
+    slot: int
+    listeners: tuple[int, ...]
+    control: int
+    _adopted: dict[int, asyncio.Server] = field(default_factory=dict)
+    _line: asyncio.Task[None] | None = None
+
+    def own(self) -> socket.socket:
+        """Return the worker's own socket."""
+        return self._socket(self.slot)
+
+    async def ready(self, listen: Listen, gone: asyncio.Event) -> None:
+        """Say that this worker serves, and from now on do what the supervisor says.
+
+        `gone` is set when there is no supervisor any more.
+        """
+        reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=self.control))
+        writer.write(READY)
+        await writer.drain()
+        self._line = asyncio.create_task(self._follow(reader, writer, listen, gone))
+
+    def leave(self) -> None:
+        """Take no more connections of others."""
+        for server in self._adopted.values():
+            server.close()
+        self._adopted.clear()
+
+    async def _follow(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        listen: Listen,
+        gone: asyncio.Event,
+    ) -> None:
+        async for said in reader:
+            verb, _, number = said.decode().strip().partition(" ")
+            slot = int(number)
+            if verb == "adopt" and slot not in self._adopted:
+                self._adopted[slot] = await listen(self._socket(slot))
+            elif verb == "release" and slot in self._adopted:
+                self._adopted.pop(slot).close()
+        writer.close()
+        gone.set()
+
+    def _socket(self, slot: int) -> socket.socket:
+        return socket.socket(fileno=os.dup(self.listeners[slot]))
