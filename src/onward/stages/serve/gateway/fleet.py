@@ -20,7 +20,7 @@ class Fleet:
         self._board = board
         self._metrics = metrics
         self._slot, self._id = slot, id
-        self._since = time.time()
+        self._since = time.time_ns() / 1e9
         self._due = 0.0
         self._routes: dict[str, Any] = {}
         self._shown: Callable[[], dict[str, Any]] = dict
