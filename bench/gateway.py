@@ -1,8 +1,9 @@
-"""The gateway's request path: everything on, nothing on, and a bare FastAPI app, interleaved.
+"""The gateway's request path: all on, its log off and strict, nothing on, and FastAPI, in turn.
 
 One row of 20 floats as Open Inference Protocol JSON to a scikit-learn logistic regression, 64
 connections. "Everything on" is what production runs: routes with a canary, the durable prediction
-log, metrics. "Nothing on" serves one image and logs nothing. CPU comes from /proc, per server
+log, metrics. "Log strict" waits for the disk, "log off" differs in that alone. "Nothing on" serves
+one image and logs nothing. CPU comes from /proc, per server
 process; the load generator is a process of its own (`wrk` if installed).
 """
 
@@ -32,7 +33,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.report import Row
 from onward.core import digest
-from onward.core.records import Column, FeaturePlan, ImageRef, ModelRef, Route, Routes
+from onward.core.records import Column, FeaturePlan, ImageRef, Logging, ModelRef, Route, Routes
 from onward.stages.deploy.step import package
 from onward.stages.serve.gateway.process import start_gateway
 from onward.stages.serve.gateway.settings import GatewayConfig
@@ -61,6 +62,15 @@ done = function(summary, latency, requests)
 end
 """
 
+PAIRS = (
+    ("everything on", "log off", ""),
+    ("log strict", "everything on", ">= 0.7"),
+    ("everything on", "nothing on", ">= 0.7"),
+    ("everything on", "fastapi", ">= 10"),
+    ("everything on", "fastapi, async def", ""),
+)
+"""Whose figures stand beside whose, and the target of their ratio."""
+
 Figures = dict[str, float]
 
 
@@ -82,7 +92,7 @@ def run(quick: bool) -> Sequence[Row]:
         body.write_bytes(request_body())
         servers = [
             stack.enter_context(server(place))
-            for server in (everything_on, nothing_on, fastapi, fastapi_async)
+            for server in (everything_on, log_strict, log_off, nothing_on, fastapi, fastapi_async)
         ]
         found: dict[str, list[Figures]] = {name: [] for name, _, _ in servers}
         for _, url, pid in servers:
@@ -99,15 +109,13 @@ def run(quick: bool) -> Sequence[Row]:
 
 def rows(medians: dict[str, Figures], rounds: int) -> Iterator[Row]:
     """Yield requests/s and CPU per request beside each other server's; ratios: higher is better."""
-    targets = {"nothing on": ">= 0.7", "fastapi": ">= 10", "fastapi, async def": ""}
-    on = medians["everything on"]
-    for name, target in targets.items():
-        other = medians[name]
+    for who, name, target in PAIRS:
+        on, other = medians[who], medians[name]
         note = "; ".join(
-            f"{who}: p50 {f['p50_ms']:.1f}, p99 {f['p99_ms']:.1f} ms, {f['failed']:.0f} failed"
-            for who, f in (("on", on), (name, other))
+            f"{one}: p50 {f['p50_ms']:.1f}, p99 {f['p99_ms']:.1f} ms, {f['failed']:.0f} failed"
+            for one, f in ((who, on), (name, other))
         )
-        work = f"gateway, {CONNECTIONS} connections, vs {name}"
+        work = f"gateway, {CONNECTIONS} connections, {who} vs {name}"
         for key, unit, ratio in (
             ("per_second", "requests/s", on["per_second"] / other["per_second"]),
             ("cpu_us", "us CPU/request", other["cpu_us"] / on["cpu_us"]),
@@ -158,6 +166,22 @@ def request_body() -> bytes:
 
 @contextmanager
 def everything_on(place: Path) -> Iterator[tuple[str, str, int]]:
+    yield from gateway("everything on", routed(place, "on", predictions=str(place / "fast")))
+
+
+@contextmanager
+def log_strict(place: Path) -> Iterator[tuple[str, str, int]]:
+    strict = Logging(guarantee="strict")
+    config = routed(place, "strict", predictions=str(place / "strict-log"), logging=strict)
+    yield from gateway("log strict", config)
+
+
+@contextmanager
+def log_off(place: Path) -> Iterator[tuple[str, str, int]]:
+    yield from gateway("log off", routed(place, "unlogged"))
+
+
+def routed(place: Path, state: str, **options: Any) -> GatewayConfig:
     images = [made(place, version) for version in (1, 2)]
     arms = zip(("champion", "candidate"), images, (75.0, 25.0), strict=True)
     routes = tuple(
@@ -165,11 +189,9 @@ def everything_on(place: Path) -> Iterator[tuple[str, str, int]]:
         for i, (arm, image, percent) in enumerate(arms)
     )
     write_routes(place / "routes", Routes(model="m", salt="bench", routes=routes))
-    config = GatewayConfig(
-        state=str(place / "on"), routes=str(place / "routes"), parent=os.getpid(),
-        predictions=str(place / "predictions"),
-    )  # fmt: skip
-    yield from gateway("everything on", config)
+    return GatewayConfig(
+        state=str(place / state), routes=str(place / "routes"), parent=os.getpid(), **options
+    )
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from onward.stages.ingest.masks import drop, generalise, hashed, pseudonym, reve
 from onward.stages.ingest.streams import kafka
 from onward.stages.monitor.config import drift, freshness, operational, performance, skew
 from onward.stages.retrain.config import retrain
-from onward.stages.serve.config import Canary
+from onward.stages.serve.config import Canary, Serving
 from onward.stages.train.config import model
 from onward.stages.transform.config import (
     by_delta,
@@ -58,6 +58,7 @@ __all__ = [
     "Canary",
     "OnwardError",
     "Pipeline",
+    "Serving",
     "Source",
     "at_least",
     "batch_check",

@@ -17,6 +17,7 @@ from onward.app.secrets import places
 from onward.app.settings import Settings
 from onward.core.errors import CorruptError, DataError, NotFoundError, OnwardError
 from onward.core.ports.masks import MASKS_ENTRY
+from onward.core.records import Logging
 from onward.flow.release import end
 from onward.flow.releases import current
 from onward.flow.site import Folders, Site
@@ -128,7 +129,8 @@ def config(settings: Settings, *, clock: Literal["system", "request"], port: int
         online_timeout_s=timeout_s,
         masks=Factory(entry=MASKS_ENTRY, arguments=places(settings)),
         clock=clock,
-        on_log_failure=settings.gateway.on_log_failure,
+        logging=Logging(guarantee=settings.gateway.log, on_failure=settings.gateway.on_log_failure),
+        log_bound_s=settings.gateway.log_bound.total_seconds(),
         parent=os.getpid(),
         drain_s=settings.limits.drain.total_seconds(),
         max_body_bytes=settings.limits.body_bytes,

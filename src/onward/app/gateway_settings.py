@@ -9,8 +9,11 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings:
-    """``[gateway]``: where predictions are served, and what happens when they cannot be logged.
+    """``[gateway]``: where predictions are served, and how they are logged.
 
+    `log` and `on_log_failure` hold for models whose pipeline says nothing (``ow.Serving``).
+    `log_bound` is how old what is logged may become before it is on the disk. Segments of the log
+    whose rows are all in the lake are deleted `log_keep` after their last row.
     `grpc_port` is where the same protocol is spoken over gRPC; 0 is nowhere.
     `workers` are the processes that share the port; more than one run under a supervisor.
     """
@@ -19,6 +22,9 @@ class GatewaySettings:
     port: int = 8080
     grpc_port: int = 0
     workers: int = 1
+    log: Literal["fast", "strict"] = "fast"
+    log_bound: timedelta = timedelta(milliseconds=20)
+    log_keep: timedelta = timedelta(days=1)
     on_log_failure: Literal["refuse", "serve"] = "refuse"
 
 

@@ -196,6 +196,7 @@ _SECTIONS = {
 
 
 _CHOICES = {
+    "log": ("guarantee", ("fast", "strict")),
     "on_log_failure": ("policy", ("refuse", "serve")),
     "store": ("online store", ("sqlite", "redis", "postgres")),
     "environment": ("way to the environment", ("wheels", "installed")),

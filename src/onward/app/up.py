@@ -21,6 +21,7 @@ from onward.flow.features import keep_online
 from onward.flow.loop import Turn, turn
 from onward.flow.release import enact
 from onward.flow.runs import called_for, request
+from onward.flow.serving import declare
 from onward.flow.upkeep import compact, sweep, sweep_due
 
 PAUSE_S: Final = 60.0  # after an error, before the same is tried again
@@ -54,6 +55,7 @@ class Up:
             require_free(self._project.settings.gateway.host, self._project.settings.gateway.port)
             self._first_run()
             enact(self._project.site, self._project.definition.model)
+            declare(self._project.site, self._project.definition)
             keep_online(self._project.site, self._project.definition)
             self._gateway = held.enter_context(serving(self._project.settings))
             self._held = held.pop_all()

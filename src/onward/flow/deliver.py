@@ -14,6 +14,7 @@ from onward.flow.model import Trained, make_model
 from onward.flow.outcome import RunOutcome, State
 from onward.flow.progress import told
 from onward.flow.release import begin, deploy
+from onward.flow.serving import declare
 from onward.flow.site import Site
 from onward.flow.transforms import derive_tables
 from onward.stages.evaluate.gates import check_gates
@@ -120,6 +121,7 @@ def _release(
         failed = "; ".join(c.reason for c in deployment.checks if not c.passed)
         return _outcome(request, "refused", failed, refreshed, made, deployment)
     release = steps("serve release", begin, site, definition, deployment.image, request.id)
+    declare(site, definition)
     if release.ended == "promoted":
         return _outcome(request, "promoted", release.reason, refreshed, made, deployment)
     reason = f"version {release.version} has {release.percent:g} % of the traffic"

@@ -13,6 +13,7 @@ from onward.flow.outcome import RunOutcome
 from onward.flow.quarantine import released
 from onward.flow.release import advance
 from onward.flow.runs import new_data, request, requested, taken_in
+from onward.flow.serving import declare
 from onward.flow.site import Site
 from onward.flow.watch import due, watch
 from onward.flow.windows import catch_up
@@ -45,6 +46,7 @@ def turn(
     """Take in new data, judge the release, watch production, and run what is called for."""
     refreshed = _refresh(site, definition, deliver) if on_data else None
     catch_up(site, definition)
+    declare(site, definition)
     decision = advance(site, definition)
     outcomes = [deliver(wish) for wish in requested(site.ledger)]
     report, verdict = watch(site, definition) if due(site, definition) else (None, None)

@@ -21,7 +21,7 @@ from onward.stages.monitor.config import (
     Skew,
 )
 from onward.stages.retrain.config import Retrain
-from onward.stages.serve.config import Canary
+from onward.stages.serve.config import Canary, Serving
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -38,6 +38,8 @@ class Pipeline:
         How a new version takes over from the champion.
     monitors
         What is watched in production, each `every` window of event time.
+    serving
+        How the model is served: by which guarantee predictions are logged, for one.
     on_breach
         What a breach that persists starts; None only alerts.
     """
@@ -49,6 +51,7 @@ class Pipeline:
     monitors: tuple[Monitor, ...]
     every: timedelta
     on_breach: Retrain | None
+    serving: Serving
     location: Location | None = field(compare=False)
 
     def __init__(
@@ -60,6 +63,7 @@ class Pipeline:
         monitors: Sequence[Monitor] = (),
         every: str | timedelta = "1d",
         on_breach: Retrain | None = None,
+        serving: Serving | None = None,
     ) -> None:
         location = here()
         _each(model=[model], kinds=(Model,), hint="@ow.model(...)", location=location)
@@ -73,6 +77,8 @@ class Pipeline:
               location=location)  # fmt: skip
         _each(on_breach=[on_breach] if on_breach else [], kinds=(Retrain,),
               hint="ow.retrain(...)", location=location)  # fmt: skip
+        _each(serving=[serving or Serving()], kinds=(Serving,), hint="ow.Serving(...)",
+              location=location)  # fmt: skip
         set_ = object.__setattr__
         set_(self, "model", model)
         set_(self, "gates", tuple(g for g in gates if not isinstance(g, Latency)))
@@ -81,6 +87,7 @@ class Pipeline:
         set_(self, "monitors", tuple(monitors))
         set_(self, "every", duration(every, location))
         set_(self, "on_breach", on_breach)
+        set_(self, "serving", serving or Serving())
         set_(self, "location", location)
 
 

@@ -16,6 +16,7 @@ from onward.flow.happened import happened
 from onward.flow.image import packaged
 from onward.flow.observe import observations
 from onward.flow.releases import Release, champion, current, promotions, reversions, serving_ref
+from onward.flow.serving import written
 from onward.flow.site import Site
 from onward.stages.deploy.step import accept
 from onward.stages.serve.config import Canary
@@ -217,7 +218,14 @@ def enact(site: Site, model: str) -> Routes | None:
             Route(arm="candidate", image=active.candidate, percent=share, release=active.ref)
         )
     salt = ref("release", model, active.version if active else 0)
-    made = Routes(model=model, salt=salt, routes=tuple(routes))
+    before = written(site, model)
+    made = Routes(
+        model=model,
+        salt=salt,
+        routes=tuple(routes),
+        log=before.log if before else None,
+        on_log_failure=before.on_log_failure if before else None,
+    )
     write_routes(site.folders.routes, made)
     known = site.registry.champion(model)
     if known is None or known.version != serving.model.version:

@@ -39,3 +39,13 @@ def test_a_wrong_canary_is_refused_where_it_stands(changed, words):
         ow.Canary(**changed)
     assert refused.value.location.file == __file__
     assert refused.value.expected
+
+
+def test_serving_refuses_what_it_does_not_know():
+    assert (ow.Serving().log, ow.Serving(on_log_failure="serve").on_log_failure) == (None, "serve")
+    with pytest.raises(DeclarationError, match="no guarantee 'stric'") as caught:
+        ow.Serving(log="stric")  # type: ignore[arg-type]
+    assert "did you mean 'strict'?" in str(caught.value)
+    assert str(caught.value).startswith(__file__)
+    with pytest.raises(DeclarationError, match="no policy 'ignore'"):
+        ow.Serving(on_log_failure="ignore")  # type: ignore[arg-type]

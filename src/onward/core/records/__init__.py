@@ -50,7 +50,13 @@ from onward.core.records.operation import (
     Suppressed,
 )
 from onward.core.records.quarantine import Replay, Selection
-from onward.core.records.release import GuardrailResult, ReleaseDecision, Route, Routes
+from onward.core.records.release import (
+    GuardrailResult,
+    Logging,
+    ReleaseDecision,
+    Route,
+    Routes,
+)
 from onward.core.records.skew import FeatureSkew, SkewReport
 
 __all__ = [
@@ -74,6 +80,7 @@ __all__ = [
     "GateResult",
     "GuardrailResult",
     "ImageRef",
+    "Logging",
     "Mask",
     "MaskKind",
     "Materialized",

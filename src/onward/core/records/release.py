@@ -32,12 +32,30 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Logging:
+    """How a deployment's predictions are logged.
+
+    ``fast``: written before the answer leaves; a crash of the process loses none, one of the
+    machine the answers of a few milliseconds at most. ``strict``: on the disk before the answer
+    leaves. What cannot be logged is refused, or served all the same, by `on_failure`.
+    """
+
+    guarantee: Literal["fast", "strict"] = "fast"
+    on_failure: Literal["refuse", "serve"] = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Routes:
-    """What the gateway serves for one model. The salt makes assignment sticky per release."""
+    """What the gateway serves for one model. The salt makes assignment sticky per release.
+
+    `log` and `on_log_failure` are the deployment's own `Logging`; None leaves it to the gateway.
+    """
 
     model: str
     salt: str
     routes: tuple[Route, ...]
+    log: Literal["fast", "strict"] | None = None
+    on_log_failure: Literal["refuse", "serve"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,7 @@ def test_segments_rotate_and_are_read_in_order(tmp_path):
 def test_a_torn_tail_costs_only_what_was_torn(tmp_path_factory, cut, zeros):
     """`kill -9` cuts the last frame short; a power cut may leave zeros after it as well."""
     folder = tmp_path_factory.mktemp("torn")
-    log = PredictionLog(folder, started_ns=1, sync_s=0)
+    log = PredictionLog(folder, started_ns=1)
     ends = []
     for i in range(4):
         log.append([(HEADER, batch(2, first=2 * i))])
@@ -157,26 +157,6 @@ def test_a_segment_whose_first_batch_fails_is_not_left_behind(log, tmp_path, mon
         with pytest.raises(OSError, match="too large"):
             log.append([(HEADER, batch(1))])
     assert segments(tmp_path) == []
-
-
-def test_a_failed_sync_is_told_to_the_next_caller(tmp_path, monkeypatch):
-    log = PredictionLog(tmp_path, started_ns=1, sync_s=0)
-    real, failed = os.fdatasync, []
-
-    def broken(fd: int) -> None:
-        failed.append(fd)
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(os, "fdatasync", broken)
-    log.append([(HEADER, batch(1))])
-    deadline = time.monotonic() + 10
-    while log._failure is None and time.monotonic() < deadline:
-        os.sched_yield()
-    monkeypatch.setattr(os, "fdatasync", real)
-    with pytest.raises(OSError, match="Input/output"):
-        log.append([(HEADER, batch(1))])
-    log.append([(HEADER, batch(1))])
-    log.close()
 
 
 WRITER = """

@@ -157,8 +157,10 @@ def _predictions(job: Job) -> tuple[int, bytes]:
         worst = max(worst, part.status) if failed else worst
         for i, place in enumerate(part.places):
             entry: dict[str, Any] = {"version": target.model.version, "arm": target.arm}
-            if part.status != 400:
+            if part.ids:
                 entry["id"] = part.ids[i]
+            elif part.status != 400:
+                entry["logged"] = False
             if failed:
                 entry["error"] = part.error
             else:
@@ -202,5 +204,6 @@ def _failed(part: Part) -> tuple[int, bytes]:
 
 
 def answered(call: InferCall, part: Part) -> dict[str, Any]:
-    """Return the answer's parameters: the call's, the predictions' ids, and the arm."""
-    return {**call.parameters, "prediction_ids": ",".join(part.ids), "arm": part.target.arm}
+    """Return the answer's parameters: the call's, the arm, and the predictions' ids, if any."""
+    logged = {"prediction_ids": ",".join(part.ids)} if part.ids else {"logged": False}
+    return {**call.parameters, **logged, "arm": part.target.arm}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 
 from onward.core.errors import CorruptError, OnwardError
@@ -26,7 +27,8 @@ class Follower:
         self._endpoints = endpoints
         self._metrics = metrics
         self._cache = cache_of(config)
-        self._masks: Masks | None = None if config.masks is None else config.masks.make()
+        masks: Masks | None = None if config.masks is None else config.masks.make()
+        self._open = partial(open_live, masks=masks, logging=config.logging)
         self._seen: dict[str, tuple[int, int, int]] = {}
 
     async def look(self) -> bool:
@@ -61,9 +63,7 @@ class Follower:
             if routes.model != name:
                 raise CorruptError(f"{path} holds the routes of {routes.model!r}")
             before = self._endpoints.live.get(name)
-            live = await loop.run_in_executor(
-                None, open_live, routes, version, self._load, before, self._masks
-            )
+            live = await loop.run_in_executor(None, self._open, routes, version, self._load, before)
         except Exception as error:
             reason = str(error) if isinstance(error, OnwardError) else repr(error)
             self._metrics.refused_routes[name] = reason
@@ -82,7 +82,7 @@ class Follower:
         routes = Routes(model=name, salt="", routes=(route,))
         opened = self._load if folder is None else lambda _: load(folder)
         live = await asyncio.get_running_loop().run_in_executor(
-            None, open_live, routes, "", opened, None, self._masks
+            None, self._open, routes, "", opened, None
         )
         self._install({name: live})
 

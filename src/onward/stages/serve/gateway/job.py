@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from onward.core.records import Logging
 from onward.stages.serve.gateway.live import Target
 from onward.stages.serve.gateway.tensors import Floats
 from onward.stages.serve.log.segment import Feedback
@@ -23,7 +24,8 @@ class Part:
     Either `requests` (values in the order of the arm's request columns) or `numbers` and `texts`
     (features, row by row) hold the rows. `places` says where they stand in the caller's body.
     `looked_up` holds, row by row, the features of all views; `marks` says by view what a row got
-    for want of a fresh one, None where every view's row was fresh.
+    for want of a fresh one, None where every view's row was fresh. `ids` are the rows' in the log,
+    none where they were not logged.
     """
 
     __slots__ = (
@@ -73,6 +75,10 @@ class Part:
         return part
 
 
+Groups = dict[tuple[Target, bool], list[Part]]
+"""A tick's parts by arm, and by whether they need no lookup: they came as features, or failed."""
+
+
 class Caller(Protocol):
     """Who is waiting for an answer."""
 
@@ -90,11 +96,16 @@ class Caller(Protocol):
         ...
 
 
+AS_EVER: Final = Logging()
+
+
 class Job:
     """One request under way: its parts and how to answer it, or an answer that is ready.
 
-    `feedback` is logged with the tick, with the guarantee of a prediction, and `told` is then the
-    ids of its rows; where that fails the job is refused.
+    `feedback` is logged with the tick, and `told` is then the ids of its rows; by which guarantee
+    says `logging`, which predictions have from their arm. `refusal` is the body of its refusal,
+    where it could not be logged; `position` is what of the log must be on the disk before it is
+    answered, 0 for nothing.
     `query` is what followed the path's ``?``; `headers` go out with the answer, each as
     ``\\r\\nName: value``; a `bare` answer goes out without its body (to a HEAD request).
     `started` and `deadline` (0 for none) are in nanoseconds, by `time.perf_counter_ns`; `admitted`
@@ -103,7 +114,8 @@ class Job:
 
     __slots__ = (
         "admitted", "bare", "body", "caller", "deadline", "feedback", "headers", "keep_alive",
-        "kind", "parts", "query", "reply", "route", "started", "status", "told",
+        "kind", "logging", "parts", "position", "query", "refusal", "reply", "route", "started",
+        "status", "told",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, *, route: str, keep_alive: bool) -> None:
@@ -118,7 +130,10 @@ class Job:
         self.admitted = -1
         self.parts: Sequence[Part] = ()
         self.feedback: Feedback | None = None
+        self.logging = AS_EVER
         self.told: list[str] = []
+        self.refusal: bytes | None = None
+        self.position = 0
         self.status = 200
         self.body = b""
         self.reply: Callable[[Job], tuple[int, bytes]] | None = None

@@ -11,7 +11,7 @@ import msgspec
 
 from onward.core.errors import DataError, unknown_name
 from onward.core.ports import Masks
-from onward.core.records import Route, Routes
+from onward.core.records import Logging, Route, Routes
 from onward.stages.serve.gateway.http import Headers
 from onward.stages.serve.gateway.masking import Masked, masking
 from onward.stages.serve.gateway.model import ServedModel
@@ -34,7 +34,7 @@ class Target:
     """A model's version in one role.
 
     `positions` picks its columns from a decoded row; `champion_features` says whether its
-    features are the champion's.
+    features are the champion's; `logging` is its deployment's.
     """
 
     model: ServedModel
@@ -45,6 +45,7 @@ class Target:
     masked: tuple[tuple[int, Masked], ...]
     whole_row: bool
     champion_features: bool
+    logging: Logging
 
     def pick(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the row's values in the order of this version's request columns, masked as its
@@ -81,8 +82,14 @@ class Live:
         version: str,
         models: Mapping[str, ServedModel],
         masks: Masks | None = None,
+        logging: Logging | None = None,
     ) -> None:
         self._masks = masks
+        default = logging or Logging()
+        self.logging = Logging(
+            guarantee=routes.log or default.guarantee,
+            on_failure=routes.on_log_failure or default.on_failure,
+        )
         self.routes = routes
         self.version = version
         self.models = models
@@ -154,6 +161,8 @@ class Live:
             "version": self.version,
             "refused": None,
             "salt": self.routes.salt,
+            "log": self.logging.guarantee,
+            "on_log_failure": self.logging.on_failure,
             "routes": [
                 {
                     "arm": route.arm,
@@ -193,6 +202,7 @@ class Live:
             positions=positions,
             masked=masked,
             champion_features=model.plan.columns == self._columns,
+            logging=self.logging,
             whole_row=not masked
             and not self.decoder.optional
             and positions == tuple(range(len(self.decoder.columns))),
@@ -214,8 +224,11 @@ def open_live(
     load: Callable[[Route], ServedModel],
     before: Live | None,
     masks: Masks | None = None,
+    logging: Logging | None = None,
 ) -> Live:
     """Make routes ready to serve, loading only the images that `before` has not loaded.
+
+    `logging` holds where the routes say nothing.
 
     Raises
     ------
@@ -227,4 +240,4 @@ def open_live(
     for route in routes.routes:
         digest = route.image.digest
         models[digest] = known[digest] if digest in known else load(route)
-    return Live(routes, version, models, masks)
+    return Live(routes, version, models, masks, logging)

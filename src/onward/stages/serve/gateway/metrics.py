@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from onward.core.records import Materialized, ViewPlan
+from onward.stages.serve.log.writer import PredictionLog
 
 BUCKETS_S: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
@@ -64,7 +65,9 @@ class Metrics:
         self.refused_routes: dict[str, str] = {}
         self.route_changes = 0
         self.log_failures = 0
-        self.log_bytes: Callable[[], int] = int
+        self.log_failing = False
+        self.log: PredictionLog | None = None
+        self.unlogged: Counter[str] = Counter()
         self.online_reads = 0
         self.online_failures = 0
         self.waiting = 0
@@ -117,6 +120,10 @@ def _keyed(counts: Mapping[Any, int]) -> dict[Labels, float]:
 
 def _one(value: float) -> dict[Labels, float]:
     return {(): value}
+
+
+def _of_log(metrics: Metrics, read: Callable[[PredictionLog], float]) -> dict[Labels, float]:
+    return _one(0 if metrics.log is None else read(metrics.log))
 
 
 def _histograms(found: Mapping[Labels, Histogram]) -> dict[Labels, float]:
@@ -190,7 +197,29 @@ FAMILIES: Final = (
     ),
     Family(
         name="onward_prediction_log_bytes_total", kind="counter",
-        about="Bytes written to the log.", read=lambda m: _one(m.log_bytes()),
+        about="Bytes written to the log.", read=lambda m: _of_log(m, lambda log: log.position),
+    ),
+    Family(
+        name="onward_prediction_log_flushes_total", kind="counter",
+        about="Flushes of the log to the disk.",
+        read=lambda m: _of_log(m, lambda log: log.flusher.flushes),
+    ),
+    Family(
+        name="onward_prediction_log_flush_failures_total", kind="counter",
+        about="Flushes of the log that failed.",
+        read=lambda m: _of_log(m, lambda log: log.flusher.failures),
+    ),
+    Family(
+        name="onward_prediction_log_failing", kind="gauge",
+        about="Workers whose last write or flush of the log failed.",
+        read=lambda m: _one(
+            int(m.log_failing or (m.log is not None and m.log.flusher.failure is not None))
+        ),
+    ),
+    Family(
+        name="onward_predictions_unlogged_total", kind="counter", labels=("model",),
+        about="Rows answered without being logged, as the log failed.",
+        read=lambda m: {(model,): n for model, n in m.unlogged.items()},
     ),
     Family(
         name="onward_prediction_log_failures_total", kind="counter",

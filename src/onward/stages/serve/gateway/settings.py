@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from onward.core.errors import DeclarationError
-from onward.core.records import ImageRef
+from onward.core.records import ImageRef, Logging
 from onward.stages.serve.gateway.limits import Limits
 
 
@@ -63,8 +63,10 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Staging: views answer with what the image's golden rows were trained on.
     clock
         ``request`` takes the time from each request's ``onward-event-time`` header (a replay).
-    on_log_failure
-        ``refuse`` answers 503 to what cannot be logged, ``serve`` answers it unlogged.
+    logging
+        How models whose routes do not say it are logged.
+    log_bound_s
+        How old, in seconds, what is logged may become before it is on the disk.
     drain_s
         How long to wait, at the end, for requests under way.
     parent
@@ -92,7 +94,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     masks: Factory | None = None
     golden_views: bool = False
     clock: Literal["system", "request"] = "system"
-    on_log_failure: Literal["refuse", "serve"] = "refuse"
+    logging: Logging = Logging()
+    log_bound_s: float = 0.02
     drain_s: float = 5.0
     parent: int | None = None
     poll_s: float = 0.1

@@ -7,29 +7,22 @@ in another's answer: where a batch fails, each caller's part is computed again o
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from onward.core.errors import DataError
 from onward.stages.serve.gateway.admission import late
-from onward.stages.serve.gateway.job import Job, Part
+from onward.stages.serve.gateway.held import Held
+from onward.stages.serve.gateway.job import Groups, Job, Part
 from onward.stages.serve.gateway.live import Target
 from onward.stages.serve.gateway.lookup import UNAVAILABLE, named, settle, silent, wanted
 from onward.stages.serve.gateway.metrics import Metrics
 from onward.stages.serve.gateway.online import Found, Online
-from onward.stages.serve.log.segment import Batch, Feedback
-from onward.stages.serve.log.writer import PredictionLog
+from onward.stages.serve.gateway.recorder import Recorder
 
 if TYPE_CHECKING:
     import numpy as np
-
-UNLOGGED = "unlogged"
-"""The id of predictions that could not be logged, where the gateway serves them all the same."""
-
-Groups = dict[tuple[Target, bool], list[Part]]
-"""A tick's parts by arm, and by whether they need no lookup: they came as features, or failed."""
 
 
 class Ticker:
@@ -39,16 +32,13 @@ class Ticker:
         self,
         *,
         metrics: Metrics,
-        log: PredictionLog | None,
         online: Online,
-        on_log_failure: Literal["refuse", "serve"],
-        refusal: Callable[[OSError], bytes],
+        recorder: Recorder,
     ) -> None:
         self._metrics = metrics
-        self._log = log
         self._online = online
-        self._refuse = on_log_failure == "refuse"
-        self._refusal = refusal
+        self._recorder = recorder
+        self._held = Held(recorder, self._answer)
         self._jobs: list[Job] = []
         self._asking = False
         self._loop = asyncio.get_running_loop()
@@ -111,14 +101,23 @@ class Ticker:
             ready = [part for part in parts if part.status == 200]
             if ready:
                 self._predict(target, ready)
-        telling = [job for job in jobs if job.feedback is not None]
-        refusal = self._record(jobs, groups, telling) if groups or telling else None
+        holding = self._recorder.record(jobs, groups)
+        held = self._held
+        if not (holding or held):
+            for job in jobs:
+                self._answer(job)
+            return
         for job in jobs:
-            self._answer(job, refusal)
+            if job.position or job.caller in held:  # answers leave in the order of the requests
+                held.add(job)
+            else:
+                self._answer(job)
 
-    def _answer(self, job: Job, refusal: bytes | None) -> None:
-        if job.reply is not None:
-            status, body = job.reply(job) if refusal is None else (503, refusal)
+    def _answer(self, job: Job) -> None:
+        if job.refusal is not None:
+            status, body = 503, job.refusal
+        elif job.reply is not None:
+            status, body = job.reply(job)
         else:
             status, body = job.status, job.body
         took = time.perf_counter_ns() - job.started
@@ -192,59 +191,6 @@ class Ticker:
         strings = [found[plan.columns[position].name] for position in target.model.strings]
         return numbers, list(zip(*strings, strict=True)) if strings else [()] * len(rows)
 
-    # ------------------------------------------------------------ logging
-
-    def _record(self, jobs: Sequence[Job], groups: Groups, telling: Sequence[Job]) -> bytes | None:
-        """Log every part that counts as a prediction, and what `telling` jobs tell of some.
-
-        Return the refusal where that fails.
-        """
-        now = time.perf_counter_ns()
-        for job in jobs:
-            for part in job.parts:
-                part.latency_us = (now - job.started) // 1000
-        kept = []
-        for (target, _), parts in groups.items():
-            counted = [part for part in parts if part.status != 400]
-            if counted:
-                kept.append((target, counted))
-        told = [job.feedback for job in telling if job.feedback is not None]
-        try:
-            addresses = self._append(kept, told)
-        except OSError as error:
-            self._metrics.log_failures += 1
-            if self._refuse:
-                return self._refusal(error)
-            addresses = [UNLOGGED] * (len(kept) + len(told))
-        for job, feedback, address in zip(telling, told, addresses[len(kept) :], strict=True):
-            job.told = _ids(address, 0, len(feedback.at))
-        counts = self._metrics.predictions
-        for (target, parts), address in zip(kept, addresses, strict=False):
-            row = 0
-            model = target.model
-            latency = self._metrics.arm(model.name, model.version, target.arm)
-            for part in parts:
-                latency.add(part.latency_us * 1000)
-                n = len(part.units)
-                part.ids = _ids(address, row, n)
-                row += n
-                counts[model.name, model.version, target.arm, part.status] += n
-        return None
-
-    def _append(
-        self, kept: Sequence[tuple[Target, Sequence[Part]]], told: Sequence[Feedback]
-    ) -> list[str]:
-        if self._log is None:
-            return [UNLOGGED] * (len(kept) + len(told))
-        batches = [(target.header, _batch(target, parts)) for target, parts in kept]
-        return self._log.append(batches, told)
-
-
-def _ids(address: str, first: int, n: int) -> list[str]:
-    if address is UNLOGGED:
-        return [UNLOGGED] * n
-    return [f"{address}.{row:x}" for row in range(first, first + n)]
-
 
 def _expire(jobs: Sequence[Job]) -> None:
     """Give up the jobs whose callers have stopped waiting: their rows are not predicted."""
@@ -261,47 +207,3 @@ def _grouped(jobs: Sequence[Job]) -> Groups:
             direct = part.requests is None or part.status != 200  # what failed is not looked up
             groups.setdefault((part.target, direct), []).append(part)
     return groups
-
-
-def _batch(target: Target, parts: Sequence[Part]) -> Batch:
-    import numpy as np
-
-    width, k = target.model.width, len(target.model.plan.columns)
-    at, units, status, latency = [], [], [], []
-    requests: list[tuple[Any, ...] | None] = []
-    marks: list[dict[str, str] | None] = []
-    errors: list[str | None] = []
-    features, outputs = [], []
-    for part in parts:
-        n = len(part.units)
-        at += [part.at_us] * n
-        units += part.units
-        status += [part.status] * n
-        latency += [part.latency_us] * n
-        requests.extend(part.requests or itertools.repeat(None, n))
-        marks.extend(part.marks or itertools.repeat(None, n))
-        errors += [part.error] * n
-        computed, output = part.computed, part.output
-        features.append(np.full((n, k), np.nan) if computed is None else computed)
-        outputs.append(np.full((n, width), np.nan) if output is None else output)
-    texts = None
-    if target.model.strings:
-        unknown: tuple[str | None, ...] = (None,) * len(target.model.strings)
-        texts = [
-            row
-            for part in parts
-            for row in (part.texts if part.computed is not None else [unknown] * len(part.units))
-        ]
-    return Batch(
-        header=0,
-        at=at,
-        unit=units,
-        status=status,
-        latency_us=latency,
-        requests=requests,
-        features=b"".join(f.tobytes() for f in features),
-        strings=texts,
-        output=b"".join(o.tobytes() for o in outputs),
-        errors=errors if any(errors) else None,
-        marks=marks if any(marks) else None,
-    )

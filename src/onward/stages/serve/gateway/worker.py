@@ -22,7 +22,6 @@ from onward.core.records import ImageRef, ModelRef, Route
 from onward.core.version import VERSION
 from onward.stages.serve.gateway.admission import Admission
 from onward.stages.serve.gateway.board import Board
-from onward.stages.serve.gateway.calls import error_body
 from onward.stages.serve.gateway.endpoints import Endpoints
 from onward.stages.serve.gateway.fleet import Fleet
 from onward.stages.serve.gateway.follower import Follower, cache_of, say
@@ -36,6 +35,7 @@ from onward.stages.serve.gateway.model import About
 from onward.stages.serve.gateway.online import Online
 from onward.stages.serve.gateway.place import Place
 from onward.stages.serve.gateway.process import announce, busy, withdraw
+from onward.stages.serve.gateway.recorder import Recorder
 from onward.stages.serve.gateway.settings import GatewayConfig
 from onward.stages.serve.gateway.sweep import Sweeper
 from onward.stages.serve.gateway.tick import Ticker
@@ -96,8 +96,9 @@ class Worker:
         self._metrics = metrics = Metrics()
         self._log = None
         if config.predictions is not None:
-            self._log = log = PredictionLog(Path(config.predictions), started_ns=time.time_ns())
-            metrics.log_bytes = lambda: log.bytes_written
+            self._log = metrics.log = PredictionLog(
+                Path(config.predictions), started_ns=time.time_ns(), bound_s=config.log_bound_s
+            )
         self._online = Online(_open_store(config), timeout_s=config.online_timeout_s)
         self._fleet = fleet = self._among(place)
         self._endpoints = endpoints = Endpoints(
@@ -119,13 +120,8 @@ class Worker:
         self._rpc: RpcServer | None = None
 
     def _ticker(self) -> Ticker:
-        return Ticker(
-            metrics=self._metrics,
-            log=self._log,
-            online=self._online,
-            on_log_failure=self._config.on_log_failure,
-            refusal=lambda error: error_body(_refusal(error, self._config.predictions or "")),
-        )
+        recorder = Recorder(metrics=self._metrics, log=self._log)
+        return Ticker(metrics=self._metrics, online=self._online, recorder=recorder)
 
     def _among(self, place: Place | None) -> Fleet:
         board = Board(self._state)
@@ -239,9 +235,3 @@ def _only(config: GatewayConfig) -> tuple[Route, Path | None]:
         )
     release = f"release:{image.name}@{image.model.version}"
     return Route(arm="champion", image=image, percent=100.0, release=release), folder
-
-
-def _refusal(error: OSError, folder: str) -> str:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    reason = "the disk of the prediction log is full" if full else "the prediction log failed"
-    return f"{reason} ({folder}: {error.strerror or error}): what cannot be logged is not answered"

@@ -1,18 +1,20 @@
 """Writing the prediction log: one write per tick, before the answers of that tick leave.
 
-A write that returned survives `kill -9`; a thread brings it to the disk every `sync_s` seconds,
-which bounds what a power cut can take.
+A write that returned survives `kill -9`. What a crash of the machine may take is said by the
+flusher: an answer that waits until `settled` has passed its position loses nothing; one that leaves
+while the log is not `behind` was written less than the bound before everything is on the disk.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from onward.stages.serve.log.flusher import Flusher, Settled
 from onward.stages.serve.log.segment import (
     MAGIC,
     Batch,
@@ -37,8 +39,8 @@ class PredictionLog:
         When the writer began, in nanoseconds since the epoch: writers sort by it.
     segment_bytes
         A segment that reaches this size is closed, and the next one begun.
-    sync_s
-        Seconds between two syncs to the disk.
+    bound_s
+        How old, in seconds, what is written may become before it is on the disk.
     """
 
     def __init__(
@@ -47,10 +49,11 @@ class PredictionLog:
         *,
         started_ns: int,
         segment_bytes: int = 64 << 20,
-        sync_s: float = 0.02,
+        bound_s: float = 0.02,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.bytes_written = 0
+        self.flusher = Flusher(folder, bound_s)
+        self.position = 0
         self._folder = folder
         self._writer = _base36(started_ns // 1_000_000) + _base36(os.getpid()).rjust(5, "0")
         self._limit = segment_bytes
@@ -58,13 +61,18 @@ class PredictionLog:
         self._fd: int | None = None
         self._offset = 0
         self._headers: dict[Header, int] = {}
-        self._lock = threading.Lock()
-        self._dirty = threading.Event()
-        self._failure: OSError | None = None
-        self._closing = False
-        self._sync_s = sync_s
-        self._thread = threading.Thread(target=self._sync, name="prediction-log", daemon=True)
-        self._thread.start()
+
+    def listen(self, settled: Settled) -> None:
+        """Tell `settled`, on the flusher's thread, of each flush that somebody hurried."""
+        self.flusher.listen(settled)
+
+    def behind(self, now_ns: int) -> bool:
+        """Whether an answer given now could be lost with others older than the bound."""
+        return self.flusher.behind(now_ns)
+
+    def hurry(self, answers: int) -> None:
+        """Have everything flushed that was written, as soon as the disk is free: so many wait."""
+        self.flusher.hurry(answers)
 
     def append(
         self, batches: Sequence[tuple[Header, Batch]], feedback: Sequence[Feedback] = ()
@@ -78,10 +86,7 @@ class PredictionLog:
         OSError
             They could not be written (disk full, for one): the log is as it was before.
         """
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
-        if self._fd is None or self._offset >= self._limit:
+        if self._fd is None or self._offset >= self._limit or self.flusher.spoilt:
             self._rotate()
         added: dict[Header, int] = {}
         addresses, parts, at = [], [], self._offset
@@ -101,17 +106,13 @@ class PredictionLog:
             at += len(parts[-1])
         self._write(b"".join(parts))
         self._headers.update(added)
-        if not self._dirty.is_set():
-            self._dirty.set()
+        self.flusher.wrote(self.position)
         return addresses
 
     def close(self) -> None:
         """Bring everything to the disk and let go of the segment."""
-        self._closing = True
-        self._dirty.set()
-        self._thread.join()
-        with self._lock:
-            self._close_segment()
+        self._fd = None
+        self.flusher.close()
 
     def _write(self, data: bytes) -> None:
         fd = self._fd
@@ -125,61 +126,33 @@ class PredictionLog:
             self._abandon(fd)
             raise
         self._offset += len(data)
-        self.bytes_written += len(data)
+        self.position += len(data)
 
     def _abandon(self, fd: int) -> None:
         """Cut off what a failed write left and leave the segment: a reader may be ahead in it."""
-        with self._lock, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
             if self._offset == len(MAGIC):
                 SegmentFile(self._writer, self._number).within(self._folder).unlink()
             else:
                 os.ftruncate(fd, self._offset)
-        with self._lock, contextlib.suppress(OSError):
-            self._close_segment()
+        self._fd = None
+        self.flusher.retire()
 
     def _rotate(self) -> None:
-        with self._lock:
-            self._close_segment()
-            path = SegmentFile(self._writer, self._number + 1).within(self._folder)
-            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o644)
-            try:
-                if os.write(fd, MAGIC) != len(MAGIC):
-                    raise OSError("the segment's first bytes could not be written")
-            except OSError:
-                os.close(fd)
-                path.unlink()
-                raise
-            self._number += 1
-            self._fd, self._offset, self._headers = fd, len(MAGIC), {}
-            _sync_folder(self._folder)
-
-    def _close_segment(self) -> None:
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            try:
-                os.fdatasync(fd)
-            finally:
-                os.close(fd)
-
-    def _sync(self) -> None:
-        while not self._closing:
-            self._dirty.wait()
-            time.sleep(self._sync_s)
-            self._dirty.clear()
-            with self._lock:
-                if self._fd is not None:
-                    try:
-                        os.fdatasync(self._fd)
-                    except OSError as error:
-                        self._failure = error
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        path = SegmentFile(self._writer, self._number + 1).within(self._folder)
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o644)
+        try:
+            with contextlib.suppress(OSError):  # not every file system has locks
+                fcntl.flock(fd, fcntl.LOCK_SH)  # `prune` leaves alone what a writer holds
+            if os.write(fd, MAGIC) != len(MAGIC):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.close(fd)
+            path.unlink()
+            raise
+        self._number += 1
+        self._fd, self._offset, self._headers = fd, len(MAGIC), {}
+        self.flusher.opened(fd)
 
 
 def _base36(value: int) -> str:

@@ -1,0 +1,30 @@
+"""What a pipeline says of serving, brought to the gateways: the routes carry it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from onward.core.errors import CorruptError
+from onward.core.records import Routes
+from onward.flow.definition import Definition
+from onward.flow.site import Site
+from onward.stages.serve.routes import read_routes, write_routes
+
+
+def declare(site: Site, definition: Definition) -> None:
+    """Have the model served as its pipeline says from now on; nothing where it is not served."""
+    serving = definition.pipeline.serving
+    routes = written(site, definition.model)
+    if routes is None:
+        return
+    wanted = replace(routes, log=serving.log, on_log_failure=serving.on_log_failure)
+    if wanted != routes:
+        write_routes(site.folders.routes, wanted)
+
+
+def written(site: Site, model: str) -> Routes | None:
+    """Return the model's routes as they are; None where there are none that can be read."""
+    try:
+        return read_routes(site.folders.routes / f"{model}.json")[0]
+    except CorruptError:
+        return None

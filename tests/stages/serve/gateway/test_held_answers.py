@@ -1,0 +1,141 @@
+"""Answers that wait for the disk: in order, all or refused, never for ever."""
+
+from __future__ import annotations
+
+import errno
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import uvloop
+
+from onward.core.records import Logging
+from onward.stages.serve.gateway import held as held_module
+from onward.stages.serve.gateway.held import Held
+from onward.stages.serve.gateway.job import Job, Part
+from onward.stages.serve.gateway.metrics import Metrics
+from onward.stages.serve.gateway.recorder import Recorder
+from onward.stages.serve.log.segment import Feedback
+
+FAST = Logging()
+SAID_NO = OSError(errno.EIO, "Input/output error")
+
+
+class Log:
+    """What `Held` and `Recorder` ask of a log: here the disk says yes or no when told to."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.told: Any = None
+
+    def listen(self, told: Any) -> None:
+        self.told = told
+
+
+def job(caller: object, position: int, logging: Logging = FAST) -> Job:
+    made = Job(caller, route="predict", keep_alive=True)  # type: ignore[arg-type]
+    model = SimpleNamespace(name="m")
+    part = Part(SimpleNamespace(logging=logging, model=model), 0)  # type: ignore[arg-type]
+    part.units, part.ids = ["u"], ["w.0.8.0"]
+    made.parts, made.position = (part,), position
+    return made
+
+
+def run(test: Any) -> tuple[list[Job], Metrics]:
+    """Run a test of held answers in a loop; return what was answered, in order."""
+    answered: list[Job] = []
+    metrics = Metrics()
+
+    async def within() -> None:
+        log = Log()
+        recorder = Recorder(metrics=metrics, log=log)  # type: ignore[arg-type]
+        await test(Held(recorder, answered.append), log, answered)
+
+    uvloop.run(within())
+    return answered, metrics
+
+
+def test_one_flush_lets_go_all_that_it_covers_and_no_more():
+    async def test(held, log, answered):
+        jobs = [job(f"c{i}", position) for i, position in enumerate((100, 100, 250, 400))]
+        for each in jobs:
+            held.add(each)
+        assert held
+        assert "c0" in held
+        held.settle(250, None)
+        assert answered == jobs[:3]
+        assert "c0" not in held
+        held.settle(400, None)
+        assert not held
+
+    answered, _ = run(test)
+    assert len(answered) == 4
+    assert all(each.refusal is None and each.parts[0].ids for each in answered)
+
+
+def test_a_connections_answers_keep_their_order():
+    """What needs no disk waits for the answer before it on the same connection, and only there."""
+
+    async def test(held, log, answered):
+        first, second = job("c", 100), job("c", 0)
+        held.add(first)
+        assert "c" in held
+        assert "other" not in held
+        held.add(second)
+        assert answered == []
+        held.settle(100, None)
+        assert answered == [first, second]
+        held.add(third := job("c", 0))
+        assert answered[-1] is third
+
+    run(test)
+
+
+def test_what_could_not_be_flushed_is_refused_or_served_by_its_policy():
+    strict = {"guarantee": "strict"}
+
+    async def test(held, log, answered):
+        held.add(job("a", 100, Logging(**strict)))
+        held.add(job("b", 100, Logging(**strict, on_failure="serve")))
+        held.add(job("c", 0))
+        feedback = job("d", 100)
+        feedback.parts, feedback.feedback = (), Feedback([1], ["m"], ["p"], ["label"], [1.0])
+        feedback.logging = Logging(on_failure="serve")
+        held.add(feedback)
+        held.add(job("e", 200, Logging(**strict)))
+        held.settle(100, SAID_NO)
+        held.settle(200, None)
+
+    answered, metrics = run(test)
+    refused, served, behind, feedback, later = answered
+    assert b"the prediction log failed (Input/output error)" in (refused.refusal or b"")
+    assert refused.headers == b"\r\nRetry-After: 1"
+    assert served.refusal is None
+    assert served.parts[0].ids == []
+    assert behind.refusal is None
+    assert behind.parts[0].ids
+    assert feedback.refusal is not None, "feedback that is not kept is refused by any policy"
+    assert later.refusal is None
+    assert metrics.unlogged == {"m": 1}
+
+
+def test_a_disk_that_does_not_answer_has_failed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(held_module, "STALLED_S", 0.05)
+    monkeypatch.setattr(held_module, "LOOK_S", 0.01)
+    import asyncio
+
+    async def test(held, log, answered):
+        held.add(first := job("a", 100))
+        while not answered:
+            await asyncio.sleep(0.01)
+        assert answered == [first]
+        held.add(second := job("b", 200))
+        assert answered == [first, second], "while it hangs nobody waits in vain"
+        log.told(300, None)  # the flush came back, on the log's thread
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        held.add(job("c", 400))
+        assert held
+
+    answered, _ = run(test)
+    assert all(b"no flush has come back" in (each.refusal or b"") for each in answered)
