@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from onward.app.project import open_project
-from onward.core.errors import DeclarationError, Location, OnwardError
+from onward.core.errors import DataError, DeclarationError, Location, NotFoundError, OnwardError
 from onward.surfaces import cli as surface
 from onward.surfaces.cli.commands import cli
 from onward.surfaces.cli.show import show_error
 
 COMMANDS = (
-    "init", "run", "up", "status", "predict", "lineage", "rollback", "runs", "models",
+    "init", "run", "up", "status", "predict", "feedback", "lineage", "rollback", "runs", "models",
     "experiment", "demo", "transform", "graph", "test", "profile", "openlineage", "diff", "erase",
     "ingest", "catalog", "reveal", "approve",
 )  # fmt: skip
@@ -135,6 +135,36 @@ def test_predict_and_trace(project: Path) -> None:
     assert any(r.startswith("snapshot:raw.orders@") for r in traced["prediction"]["sources"])
     assert "training set" in asked(project, "lineage", first["id"])
     assert "made by" in asked(project, "lineage", "model:order_return@1")
+
+
+def test_feedback_of_a_prediction(project: Path) -> None:
+    from onward.flow.feedback import told as read
+
+    [prediction] = told(project, "predict", "--sample", "1")["predictions"]
+    about = prediction["id"]
+    with open_project(project) as opened:
+        assert read(opened.site, "order_return", "reward").num_rows == 0
+    assert "of prediction" in asked(project, "feedback", about, "1")
+    asked(project, "feedback", about, "false")
+    asked(project, "feedback", about, "2.5", "--name", "reward")
+    answer = told(project, "feedback", about, "[/late]", "--name", "why")
+    assert answer["feedback"][0]["prediction"] == about
+    with open_project(project) as opened:
+        found = {
+            name: read(opened.site, "order_return", name).to_pylist()
+            for name in ("label", "reward", "why")
+        }
+        later = opened.site.clock.now() + timedelta(days=1)
+        assert read(opened.site, "order_return", "reward", since=later).num_rows == 0
+    assert {name: [(r["value"], r["text"]) for r in rows] for name, rows in found.items()} == {
+        "label": [(0.0, None)], "reward": [(2.5, None)], "why": [(None, "[/late]")],
+    }  # fmt: skip
+    assert found["label"][0]["prediction"] == about
+    missing = invoke("feedback", "mab.0.8.0", "1", "--project", str(project))
+    assert isinstance(missing.exception, NotFoundError)
+    refused = invoke("feedback", about, "1", "--name", "Bad", "--project", str(project))
+    assert isinstance(refused.exception, DataError)
+    assert "no feedback" in str(refused.exception)
 
 
 @pytest.mark.parametrize(

@@ -96,12 +96,25 @@ class Caller:
         DataError
             The gateway refused the rows.
         """
+        return self._post("predict", {"rows": rows})
+
+    def tell(self, feedback: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Tell what became known about predictions; the answer is the gateway's, as it stands.
+
+        Raises
+        ------
+        DataError
+            The gateway refused it.
+        """
+        return self._post("feedback", {"feedback": feedback})
+
+    def _post(self, route: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         import httpx
         import msgspec
 
         answer = httpx.post(
-            f"{self.url}/v2/models/{self.model}/predict",
-            content=msgspec.json.encode({"rows": rows}, enc_hook=str),
+            f"{self.url}/v2/models/{self.model}/{route}",
+            content=msgspec.json.encode(asked, enc_hook=str),
             headers={"content-type": "application/json"},
             timeout=30,
         )

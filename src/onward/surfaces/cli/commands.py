@@ -16,6 +16,7 @@ from onward.surfaces.cli import (
     diff,
     erase,
     features,
+    feedback,
     image,
     importing,
     ingest,
@@ -223,6 +224,7 @@ features.register(cli)
 openlineage.register(cli)
 tests.register(cli)
 erase.register(cli)
+feedback.register(cli)
 access.register(cli)
 audit.register(cli)
 secrets.register(cli)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from onward.core.errors import OnwardError, unknown_name
 from onward.stages.serve.gateway import exposition, inference
 from onward.stages.serve.gateway.admission import Admission
+from onward.stages.serve.gateway.aside import Aside
 from onward.stages.serve.gateway.calls import Calls, Handler, encode, error_body
 from onward.stages.serve.gateway.content import RefusedError
+from onward.stages.serve.gateway.feedback import feedback
 from onward.stages.serve.gateway.fleet import Fleet
 from onward.stages.serve.gateway.http import Connection, Headers
 from onward.stages.serve.gateway.job import Caller, Job
@@ -43,6 +46,7 @@ class Endpoints:
         request_clock: bool,
         max_body_bytes: int,
         max_connections: int,
+        predictions: Path | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self.max_connections = max_connections
@@ -54,6 +58,8 @@ class Endpoints:
         self._ticker = ticker
         self._admission = admission
         self._calls = Calls(request_clock=request_clock, max_body_bytes=max_body_bytes)
+        self._aside = Aside(ticker.add, error_body)
+        self._predictions = predictions
         self._fleet = fleet
         self._table: dict[tuple[bytes, bytes], tuple[str, Handler]] = {}
         self.serve({})
@@ -78,6 +84,7 @@ class Endpoints:
                     ("POST", "/infer", "infer", self._calls.infer(routes, version)),
                     (RPC.decode(), "/infer", "grpc", self._calls.asked(routes, version)),
                     ("POST", "/predict", "predict", self._calls.predict(routes, version)),
+                    ("POST", "/feedback", "feedback", self._feedback(routes)),
                 ):
                     table[method.encode(), f"{base}{tail}".encode()] = (route, handler)
         self.live, self._table = dict(live), table
@@ -111,7 +118,8 @@ class Endpoints:
         except Exception as error:  # a fault of ours must not leave the caller without an answer
             print(f"{url.decode(errors='replace')}: {error!r}", file=sys.stderr, flush=True)
             job.ready(500, error_body(f"{type(error).__name__}: {error}"))
-        self._ticker.add(job)
+        if not job.held:
+            self._ticker.add(job)
 
     def refuse(self, connection: Connection, status: int, reason: str) -> None:
         """Answer what is no request, and end the connection."""
@@ -149,6 +157,9 @@ class Endpoints:
                 "path", path, {known.decode() for _, known in self._table}
             )
         return f"{what}; {expected}"
+
+    def _feedback(self, live: Live) -> Handler:
+        return feedback(live, self._calls, self._aside, self._predictions)
 
     # ------------------------------------------------------------ state
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Final, Protocol, TypeAlias, cast
 
@@ -66,8 +67,9 @@ class Connection(asyncio.Protocol):
     """One client. Requests may be pipelined: answers leave in the order the requests came."""
 
     __slots__ = (
-        "_body", "_ended", "_endpoint", "_header_bytes", "_headers", "_headers_ended", "_in_body",
-        "_parser", "_pending", "_refused", "_size", "_transport", "_url", "begun", "receiving",
+        "_body", "_ended", "_endpoint", "_header_bytes", "_headers", "_headers_ended", "_held",
+        "_holds", "_in_body", "_parser", "_pending", "_refused", "_size", "_transport", "_url",
+        "begun", "receiving",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -78,6 +80,8 @@ class Connection(asyncio.Protocol):
         self._in_body = self._headers_ended = False
         self._header_bytes = 0
         self._pending = 0
+        self._holds = False
+        self._held: list[Callable[[], None]] = []
         self.receiving = False
         self.begun = 0
         self._reset()
@@ -166,10 +170,14 @@ class Connection(asyncio.Protocol):
             url, headers = self._url, self._headers
             self._reset()
             self._pending += 1
-            self._endpoint.handle(
-                self, self._parser.get_method(), url, body, headers,
-                keep_alive=self._parser.should_keep_alive() and not self._parser.should_upgrade(),
-            )  # fmt: skip
+            keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+            method = self._parser.get_method()
+            take = self._endpoint.handle
+            if not self._holds:
+                take(self, method, url, body, headers, keep_alive=keep_alive)
+            else:
+                kept = partial(take, self, method, url, body, headers, keep_alive=keep_alive)
+                self._held.append(kept)
 
     # ------------------------------------------------------------ answering
 
@@ -177,6 +185,20 @@ class Connection(asyncio.Protocol):
     def idle(self) -> bool:
         """Whether nothing is under way: no request half read, none unanswered."""
         return not self.receiving and self._pending == 0
+
+    def hold(self) -> None:
+        """Keep what comes after the request under way until `resume`."""
+        self._holds = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Take what was kept, until one of them holds again."""
+        self._holds = False
+        while self._held and not self._holds:
+            self._held.pop(0)()
+        if self._transport is not None and not self._holds:
+            self._transport.resume_reading()
 
     def answer(
         self,
@@ -208,7 +230,7 @@ class Connection(asyncio.Protocol):
                 b"" if bare else body,
             )
         )
-        if self._refused:
+        if self._refused and self._pending == 0:
             transport.write_eof()
             asyncio.get_running_loop().call_later(LINGER_S, self.close)
         elif not keep_alive or (self._ended and self._pending == 0):
@@ -236,7 +258,11 @@ class Connection(asyncio.Protocol):
         if not self._refused:
             self._refused = True
             self._pending += 1
-            self._endpoint.refuse(self, status, reason)
+            refuse = partial(self._endpoint.refuse, self, status, reason)
+            if not self._holds:
+                refuse()
+            else:
+                self._held.append(refuse)
 
 
 _OK: Final = _HEAD[HTTPStatus.OK]

@@ -109,13 +109,14 @@ class Job:
     `query` is what followed the path's ``?``; `headers` go out with the answer, each as
     ``\\r\\nName: value``; a `bare` answer goes out without its body (to a HEAD request).
     `started` and `deadline` (0 for none) are in nanoseconds, by `time.perf_counter_ns`; `admitted`
-    is the size of its body, -1 where it does not count as waiting.
+    is the size of its body, -1 where it does not count as waiting. One that is `held` has its turn
+    later (`aside.py`).
     """
 
     __slots__ = (
-        "admitted", "bare", "body", "caller", "deadline", "feedback", "headers", "keep_alive",
-        "kind", "logging", "parts", "position", "query", "refusal", "reply", "route", "started",
-        "status", "told",
+        "admitted", "bare", "body", "caller", "deadline", "feedback", "headers", "held",
+        "keep_alive", "kind", "logging", "parts", "position", "query", "refusal", "reply", "route",
+        "started", "status", "told",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, *, route: str, keep_alive: bool) -> None:
@@ -123,7 +124,7 @@ class Job:
         self.route = route
         self.keep_alive = keep_alive
         self.query = self.headers = b""
-        self.bare = False
+        self.bare = self.held = False
         self.kind = "application/json"
         self.started = time.perf_counter_ns()
         self.deadline = 0

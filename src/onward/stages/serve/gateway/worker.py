@@ -110,6 +110,7 @@ class Worker:
             request_clock=config.clock == "request",
             max_body_bytes=config.max_body_bytes,
             max_connections=config.limits.connections,
+            predictions=None if config.predictions is None else Path(config.predictions),
         )
         fleet.showing(endpoints.shown)
         metrics.connections = lambda: len(endpoints.connections)

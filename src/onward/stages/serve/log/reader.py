@@ -143,22 +143,44 @@ def find(folder: Path, id: str) -> Prediction:
         Its bytes do not match their checksum.
     """
     address = Address.parse(id)
-    path = SegmentFile(address.writer, address.segment).within(folder)
-    batch: Record | None = None
-    header: Record | None = None
-    if path.is_file() and path.stat().st_size > address.offset:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            batch = _decode_at(data, address.offset, path)
-            if isinstance(batch, Batch):
-                header = _decode_at(data, batch.header, path)
-    if not (isinstance(batch, Batch) and isinstance(header, Header)) or address.row >= len(
-        batch.at
-    ):
+    logged = _logged(folder, address)
+    if logged is None or address.row >= len(logged):
         raise NotFoundError(
             f"there is no prediction {id!r} in {folder}",
             expected="an `id` that the gateway answered",
         )
-    return Logged(address._replace(row=0), header, batch).prediction(address.row)
+    return logged.prediction(address.row)
+
+
+def answered_by(folder: Path, ids: Sequence[str]) -> list[str | None]:
+    """Return, for each id, the model whose prediction it is; None where it is nobody's."""
+    found: dict[Address, tuple[str, int]] = {}
+    models: list[str | None] = []
+    for text in ids:
+        try:
+            address = Address.parse(text)
+            batch = address._replace(row=0)
+            if batch not in found:
+                logged = _logged(folder, batch)
+                found[batch] = ("", 0) if logged is None else (logged.header.model, len(logged))
+            model, rows = found[batch]
+            models.append(model if address.row < rows else None)
+        except (NotFoundError, CorruptError):  # an id made up may point into the middle of a frame
+            models.append(None)
+    return models
+
+
+def _logged(folder: Path, address: Address) -> Logged | None:
+    """Return the batch at an address, None where there is none."""
+    path = SegmentFile(address.writer, address.segment).within(folder)
+    if not path.is_file() or path.stat().st_size <= address.offset:
+        return None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        batch = _decode_at(data, address.offset, path)
+        header = _decode_at(data, batch.header, path) if isinstance(batch, Batch) else None
+    if isinstance(batch, Batch) and isinstance(header, Header):
+        return Logged(address._replace(row=0), header, batch)
+    return None
 
 
 def read(

@@ -1,0 +1,29 @@
+"""Telling the gateway what became known about a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onward.app.project import Project
+
+
+def tell(
+    project: Project, prediction: str, value: float | bool | str, *, name: str = "label"
+) -> Mapping[str, Any]:
+    """Tell a prediction's label, or what else `name` says; return the gateway's answer.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such prediction.
+    DataError
+        The gateway refused it.
+    """
+    from onward.app.gateway import calling
+    from onward.stages.serve.log.reader import find
+
+    model = find(project.site.folders.predictions, prediction).model
+    with calling(project.settings, model) as client:
+        return client.tell([{"prediction": prediction, "value": value, "name": name}])
