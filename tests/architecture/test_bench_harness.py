@@ -1,7 +1,6 @@
 """The harness of `python -m bench`; the figures themselves are never asserted in a test."""
 
 import ast
-import importlib
 import io
 import json
 import os
@@ -224,24 +223,3 @@ def test_a_size_that_a_benchmark_has_not_is_refused_with_those_it_has():
     assert run.returncode == 2
     assert "rounds, rows, spine" in run.stderr
     assert bench("--size", "rows=3").returncode == 2
-
-
-@pytest.mark.parametrize(
-    ("name", "sizes", "limits"),
-    [
-        ("pit", {"spine": 200, "rows": 2_000}, {"DuckDB by hand", "Polars"}),
-        ("ingest", {"rows": 1_000}, {"DuckDB to Parquet"}),
-        ("validate", {"rows": 10_000}, {"DuckDB by hand", "Polars", "DuckDB by hand, SUMMARIZE"}),
-        ("online", {"entities": 200}, {"SQLite", "SQLite, decoded", "Redis", "Redis, decoded"}),
-        ("materialize", {"entities": 200}, {"SQLite by hand", "Redis by hand"}),
-    ],
-)
-def test_a_contest_compares_results_and_says_which_peers_are_not_installed(
-    contests, report, tmp_path, monkeypatch, name, sizes, limits
-):
-    monkeypatch.setattr(contests, "ENVIRONMENTS", tmp_path)
-    rows = importlib.import_module(f"bench.{name}").measure(**sizes, rounds=1)
-    assert {row.against for row in rows if not row.error} == limits
-    assert {row.error for row in rows if row.against not in limits} == {report.NOT_INSTALLED}
-    known = [row for row in rows if row.against in limits and "late" not in row.work]
-    assert all("same result" in row.note for row in known)
