@@ -13,6 +13,7 @@ import pytest
 
 pytest_plugins = [
     "services.api",
+    "services.containers",
     "services.kafka",
     "services.postgres",
     "services.redis_server",
