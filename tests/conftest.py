@@ -17,6 +17,7 @@ pytest_plugins = [
     "services.kafka",
     "services.postgres",
     "services.redis_server",
+    "services.registry",
     "services.s3",
 ]
 

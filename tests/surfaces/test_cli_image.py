@@ -16,6 +16,7 @@ from onward.core.errors import DeclarationError, NotFoundError
 from onward.flow.image import registered
 from onward.flow.releases import champion
 from onward.surfaces.cli.commands import cli
+from services.registry import RegistryServer
 
 
 def invoke(folder: Path, *words: str) -> Result:
@@ -72,6 +73,28 @@ def test_an_image_is_built_shown_and_checked(delivered: Path) -> None:
         invoke(delivered, "show", listed["attached"]["application/vnd.cyclonedx+json"])
     with pytest.raises(NotFoundError, match="no version 9 of 'order_return'"):
         invoke(delivered, "build", "--base", "root:root", "--version", "9")
+
+
+def test_an_image_goes_to_a_registry_and_comes_back(
+    delivered: Path, registry: RegistryServer, tmp_path: Path
+) -> None:
+    with pytest.raises(DeclarationError, match="not said which registry"):
+        invoke(delivered, "push", "order_return:1")
+    toml = (delivered / "onward.toml").read_text()
+    there = f'registry = "{registry.host}/shop"\ninsecure = true\n'
+    (delivered / "onward.toml").write_text(f"{toml}{there}")
+    pushed = json.loads(invoke(delivered, "push", "order_return:1", "--json").output)
+    assert pushed["reference"] == f"{registry.host}/shop/order_return:1"
+    assert "there already" in invoke(delivered, "push", "order_return:1").output
+    (tmp_path / "onward.toml").write_text("[deploy]\ninsecure = true\n")
+    assert "order_return:1" in invoke(tmp_path, "pull", pushed["reference"]).output
+    key = invoke(delivered, "key").output.strip()
+    checked = invoke(tmp_path, "verify", "order_return:1", "--key", key)
+    assert checked.exit_code == 0, checked.output
+    assert "not checked" in invoke(tmp_path, "verify", "order_return:1").output
+    wrote = invoke(delivered, "dockerfile", "order_return:1", "--out", str(tmp_path / "docker"))
+    assert "docker build" in wrote.output
+    assert (tmp_path / "docker" / "Dockerfile").read_text().startswith("FROM scratch\n")
 
 
 def test_with_a_base_every_run_delivers_a_whole_image(

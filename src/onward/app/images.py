@@ -58,7 +58,7 @@ def open_workbench(settings: Settings, secrets: Secrets) -> Workbench:
 
     key = secrets.find(KEY)
     return Workbench(
-        base=_base(settings),
+        base=_base(settings, secrets),
         packages=_packages(settings),
         bom=_bom(),
         signer=None if key is None else signer(key),
@@ -131,6 +131,14 @@ def verify(project: Project, reference: str, key: str | None = None) -> Sequence
     return check(layout, find(layout, reference), verifier)
 
 
+def dockerfile(project: Project, reference: str, folder: Path) -> Path:
+    """Write the context of a `docker build` with the image's content; return its Dockerfile."""
+    from onward.stages.deploy.image.dockerfile import write_context
+
+    layout = open_layout(project.settings)
+    return write_context(layout, find(layout, reference), folder)
+
+
 def public_key(project: Project, *, new: bool = False) -> str:
     """Return the public key by which others check this project's images.
 
@@ -173,10 +181,11 @@ def find(layout: Layout, reference: str) -> Descriptor:
 
 
 def _info(layout: Layout, name: str, found: Descriptor) -> ImageInfo:
-    from onward.stages.deploy.image.model import PART
+    from onward.stages.deploy.image.model import PART, name_of
     from onward.stages.deploy.oci.image import read_image
     from onward.stages.deploy.oci.referrers import referrers
 
+    read = read_image(layout, found)
     layers = [
         LayerInfo(
             holds=layer.descriptor.annotations.get(PART, ""),
@@ -184,10 +193,10 @@ def _info(layout: Layout, name: str, found: Descriptor) -> ImageInfo:
             size=layer.descriptor.size,
             created_by=layer.created_by,
         )
-        for layer in read_image(layout, found).layers
+        for layer in read.layers
     ]
     return ImageInfo(
-        name=name,
+        name=name_of(read) or name,
         digest=found.digest,
         size=sum(layer.size for layer in layers),
         whole=any(layer.holds == "base" for layer in layers),
@@ -207,19 +216,26 @@ def _bom() -> Bom:
     return CycloneDx()
 
 
-def _base(settings: Settings) -> Base:
+def _base(settings: Settings, secrets: Secrets) -> Base:
     from onward.stages.deploy.image.base import LayoutBase, RootBase
 
-    kind, _, place = settings.deploy.base.partition(":")
+    base = settings.deploy.base
+    kind, _, place = base.partition(":")
     if kind == "root" and place:
         return RootBase(settings.folder / place)
     if kind == "oci" and place:
         path, _, tag = place.partition(":")
         return LayoutBase(settings.folder / path, tag)
+    if "/" in base:
+        from onward.app.registry import open_registry
+        from onward.stages.deploy.adapters.registry import RegistryBase
+        from onward.stages.deploy.oci.reference import parse
+
+        return RegistryBase(open_registry(settings, secrets), parse(base))
     raise DeclarationError(
-        f"[deploy] base is {settings.deploy.base!r}" if kind else "an image needs a base",
-        expected="oci:FOLDER:TAG (an OCI image layout) or root:PATH (a root file system, as a "
-        "folder or a tar)",
+        f"[deploy] base is {base!r}" if base else "an image needs a base",
+        expected="host/name@sha256:… (an image in a registry), oci:FOLDER:TAG (one in an OCI "
+        "image layout) or root:PATH (a root file system, as a folder or a tar)",
         next_step="set [deploy] base in onward.toml",
     )
 

@@ -80,16 +80,24 @@ class TransformSettings:
 class DeploySettings:
     """``[deploy]``: the image that containers run.
 
-    With a `base` every run builds the whole image: ``oci:FOLDER:TAG``, an image in an OCI layout;
-    or ``root:PATH``, a file system's root as a folder or a tar. `environment` says where the
-    distributions in it come from: ``wheels`` (pip's index, or the folder `wheels` alone), or
-    ``installed``, a copy of what is installed here.
+    With a `base` every run builds the whole image: ``host/name@sha256:…``, an image in a registry;
+    ``oci:FOLDER:TAG``, one in an OCI layout; or ``root:PATH``, a file system's root as a folder or
+    a tar. `environment` says where the distributions in it come from: ``wheels`` (pip's index, or
+    the folder `wheels` alone), or ``installed``, a copy of what is installed here.
+
+    `registry` is where images are pushed, ``host/path``; `insecure` reaches it by plain HTTP, `ca`
+    is a file of certificates to trust; a `password` is best a ``${secret:NAME}``.
     """
 
     base: str = ""
     environment: Literal["wheels", "installed"] = "wheels"
     wheels: str = ""
     platform: str = "linux/amd64"
+    registry: str = ""
+    insecure: bool = False
+    ca: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from onward.core.errors import CorruptError, DataError, DeclarationError, Unavai
 from onward.core.version import VERSION
 from onward.stages.deploy.adapters.ed25519 import Ed25519Verifier, new_key, signer
 from onward.stages.deploy.image.build import build
+from onward.stages.deploy.image.dockerfile import write_context
 from onward.stages.deploy.image.lock import lock
 from onward.stages.deploy.image.provenance import opened
 from onward.stages.deploy.image.verification import check
@@ -30,6 +31,7 @@ from onward.stages.deploy.oci.image import read_image
 from onward.stages.deploy.oci.layout import Layout
 from onward.stages.deploy.oci.referrers import content, referrers
 from onward.stages.deploy.port import Made
+from onward.stages.deploy.step import package
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 NOTHING = Made(trained=None, run="r1")
@@ -109,6 +111,7 @@ import small_images as tiny
 from onward.core.records import ModelRef
 from onward.stages.deploy.image.build import build
 from onward.stages.deploy.port import Made
+from onward.stages.deploy.step import package
 os.umask(0o077)
 model = msgspec.json.decode(sys.argv[1], type=ModelRef)
 bench = tiny.workbench(Path(sys.argv[2]), Path(sys.argv[3]))
@@ -288,3 +291,49 @@ def test_what_is_neither_recorded_nor_installed_is_named(tmp_path):
     tiny.recorded(model)
     with pytest.raises(DeclarationError, match="needs no-such-thing, which is neither"):
         lock(Path(model.path), extras=["No_Such.Thing"])
+
+
+def test_a_builder_gets_the_same_file_system_from_the_dockerfile(built, tmp_path):
+    image, layout = built
+    file = write_context(layout, layout.resolve(image.digest), tmp_path / "context")
+    storage = ["--root", str(tmp_path / "storage"), "--runroot", str(tmp_path / "run"),
+               "--storage-driver", "vfs"]  # fmt: skip
+    build_it = ["buildah", *storage, "build", "--isolation", "chroot", "--quiet", "--tag", "t",
+                "--file", str(file), str(file.parent)]  # fmt: skip
+    push = ["buildah", *storage, "push", "--quiet", "t", f"oci:{tmp_path / 'docker'}:t"]
+    for command in (build_it, push):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    theirs = read_image(Layout(tmp_path / "docker"), Layout(tmp_path / "docker").resolve("t"))
+    ours = read_image(layout, layout.resolve(image.digest))
+    assert _tree(Layout(tmp_path / "docker"), theirs) == _tree(layout, ours)
+    for name in ("Entrypoint", "User", "WorkingDir", "ExposedPorts"):
+        assert theirs.config[name] == ours.config[name]
+    assert set(ours.config["Env"]) <= set(theirs.config["Env"])
+    assert ours.config["Labels"].items() <= theirs.config["Labels"].items()
+
+
+def _tree(layout, image):
+    """Return every file's mode, owner and content, as the layers lie over each other."""
+    found = {}
+    for layer in image.layers:
+        with tarfile.open(layout.path(layer.descriptor.digest)) as tar:
+            for member in tar:
+                if member.isfile():
+                    content = tar.extractfile(member).read()
+                    found[member.name] = (member.mode & 0o7777, member.uid, member.gid, content)
+    return found
+
+
+def test_a_dockerfile_names_a_base_that_others_can_find(built, parts, tmp_path):
+    model, root, wheels = parts
+    named = f"h.example/python@sha256:{'a' * 64}"
+    bench = tiny.workbench(root, wheels)
+    bench = replace(bench, base=replace(bench.base, name=named))
+    image = build(model, NOTHING, bench=bench, folder=tmp_path / "images")
+    layout = Layout(tmp_path / "images")
+    file = write_context(layout, layout.resolve(image.digest), tmp_path / "context")
+    assert file.read_text().startswith(f"FROM {named}\nADD 01-environment.tar.gz /\n")
+    alone = package(replace(model, version=3), folder=tmp_path / "images")
+    with pytest.raises(DeclarationError, match="is the model alone"):
+        write_context(layout, layout.resolve(alone.digest), tmp_path / "other")

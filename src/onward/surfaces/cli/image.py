@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,7 +69,10 @@ def build(
         int | None, typer.Option(help="Which version.", show_default="the newest")
     ] = None,
     base: Annotated[
-        str | None, typer.Option(help="Instead of [deploy] base: oci:FOLDER:TAG or root:PATH.")
+        str | None,
+        typer.Option(
+            help="Instead of [deploy] base: host/name@sha256:…, oci:FOLDER:TAG, root:PATH."
+        ),
     ] = None,
     project: Folder = HERE,
     as_json: Json = False,
@@ -83,6 +87,67 @@ def build(
         info = image(opened, make(opened, version).digest)
     if not put(info, as_json):
         _show(info)
+
+
+@_cli.command(epilog="Example: onward image push order_return:3")
+def push(
+    image: Reference,
+    to: Annotated[
+        str | None, typer.Option(help="host/name:tag.", show_default="[deploy] registry")
+    ] = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Push an image to a registry, with what is attached to it."""
+    from onward.app.project import open_project
+    from onward.app.registry import push as send
+    from onward.surfaces.cli.show import console, plain, put
+
+    with open_project(project) as opened:
+        target, pushed = send(opened, image, to)
+    found = {"reference": str(target), "digest": pushed.digest, "sent": pushed.sent,
+             "mounted": pushed.mounted, "there": pushed.there}  # fmt: skip
+    if not put(found, as_json):
+        console.print(f"[bold]{plain(str(target))}[/]@{pushed.digest}")
+        console.print(
+            f"{pushed.sent} blobs sent, {pushed.mounted} shared, {pushed.there} there already"
+        )
+
+
+@_cli.command(epilog="Example: onward image pull registry.local:5000/team/order_return:3")
+def pull(
+    reference: Annotated[str, typer.Argument(help="host/name:tag or host/name@sha256:….")],
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Pull an image from a registry, with what is attached to it."""
+    from onward.app.images import image
+    from onward.app.project import open_project
+    from onward.app.registry import pull as fetch
+    from onward.surfaces.cli.show import put
+
+    with open_project(project) as opened:
+        info = image(opened, fetch(opened, reference))
+    if not put(info, as_json):
+        _show(info)
+
+
+@_cli.command(epilog="Example: onward image dockerfile order_return:3 --out docker")
+def dockerfile(
+    image: Reference,
+    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("docker"),
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Write a Dockerfile, and the context, whose build has the image's content."""
+    from onward.app.images import dockerfile as write
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import console, plain, put
+
+    with open_project(project) as opened:
+        file = write(opened, image, out)
+    if not put({"dockerfile": str(file)}, as_json):
+        console.print(f"wrote {plain(str(file))}; next: docker build {plain(str(file.parent))}")
 
 
 @_cli.command(epilog='Example: onward image verify order_return:1 --key "$(cat shop.pub)"')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from onward.core import digest
 from onward.core.records import ImageRef, ModelRef
@@ -19,8 +19,8 @@ from onward.stages.deploy.oci.referrers import attach
 from onward.stages.deploy.port import Made, Subject, Workbench
 from onward.stages.deploy.step import image_ref
 
-_BASE_DIGEST = "org.opencontainers.image.base.digest"
-_BASE_NAME = "org.opencontainers.image.base.name"
+BASE_DIGEST: Final = "org.opencontainers.image.base.digest"
+BASE_NAME: Final = "org.opencontainers.image.base.name"
 
 
 def build(model: ModelRef, made: Made, *, bench: Workbench, folder: Path) -> ImageRef:
@@ -97,5 +97,5 @@ def _config(base: Image, model: ModelRef, python: str) -> dict[str, Any]:
 
 
 def _of_base(base: Image, name: str) -> dict[str, str]:
-    named = {_BASE_NAME: name} if name else {}
-    return {_BASE_DIGEST: base.descriptor.digest, **named}
+    named = {BASE_NAME: name} if name else {}
+    return {BASE_DIGEST: base.descriptor.digest, **named}

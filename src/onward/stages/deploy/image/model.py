@@ -10,7 +10,7 @@ from typing import Any, Final
 from onward.core.ports.masks import MASKS_ENTRY
 from onward.core.records import ModelRef
 from onward.stages.deploy.oci.descriptor import canonical
-from onward.stages.deploy.oci.image import Layer, add_layer
+from onward.stages.deploy.oci.image import Image, Layer, add_layer
 from onward.stages.deploy.oci.layer import files
 from onward.stages.deploy.oci.layout import Layout
 
@@ -89,6 +89,13 @@ def labels(model: ModelRef) -> dict[str, str]:
         "org.opencontainers.image.version": str(model.version),
         "dev.onward.model.digest": f"sha256:{model.digest}",
     }
+
+
+def name_of(image: Image) -> str | None:
+    """Return ``model:version`` of an image that `labels` describes; None for others."""
+    said = image.annotations
+    title = said.get("org.opencontainers.image.title")
+    return f"{title}:{said['org.opencontainers.image.version']}" if title else None
 
 
 def tag(model: ModelRef) -> str:
