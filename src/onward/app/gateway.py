@@ -242,3 +242,24 @@ def address(state: Path) -> str | None:
 
     found = read_address(Folders(state).gateway)
     return found.url if found else None
+
+
+def log_trouble(url: str) -> str | None:
+    """Ask a gateway whether its prediction log fails, and say so in a sentence; None if not."""
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(f"{url}/metrics", timeout=1) as answer:  # noqa: S310 (its own address)
+            lines = answer.read().decode().splitlines()
+    except OSError:  # what it does not say is no trouble of the log
+        return None
+
+    def total(name: str) -> int:
+        found = (line.rpartition(" ") for line in lines if line.startswith(name))
+        return int(sum(float(value) for _, _, value in found))
+
+    if not total("onward_prediction_log_failing"):
+        return None
+    unlogged = total("onward_predictions_unlogged_total")
+    served = f"{unlogged:,} rows were answered unlogged" if unlogged else "rows are refused"
+    return f"fails since its last write or flush, {served}: is its disk full?"

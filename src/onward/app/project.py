@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -206,9 +206,10 @@ class Project:
 
     def lineage(self, ref: str) -> Any:
         """Trace a ref back to commit, data and approver; a prediction by its id or ref."""
+        from onward.app.predictions import look_up
         from onward.flow.lineage import lineage
 
-        return lineage(self.ledger, self.settings.state / "predictions", ref)
+        return lineage(self.ledger, partial(look_up, self), ref)
 
     def status(self) -> Any:
         """Return how the project stands: champion, release, runs, data, monitors, gateway."""

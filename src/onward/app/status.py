@@ -33,7 +33,7 @@ class DatasetStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How a project stands."""
+    """How a project stands; `log_trouble` says what is wrong with the prediction log, if it is."""
 
     project: str
     model: str
@@ -43,6 +43,7 @@ class Status:
     datasets: Sequence[DatasetStatus]
     monitor: MonitorReport | None
     gateway: str | None
+    log_trouble: str | None = None
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Return what a person reads: a name and a sentence, line by line."""
@@ -68,11 +69,13 @@ class Status:
             breaches = ", ".join(b.detail or b.monitor for b in self.monitor.breaches)
             yield "monitors", f"{self.monitor.at:%Y-%m-%d %H:%M}: {breaches or 'no breach'}"
         yield "gateway", self.gateway or "not running: `onward up`"
+        if self.log_trouble is not None:
+            yield "prediction log", f"ALERT: {self.log_trouble}"
 
 
 def status(project: Project) -> Status:
     """Gather a project's status."""
-    from onward.app.gateway import address
+    from onward.app.gateway import address, log_trouble
 
     definition, ledger = project.definition, project.ledger
     serving = champion(ledger, definition.model)
@@ -80,6 +83,7 @@ def status(project: Project) -> Status:
         kind="monitor.reported", subject=definition.model, newest_first=True, limit=1
     )
     newest = runs(ledger, limit=1)
+    url = address(project.settings.state)
     tables = [definition.table(s) for s in definition.sources]
     tables += [t.table for t in definition.transforms]
     return Status(
@@ -90,7 +94,8 @@ def status(project: Project) -> Status:
         run=newest[0] if newest else None,
         datasets=[found for t in tables if (found := _dataset(ledger, t)) is not None],
         monitor=fact(reports[0], "report", MonitorReport) if reports else None,
-        gateway=address(project.settings.state),
+        gateway=url,
+        log_trouble=log_trouble(url) if url else None,
     )
 
 

@@ -19,11 +19,13 @@ from onward.core.records import RunRequest, Suppressed
 from onward.core.wording import counted
 from onward.flow.features import keep_online
 from onward.flow.loop import Turn, turn
+from onward.flow.observe import bring_in, keep_log
 from onward.flow.release import enact
 from onward.flow.runs import called_for, request
 from onward.flow.serving import declare
 from onward.flow.upkeep import compact, sweep, sweep_due
 
+FOLD_S: Final = 60.0  # between two folds of the prediction log
 PAUSE_S: Final = 60.0  # after an error, before the same is tried again
 
 
@@ -45,6 +47,7 @@ class Up:
         self._paused_until = 0.0
         self._unsent_until = 0.0
         self._compact_at = 0.0
+        self._fold_at = 0.0
         self._seen: tuple[object, ...] = ()
 
     def __enter__(self) -> Self:
@@ -111,7 +114,19 @@ class Up:
             self._say(f"error: {error}")
             self._paused_until = time.monotonic() + PAUSE_S
         self._send_lineage()
+        self._keep_up_log()
         self._keep_up_lake()
+
+    def _keep_up_log(self) -> None:
+        """Fold the prediction log now and then, and let go what has been in the lake for long."""
+        if time.monotonic() < self._fold_at:
+            return
+        self._fold_at = time.monotonic() + FOLD_S
+        try:
+            bring_in(self._project.site)
+            keep_log(self._project.site, self._project.settings.gateway.log_keep)
+        except OnwardError as error:
+            self._say(f"error: {error}")
 
     def _keep_up_lake(self) -> None:
         """Tidy the lake, when it is time. It takes no lock: writers are not disturbed."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from onward.core.ports import Ledger
 from onward.core.records import Prediction
 from onward.core.refs import parse_ref, ref
-from onward.stages.serve.log.reader import find
 from onward.watch.lineage.graph import Edge, Graph, Node
 from onward.watch.lineage.prediction import PredictionLineage, describe
 from onward.watch.lineage.trace import trace
@@ -53,18 +51,18 @@ class Lineage:
         yield "run", found.run or ""
 
 
-def lineage(ledger: Ledger, predictions: Path, text: str) -> Lineage:
-    """Trace a ref, or a prediction by its bare id.
+def lineage(ledger: Ledger, find: Callable[[str], Prediction], text: str) -> Lineage:
+    """Trace a ref, or a prediction by its bare id, which `find` finds.
 
     Raises
     ------
     NotFoundError
-        The ledger names no such ref, or the log holds no such prediction.
+        The ledger names no such ref, or there is no such prediction.
     """
     wanted = parse_ref(text if ":" in text else ref("prediction", text))
     if wanted.kind != "prediction":
         return Lineage(ref=str(wanted), graph=trace(str(wanted), ledger=ledger))
-    logged = find(predictions, wanted.name)
+    logged = find(wanted.name)
     described = describe(logged, ledger=ledger)
     return Lineage(
         ref=logged.ref, graph=_with(logged, described.model, ledger), prediction=described

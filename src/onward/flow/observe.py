@@ -12,7 +12,7 @@ from onward.flow.definition import Definition
 from onward.flow.site import Site
 from onward.stages.features.step import labels
 from onward.stages.serve.step import TABLE as PREDICTIONS
-from onward.stages.serve.step import fold
+from onward.stages.serve.step import fold, prune
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +28,12 @@ def bring_in(site: Site) -> DatasetRef | None:
         return None
     site.lake.compact(PREDICTIONS, every=COMPACT)
     return site.lake.dataset(PREDICTIONS)
+
+
+def keep_log(site: Site, keep: timedelta) -> int:
+    """Delete the log's segments that are in the lake since `keep`; return how many."""
+    before = site.clock.now() - keep
+    return len(prune(site.folders.predictions, lake=site.lake, before=before))
 
 
 def predictions(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from log_records import HEADER, WIDE, batch, feedback, wide
 
+from onward.core.errors import NotFoundError
 from onward.infra.lake.iceberg import open_lake
 from onward.stages.serve.log.reader import read
-from onward.stages.serve.log.segment import Address
+from onward.stages.serve.log.segment import Address, segments
 from onward.stages.serve.log.writer import PredictionLog
-from onward.stages.serve.step import FEEDBACK, TABLE, fold
+from onward.stages.serve.search import Wanted, search
+from onward.stages.serve.step import FEEDBACK, TABLE, fold, look_up, prune
 
 
 @pytest.fixture
@@ -113,3 +117,78 @@ def test_a_crash_before_or_after_the_commit_changes_nothing(tmp_path, lake):
             fold(folder, lake=Dies(after), run="r1")
     assert fold(folder, lake=lake, run="r1") == 0
     assert lake.read(TABLE).num_rows == 4
+
+
+def test_segments_go_once_they_are_in_the_lake_and_ids_stay_good(tmp_path, lake):
+    """An id is answered before folding, after it, and after its segment is gone, all alike."""
+    folder = tmp_path / "predictions"
+    logs = [PredictionLog(folder, started_ns=n, segment_bytes=600) for n in (10**6, 2 * 10**6)]
+    for i in range(12):
+        for log in logs:
+            log.append([(HEADER, batch(2, first=2 * i)), (WIDE, wide(2))])
+    before = {p.id: p for p in read(folder)[0]}
+    every = segments(folder)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert prune(folder, lake=lake, before=later) == [], "nothing is folded yet"
+    assert fold(folder, lake=lake, run="r1", limit=20) == len(before)
+    logs[0].close()
+    assert prune(folder, lake=lake, before=later - timedelta(days=1)) == [], "none is old enough"
+    gone = prune(folder, lake=lake, before=later)
+    [left] = segments(folder)
+    assert len(gone) == len(every) - 1
+    assert left == every[-1], "a writer holds it"
+    found = {known: look_up(folder, known, lake=lake) for known in before}
+    assert found == before
+    logs[1].append([(HEADER, batch(1, first=99))])
+    assert fold(folder, lake=lake, run="r2") == 1
+    logs[1].close()
+    assert prune(folder, lake=lake, before=later)
+    assert segments(folder) == []
+    assert lake.read(TABLE).num_rows == len(before) + 1
+    with pytest.raises(NotFoundError, match="no prediction"):
+        look_up(folder, f"{next(iter(before)).rpartition('.')[0]}.77", lake=lake)
+
+
+def test_what_is_not_folded_or_was_written_since_stays(tmp_path, lake):
+    folder = tmp_path / "predictions"
+    log = PredictionLog(folder, started_ns=1)
+    log.append([(HEADER, batch(2))])
+    fold(folder, lake=lake, run="r1")
+    log.append([(HEADER, batch(2))])
+    log.close()
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert prune(folder, lake=lake, before=later) == []
+    [segment] = segments(folder)
+    fold(folder, lake=lake, run="r2")
+    with segment.within(folder).open("ab") as file:
+        file.write(b"torn")
+    assert prune(folder, lake=lake, before=later) == [segment.within(folder)]
+    with pytest.raises(NotFoundError):
+        look_up(folder, "x.0.8.0", lake=open_lake(tmp_path / "another"))
+
+
+def test_predictions_are_searched_in_the_lake_and_the_log_as_one(tmp_path, lake):
+    folder = tmp_path / "predictions"
+    assert search(folder, Wanted(), lake=lake, limit=5) == []
+    log = PredictionLog(folder, started_ns=1)
+    log.append([(HEADER, batch(3)), (WIDE, wide(2))])
+    fold(folder, lake=lake, run="r1")
+    log.append([(HEADER, batch(3, first=3))], [feedback("p", 1.0)])
+    log.close()
+    logged = {p.id: p for p in read(folder)[0]}
+
+    def found(limit: int = 100, **wanted: Any) -> list[str]:
+        predictions = search(folder, Wanted(**wanted), lake=lake, limit=limit)
+        assert all(logged[p.id] == p for p in predictions)
+        assert [p.at for p in predictions] == sorted((p.at for p in predictions), reverse=True)
+        return [p.unit for p in predictions]
+
+    assert len(found()) == 8
+    assert found(limit=2) == ["u5", "u4"]
+    assert found(unit="u1") == ["u1"]
+    assert found(arm="champion") == [f"u{i}" for i in (5, 4, 3, 2, 1, 0)]
+    assert found(version=4, model="m") == ["w", "w"]
+    assert found(failed=True) == ["w"]
+    second = [datetime.fromtimestamp(n, UTC) for n in range(6)]
+    assert found(since=second[2], until=second[4]) == ["u3", "u2"]
+    assert found(model="another") == []

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from onward.core.errors import NotFoundError
 from onward.core.ports import Lake
-from onward.stages.serve.log.reader import Cursor, read_span
-from onward.stages.serve.log.tables import feedback_table, predictions_table
+from onward.core.records import Prediction
+from onward.stages.serve.log import prune as pruning
+from onward.stages.serve.log.reader import Cursor, Span, find, read_span
+from onward.stages.serve.log.segment import Address
+from onward.stages.serve.log.tables import (
+    columns_of,
+    feedback_table,
+    prediction,
+    predictions_table,
+)
 
 TABLE: Final = "serving.predictions"
 FEEDBACK: Final = "serving.feedback"
 CURSOR: Final = "onward.serve.cursor"
+COLUMNS: Final = "onward.serve.columns"
+"""State of the table, for each image: the names of its features."""
 
 
 def fold(folder: Path, *, lake: Lake, run: str, limit: int = 200_000) -> int:
@@ -27,20 +40,60 @@ def fold(folder: Path, *, lake: Lake, run: str, limit: int = 200_000) -> int:
     CorruptError
         The log is damaged before its end.
     """
-    after, told = _cursor(lake, TABLE), _cursor(lake, FEEDBACK)
+    after, told = cursor(lake), cursor(lake, FEEDBACK)
     rows = 0
     while span := read_span(folder, after, limit):
         key, state = f"{run}/serve.fold/{after.dumps()}", {CURSOR: span.cursor.dumps()}
         if new := [each for each in span.feedback if not told.covers(each.address)]:
             lake.append(FEEDBACK, feedback_table(new), key=key, state=state)
         if span.batches:
-            lake.append(TABLE, predictions_table(span.batches), key=key, state=state)
-        rows += sum(map(len, span.batches))
+            rows += sum(map(len, span.batches))
+            table = predictions_table(span.batches)
+            lake.append(TABLE, table, key=key, state=state | _columns(span))
         after = span.cursor
     return rows
 
 
-def _cursor(lake: Lake, table: str) -> Cursor:
+def cursor(lake: Lake, table: str = TABLE) -> Cursor:
+    """Return how far the log is folded into a table."""
     head = lake.head(table)
     text = head and head.state.get(CURSOR)
     return Cursor.loads(text) if text else Cursor()
+
+
+def prune(folder: Path, *, lake: Lake, before: datetime) -> Sequence[Path]:
+    """Delete segments that are in the lake whole and were last written to before a moment."""
+    return pruning.prune(folder, cursor(lake), before=before)
+
+
+def look_up(folder: Path, id: str, *, lake: Lake) -> Prediction:
+    """Return the prediction with this id: from the log, or from the lake once its segment is gone.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such prediction.
+    """
+    try:
+        return find(folder, id)
+    except NotFoundError:
+        address, head = Address.parse(id), lake.head(TABLE)
+        if head is None:
+            raise
+    with lake.open({"predictions": lake.dataset(TABLE)}) as backend:
+        wanted = [str(address), address.segment, address.offset]
+        rows = backend.raw_sql(_BY_ID, parameters=wanted).to_arrow_table().to_pylist()
+    if not rows:
+        raise NotFoundError(
+            f"there is no prediction {id!r} in the log or in {TABLE}",
+            expected="an `id` that the gateway answered",
+        )
+    return prediction(rows[0], head.state.get(f"{COLUMNS}.{rows[0]['image']}"))
+
+
+_BY_ID: Final = 'SELECT * FROM predictions WHERE id = $1 AND segment = $2 AND "offset" = $3'
+
+
+def _columns(span: Span) -> dict[str, str]:
+    headers = {logged.header for logged in span.batches}
+    return {f"{COLUMNS}.{header.image}": columns_of(header) for header in headers}

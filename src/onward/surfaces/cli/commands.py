@@ -22,6 +22,7 @@ from onward.surfaces.cli import (
     ingest,
     lake,
     openlineage,
+    predictions,
     profile,
     quarantine,
     secrets,
@@ -222,6 +223,7 @@ catalog.register(cli)
 importing.register(cli)
 features.register(cli)
 openlineage.register(cli)
+predictions.register(cli)
 tests.register(cli)
 erase.register(cli)
 feedback.register(cli)

@@ -1,12 +1,14 @@
-"""The log's rows as tables: what `fold` appends to the lake."""
+"""The log's rows as tables, as `fold` appends them to the lake, and back again as records."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
+from onward.core.records import Prediction
 from onward.stages.serve.log.reader import Logged, Told
+from onward.stages.serve.log.segment import Header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +21,10 @@ def predictions_table(batches: Sequence[Logged]) -> pa.Table:
     Columns: ``id``, ``at``, ``model``, ``version``, ``image``, ``release``, ``arm``, ``unit``,
     ``status``, ``latency_us``, ``request`` (JSON), ``features`` (doubles in the plan's order, NaN
     for text), ``texts`` (its text features, in order), ``output`` (P(class 1), the value, or the
-    likeliest class's index), ``error``, and ``marks`` (JSON: by view, what stood in for a fresh
-    row; NULL where every row was fresh).
+    likeliest class's index), ``outputs`` (of several figures all; NULL where there is one),
+    ``error``, ``marks`` (JSON: by view, what stood in for a fresh row; NULL where every row was
+    fresh), and ``segment`` and ``offset``: the id in numbers, by which files tell at once whether
+    a row can be in them.
     """
     import numpy as np
     import pyarrow as pa
@@ -29,6 +33,7 @@ def predictions_table(batches: Sequence[Logged]) -> pa.Table:
     for logged in batches:
         n, header, batch = len(logged), logged.header, logged.batch
         output = logged.output()
+        outputs = _lists(output) if header.width > 1 else pa.nulls(n, pa.list_(pa.float64()))
         if header.width > 1:
             failed = np.isnan(output).any(axis=1)
             likeliest = np.where(failed, 0, np.nan_to_num(output).argmax(axis=1))
@@ -50,13 +55,47 @@ def predictions_table(batches: Sequence[Logged]) -> pa.Table:
             "features": _lists(logged.features()),
             "texts": pa.array(batch.strings or [()] * n, pa.list_(pa.string())),
             "output": pa.array(output.ravel(), from_pandas=True),
+            "outputs": outputs,
             "error": pa.array(batch.errors or [None] * n, pa.string()),
             "marks": pa.array(
                 [marks and json.dumps(marks) for marks in batch.marks or [None] * n], pa.string()
             ),
+            "segment": pa.repeat(pa.scalar(logged.address.segment, pa.int32()), n),
+            "offset": pa.repeat(pa.scalar(logged.address.offset, pa.int64()), n),
         }
         parts.append(pa.table(columns))
     return pa.concat_tables(parts)
+
+
+def columns_of(header: Header) -> str:
+    """Return, as JSON, what the table does not say of a header's rows: the features' names."""
+    return json.dumps({"features": header.features, "strings": header.strings})
+
+
+def prediction(row: Mapping[str, Any], columns: str | None) -> Prediction:
+    """Return a row of `predictions_table` as a record.
+
+    `columns` is what `columns_of` gave for its image; without it features have numbers for names.
+    """
+    named = {"features": [str(i) for i in range(len(row["features"]))], "strings": []}
+    named = json.loads(columns) if columns else named
+    values: list[float | str | None] = [None if v != v else v for v in row["features"]]
+    for position, text in zip(named["strings"], row["texts"], strict=False):
+        values[position] = text
+    output = row["output"] if row["outputs"] is None else row["outputs"]
+    return Prediction(
+        **{name: row[name] for name in _AS_THEY_ARE},
+        request=json.loads(row["request"]),
+        features=dict(zip(named["features"], values, strict=True)),
+        output=output if row["status"] == 200 else None,
+        marks=json.loads(row["marks"]) if row["marks"] else {},
+    )
+
+
+_AS_THEY_ARE: Final = (
+    "id", "at", "model", "version", "image", "release", "arm", "unit", "status", "latency_us",
+    "error",
+)  # fmt: skip
 
 
 def feedback_table(found: Sequence[Told]) -> pa.Table:

@@ -1,0 +1,97 @@
+"""Questions about predictions: one by its id, or those of a unit, an arm, a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from onward.app.access import require
+from onward.core.clock import duration
+from onward.core.errors import DeclarationError, NotFoundError
+from onward.core.records import Prediction
+from onward.flow.site import Folders
+from onward.stages.serve.log.reader import find
+from onward.stages.serve.step import TABLE
+
+if TYPE_CHECKING:
+    from onward.app.project import Project
+
+
+def look_up(project: Project, id: str) -> Prediction:
+    """Return the prediction with this id, of the log or of the lake.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such prediction.
+    """
+    from onward.stages.serve.step import look_up
+
+    folder = Folders(project.settings.state).predictions
+    try:
+        return find(folder, id)  # the lake need not be opened for it
+    except NotFoundError:
+        return look_up(folder, id, lake=project.site.lake)
+
+
+def one(project: Project, id: str) -> Prediction:
+    """Return a prediction, to whom may read predictions; see `look_up`."""
+    require(project, "read", TABLE)
+    return look_up(project, id)
+
+
+def predictions(
+    project: Project,
+    *,
+    model: str | None = None,
+    version: int | None = None,
+    arm: str | None = None,
+    unit: str | None = None,
+    failed: bool = False,
+    since: str | None = None,
+    until: str | None = None,
+    limit: int = 20,
+) -> Sequence[Prediction]:
+    """Return the newest predictions that fit all that is given, newest first.
+
+    `since` and `until` are moments in ISO 8601, or durations before now such as ``2h``.
+
+    Raises
+    ------
+    DeclarationError
+        A time is neither.
+    DeniedError
+        The caller may not read predictions.
+    """
+    from onward.stages.serve.search import Wanted, search
+
+    require(project, "read", TABLE)
+    wanted = Wanted(
+        model=model,
+        version=version,
+        arm=arm,
+        unit=unit,
+        failed=failed,
+        since=_moment(project, since),
+        until=_moment(project, until),
+    )
+    site = project.site
+    return search(site.folders.predictions, wanted, lake=site.lake, limit=limit)
+
+
+def _moment(project: Project, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    now = project.clock.now()
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            return now - duration(text)
+        except DeclarationError:
+            raise DeclarationError(
+                f"{text!r} is no time",
+                expected="a moment such as 2026-11-24T12:00, or how long ago: 2h",
+            ) from None
+    return found.replace(tzinfo=now.tzinfo) if found.tzinfo is None else found

@@ -1,0 +1,107 @@
+"""`onward predictions`: what was predicted, for whom, by which version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onward.surfaces.cli.options import HERE, Folder, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onward.core.records import Prediction
+
+Text = str | None
+
+
+def register(cli: typer.Typer) -> None:
+    """Add this file's command."""
+    cli.command(epilog="Example: onward predictions --unit o-17 --since 2h")(predictions)
+
+
+def predictions(
+    id: Annotated[Text, typer.Argument(help="One prediction, with all that is known.")] = None,
+    unit: Annotated[Text, typer.Option(help="About this unit: its key, joined by |.")] = None,
+    model: Annotated[Text, typer.Option(help="By this model.")] = None,
+    version: Annotated[int | None, typer.Option(help="By this version.")] = None,
+    arm: Annotated[Text, typer.Option(help="By this arm: champion, candidate, …")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those without an answer.")] = False,
+    since: Annotated[Text, typer.Option(help="From then on: a moment, or 2h ago as 2h.")] = None,
+    until: Annotated[Text, typer.Option(help="Before then.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, newest first.", min=1)] = 20,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """List what was predicted, or show one prediction with all that is known."""
+    from onward.app.predictions import one
+    from onward.app.predictions import predictions as ask
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import put
+
+    with open_project(project) as opened:
+        if id is not None:
+            found = one(opened, id)
+            if not put(found, as_json):
+                _show_one(found)
+            return
+        listed = ask(
+            opened, unit=unit, model=model, version=version, arm=arm, failed=failed,
+            since=since, until=until, limit=limit,
+        )  # fmt: skip
+    if not put(listed, as_json):
+        _show(listed)
+
+
+def _show(found: Sequence[Prediction]) -> None:
+    from rich.table import Table
+
+    from onward.surfaces.cli.show import console, plain
+
+    if not found:
+        console.print("there are no such predictions")
+        return
+    table = Table("at", "unit", "version", "arm", "output", "ms", "id", box=None, pad_edge=False)
+    for each in found:
+        table.add_row(
+            f"{each.at:%Y-%m-%d %H:%M:%S}",
+            plain(each.unit),
+            str(each.version),
+            each.arm,
+            _output(each),
+            f"{each.latency_us / 1000:.1f}",
+            each.id,
+        )
+    console.print(table)
+
+
+def _show_one(found: Prediction) -> None:
+    from onward.surfaces.cli.show import console, plain
+
+    facts = {
+        "prediction": found.id,
+        "at": f"{found.at:%Y-%m-%d %H:%M:%S.%f}",
+        "unit": found.unit,
+        "model": f"{found.model}@{found.version}, the {found.arm}",
+        "release": found.release,
+        "output": _output(found),
+        "error": found.error or "",
+        "request": ", ".join(f"{k}={v}" for k, v in found.request.items()),
+        "features": ", ".join(f"{k}={_figure(v)}" for k, v in found.features.items()),
+        "marks": ", ".join(f"{k} {v}" for k, v in found.marks.items()),
+    }
+    for name, text in facts.items():
+        if text:
+            console.print(f"[dim]{name:<10}[/] {plain(text)}", soft_wrap=True)
+
+
+def _output(found: Prediction) -> str:
+    if found.output is None:
+        return f"none ({found.status})"
+    figures = found.output if isinstance(found.output, list) else [found.output]
+    return ", ".join(map(_figure, figures))
+
+
+def _figure(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
