@@ -23,7 +23,7 @@ from onward.surfaces.cli.show import show_error
 COMMANDS = (
     "init", "run", "up", "status", "predict", "feedback", "lineage", "rollback", "runs", "models",
     "experiment", "demo", "transform", "graph", "test", "profile", "openlineage", "diff", "erase",
-    "ingest", "catalog", "reveal", "approve",
+    "ingest", "catalog", "reveal", "approve", "predictions",
 )  # fmt: skip
 
 
@@ -134,6 +134,13 @@ def test_predict_and_trace(project: Path) -> None:
     assert traced["prediction"]["model"] == "model:order_return@1"
     assert any(r.startswith("snapshot:raw.orders@") for r in traced["prediction"]["sources"])
     assert "training set" in asked(project, "lineage", first["id"])
+    listed = told(project, "predictions", "--unit", first["unit"], "--since", "1h")
+    assert first["id"] in [each["id"] for each in listed]
+    assert {each["unit"] for each in listed} == {first["unit"]}
+    assert first["unit"] in asked(project, "predictions", "--limit", "50", "--arm", "champion")
+    assert told(project, "predictions", first["id"])["output"] == first["output"]
+    assert f"unit       {first['unit']}" in asked(project, "predictions", first["id"])
+    assert asked(project, "predictions", "--failed") == "there are no such predictions\n"
     assert "made by" in asked(project, "lineage", "model:order_return@1")
 
 
@@ -176,6 +183,8 @@ def test_feedback_of_a_prediction(project: Path) -> None:
         (("predict", '{"order_id": "x", "customer": "c1", "amout": 3, "items": 1}'), 3, "'amout'"),
         (("runs", "nope"), 2, "there is no run 'nope'"),
         (("lineage", "modle:order_return@1"), 2, "did you mean 'model'"),
+        (("predictions", "--since", "yesterday"), 2, "no time"),
+        (("predictions", "a.0.8.0"), 2, "there is no prediction 'a.0.8.0'"),
         (("lineage", "model:order_return@9"), 2, "model:order_return@1"),
         (("rollback",), 2, "no predecessor"),
     ],
