@@ -15,6 +15,7 @@ PEERS ?= dataframely dlt feast great_expectations pandera pointblank
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 COVERAGE := 90
 MINUTES ?= 30
+KILLS ?= 50
 ARGS ?=
 
 # Test processes run side by side: none of them may take all cores for its own threads. What failed is
@@ -29,7 +30,7 @@ help:
 	@echo "make bench   figures beside their limits and peers, which it installs in environments of"
 	@echo "             their own (ARGS='validate --quick'; PEERS=feast, or PEERS= for none)"
 	@echo "make soak    streaming under kills, full disks and jumping clocks, then crash tests;"
-	@echo "             half of MINUTES=$(MINUTES) each"
+	@echo "             half of MINUTES=$(MINUTES) each, with KILLS=$(KILLS) of gateways between"
 	@echo "make clean   remove what these commands made"
 
 demo: $(INSTALLED)
@@ -60,6 +61,7 @@ bench-peers: $(PEERS:%=.venv-peers/%/.installed)
 
 soak: $(INSTALLED) $(SERVICES)
 	PYTHONPATH=tests $(BIN)/python -m soak.streaming --minutes $$((($(MINUTES) + 1) / 2))
+	KILLS=$(KILLS) $(ONE_THREAD) $(BIN)/pytest -m crash -q tests/stages/serve/gateway/test_log_crashes.py
 	@end=$$((SECONDS + 30 * $(MINUTES))); round=0; \
 	while ((SECONDS < end)); do \
 	  round=$$((round + 1)); echo "round $$round"; \
