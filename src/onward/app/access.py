@@ -8,20 +8,18 @@ import pwd
 import secrets as randomness
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from onward.app.secrets import open_project_secrets
 from onward.core.errors import DeniedError, NotFoundError, unknown_name
 from onward.core.ports import Secret, Secrets
+from onward.core.ports.callers import TOKENS
 from onward.core.records.access import Action, Caller
 from onward.flow.happened import happened
 from onward.watch.access.step import decide, roles_of
 
 if TYPE_CHECKING:
     from onward.app.project import Project
-
-TOKENS: Final = "access-tokens"
-"""The secret that knows tokens: a line each, the user and the SHA-256 of the token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

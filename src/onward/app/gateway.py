@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from onward.app.callers import caller_config, shown
 from onward.app.gateway_settings import LimitSettings
 from onward.app.online import opener
 from onward.app.secrets import places
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from onward.core.ports import Server
     from onward.stages.serve.gateway.limits import Limits
     from onward.stages.serve.gateway.settings import GatewayConfig
+    from onward.watch.access.config import Access
 
 SETTLE_S = 30.0
 
@@ -35,7 +37,12 @@ class Gateway:
     """A gateway that runs, as its controller sees it."""
 
     server: Server
-    routes: Path
+    state: Path
+
+    @property
+    def routes(self) -> Path:
+        """The folder of routes files that it follows."""
+        return Folders(self.state).routes
 
     @property
     def url(self) -> str:
@@ -58,11 +65,13 @@ class Gateway:
         wanted = version_of((self.routes / f"{model}.json").read_bytes())
         deadline = time.monotonic() + SETTLE_S
         while time.monotonic() < deadline:
-            shown = httpx.get(f"{self.url}/routes").json().get(model, {})
-            if shown.get("version") == wanted:
+            routes = (
+                httpx.get(f"{self.url}/routes", headers=shown(self.state)).json().get(model, {})
+            )
+            if routes.get("version") == wanted:
                 return None
-            if shown.get("refused"):
-                return str(shown["refused"])
+            if routes.get("refused"):
+                return str(routes["refused"])
             time.sleep(0.02)
         raise OnwardError(
             f"the gateway does not serve {model!r}'s new routes after {SETTLE_S:g} s",
@@ -87,6 +96,7 @@ class Caller:
 
     url: str
     model: str
+    state: Path
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Ask for rows; the answer is the gateway's, as it stands.
@@ -115,7 +125,7 @@ class Caller:
         answer = httpx.post(
             f"{self.url}/v2/models/{self.model}/{route}",
             content=msgspec.json.encode(asked, enc_hook=str),
-            headers={"content-type": "application/json"},
+            headers={"content-type": "application/json", **shown(self.state)},
             timeout=30,
         )
         body: Mapping[str, Any] = answer.json()
@@ -124,7 +134,13 @@ class Caller:
         return body
 
 
-def config(settings: Settings, *, clock: Literal["system", "request"], port: int) -> GatewayConfig:
+def config(
+    settings: Settings,
+    *,
+    clock: Literal["system", "request"],
+    port: int,
+    access: Access | None = None,
+) -> GatewayConfig:
     """Return the gateway's configuration, by the project's settings."""
     from onward.stages.serve.gateway.settings import Factory, GatewayConfig
 
@@ -147,6 +163,7 @@ def config(settings: Settings, *, clock: Literal["system", "request"], port: int
         parent=os.getpid(),
         drain_s=settings.limits.drain.total_seconds(),
         max_body_bytes=settings.limits.body_bytes,
+        callers=caller_config(settings, access),
         limits=_limits(settings.limits),
     )
 
@@ -188,9 +205,15 @@ def require_free(host: str, port: int) -> None:
 
 @contextmanager
 def serving(
-    settings: Settings, *, clock: Literal["system", "request"] = "system", port: int | None = None
+    settings: Settings,
+    *,
+    clock: Literal["system", "request"] = "system",
+    port: int | None = None,
+    access: Access | None = None,
 ) -> Iterator[Gateway]:
     """Run the production gateway; on leaving, drain and end it.
+
+    `access` are the roles of those who call it, where settings say that callers must be known.
 
     Raises
     ------
@@ -200,9 +223,9 @@ def serving(
     from onward.stages.serve.gateway.process import start_gateway
 
     chosen = settings.gateway.port if port is None else port
-    server = start_gateway(config(settings, clock=clock, port=chosen))
+    server = start_gateway(config(settings, clock=clock, port=chosen, access=access))
     try:
-        yield Gateway(server, Folders(settings.state).routes)
+        yield Gateway(server, settings.state)
     finally:
         server.stop()
 
@@ -220,7 +243,7 @@ def calling(settings: Settings, model: str) -> Iterator[Caller]:
     """
     url = address(settings.state)
     if url is not None:
-        yield Caller(url, model)
+        yield Caller(url, model, settings.state)
         return
     if not (Folders(settings.state).routes / f"{model}.json").exists():
         raise NotFoundError(
@@ -233,7 +256,7 @@ def calling(settings: Settings, model: str) -> Iterator[Caller]:
                 f"the image of {model!r} that serves cannot be used: {refused}",
                 next_step="`onward rollback` returns to the champion before; or restore the file",
             )
-        yield Caller(gateway.url, model)
+        yield Caller(gateway.url, model, settings.state)
 
 
 def address(state: Path) -> str | None:

@@ -29,6 +29,31 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallerSettings:
+    """``[callers]``: who may call the gateway, and how often.
+
+    With `known`, callers must show a token that `onward access token NAME` made, or, with
+    `jwt_secret` (a secret's name; HS256) or `jwks` (a file or URL; RS256, ES256), a JWT, whose
+    ``aud`` and ``iss`` must be `audience` and `issuer` where given and whose claim `roles` adds
+    roles. What they may do is in the pipeline file (`ow.Access`). `open` are the kinds of paths
+    that ask nobody, in words: ``health``, ``metrics``, ``routes``, ``server``. `rate` is how many
+    requests a second each may make (without `known`, each address), 0 any, and `burst` how many at
+    once.
+    """
+
+    known: bool = False
+    jwt_secret: str = ""
+    jwks: str = ""
+    audience: str = ""
+    issuer: str = ""
+    leeway: timedelta = timedelta(seconds=30)
+    roles: str = "roles"
+    open: str = "health"
+    rate: float = 0.0
+    burst: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSettings:
     """``[limits]``: how much each of the gateway's workers takes on.
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from onward.app.gateway_settings import GatewaySettings, LimitSettings
+from onward.app.gateway_settings import CallerSettings, GatewaySettings, LimitSettings
 from onward.core.clock import duration
 from onward.core.errors import DeclarationError, Location, NotFoundError, unknown_name
 
@@ -164,6 +164,7 @@ class Settings:
     folder: Path
     project: ProjectSettings = field(default_factory=ProjectSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    callers: CallerSettings = field(default_factory=CallerSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     online: OnlineSettings = field(default_factory=OnlineSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
@@ -189,6 +190,7 @@ class Settings:
 _SECTIONS = {
     "project": ProjectSettings,
     "gateway": GatewaySettings,
+    "callers": CallerSettings,
     "limits": LimitSettings,
     "online": OnlineSettings,
     "alerts": AlertSettings,

@@ -60,7 +60,9 @@ class Up:
             enact(self._project.site, self._project.definition.model)
             declare(self._project.site, self._project.definition)
             keep_online(self._project.site, self._project.definition)
-            self._gateway = held.enter_context(serving(self._project.settings))
+            self._gateway = held.enter_context(
+                serving(self._project.settings, access=self._project.definition.access)
+            )
             self._held = held.pop_all()
         return self
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location, unknown_name
-from onward.core.records.access import ACTIONS, Action
+from onward.core.records.access import ACTIONS, WAITING, Action
 
 Patterns: TypeAlias = "str | Sequence[str]"
 
@@ -28,6 +28,9 @@ def may(
     reveal: Patterns = (),
     erase: Patterns = (),
     approve: Patterns = (),
+    predict: Patterns = (),
+    feedback: Patterns = (),
+    observe: Patterns = (),
 ) -> Grants:
     """Say what a role may do, by patterns as file names have them: ``raw.*``, or ``*`` for all.
 
@@ -48,8 +51,15 @@ def may(
         Columns by which subjects are known (``customer_id``).
     approve
         What others ask for where approval is needed, as ``action:target``: ``erase:*``.
+    predict
+        Models: to ask the gateway for predictions, explanations and metadata.
+    feedback
+        Models: to tell the gateway what became of predictions.
+    observe
+        The gateway's ``metrics`` and ``routes``.
     """
-    given = dict(zip(ACTIONS, (read, run, promote, reveal, erase, approve), strict=True))
+    all_ = (read, run, promote, reveal, erase, approve, predict, feedback, observe)
+    given = dict(zip(ACTIONS, all_, strict=True))
     return Grants(
         {action: (p,) if isinstance(p, str) else tuple(p) for action, p in given.items() if p}
     )
@@ -92,13 +102,13 @@ class Access:
                 raise DeclarationError(
                     f"role {role!r} may {grants!r}",
                     expected="ow.may(read=..., run=..., promote=..., reveal=..., erase=..., "
-                    "approve=...)",
+                    "approve=..., predict=..., feedback=..., observe=...)",
                     location=location,
                 )
         require_roles(members, roles, location)
         for action in approvals:
-            if action not in ACTIONS or action in ("read", "approve"):
-                what, expected = unknown_name("action that can wait", action, ACTIONS[1:-1])
+            if action not in WAITING:
+                what, expected = unknown_name("action that can wait", action, WAITING)
                 raise DeclarationError(what, expected=expected, location=location)
         named = {r: (m,) if isinstance(m, str) else tuple(m) for r, m in members.items()}
         set_ = object.__setattr__

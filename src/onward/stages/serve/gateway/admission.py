@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from onward.core.errors import DataError
+from onward.stages.serve.gateway.callers import Gate
 from onward.stages.serve.gateway.job import Job
 from onward.stages.serve.gateway.limits import Limits
 from onward.stages.serve.gateway.metrics import Metrics
@@ -39,8 +40,9 @@ status, without features or output, and are counted like any others of their arm
 class Admission:
     """Lets requests in, and counts those that are; `Metrics.answered` counts them out."""
 
-    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, limits: Limits, metrics: Metrics, gate: Gate | None = None) -> None:
         self._metrics = metrics
+        self._gate = gate
         self._waiting = limits.waiting
         self._bytes = limits.waiting_bytes
         self._rows = limits.rows
@@ -48,6 +50,10 @@ class Admission:
         self._full = msgspec.json.encode(
             {"error": f"{limits.waiting:,} requests wait already; try again in a second"}
         )
+
+    def let(self, job: Job, model: str, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether who asks may, and not too often; if not, the request has its refusal."""
+        return self._gate is None or self._gate.let(job, model, headers)
 
     def admit(self, job: Job, headers: Mapping[bytes, bytes], size: int) -> bool:
         """Let a request with a body of `size` bytes in, or give it its refusal.

@@ -61,19 +61,19 @@ class Endpoints:
         self._aside = Aside(ticker.add, error_body)
         self._predictions = predictions
         self._fleet = fleet
-        self._table: dict[tuple[bytes, bytes], tuple[str, Handler]] = {}
+        self._table: dict[tuple[bytes, bytes], tuple[str, Handler, str]] = {}
         self.serve({})
 
     def serve(self, live: Mapping[str, Live]) -> None:
         """Answer for these models from the next request on."""
-        table: dict[tuple[bytes, bytes], tuple[str, Handler]] = {
-            (b"GET", b"/v2"): ("server", self._server),
-            (b"GET", b"/v2/"): ("server", self._server),
-            (b"GET", b"/v2/models"): ("server", self._models),
-            (b"GET", b"/v2/health/live"): ("health", self._alive),
-            (b"GET", b"/v2/health/ready"): ("health", self._is_ready),
-            (b"GET", b"/metrics"): ("metrics", self._show_metrics),
-            (b"GET", b"/routes"): ("routes", self._show_routes),
+        table: dict[tuple[bytes, bytes], tuple[str, Handler, str]] = {
+            (b"GET", b"/v2"): ("server", self._server, ""),
+            (b"GET", b"/v2/"): ("server", self._server, ""),
+            (b"GET", b"/v2/models"): ("server", self._models, ""),
+            (b"GET", b"/v2/health/live"): ("health", self._alive, ""),
+            (b"GET", b"/v2/health/ready"): ("health", self._is_ready, ""),
+            (b"GET", b"/metrics"): ("metrics", self._show_metrics, ""),
+            (b"GET", b"/routes"): ("routes", self._show_routes, ""),
         }
         for name, routes in live.items():
             for version in (None, *routes.direct):
@@ -86,7 +86,7 @@ class Endpoints:
                     ("POST", "/predict", "predict", self._calls.predict(routes, version)),
                     ("POST", "/feedback", "feedback", self._feedback(routes)),
                 ):
-                    table[method.encode(), f"{base}{tail}".encode()] = (route, handler)
+                    table[method.encode(), f"{base}{tail}".encode()] = (route, handler, name)
         self.live, self._table = dict(live), table
         self._metrics.routes = {name: routes.version for name, routes in live.items()}
 
@@ -102,11 +102,13 @@ class Endpoints:
         if found is None:
             url, _, query = url.partition(b"?")
             found = self._table.get((b"GET" if method == b"HEAD" else method, url))
-        route, handler = found or ("unknown", self._unknown(method, url))
+        route, handler, model = found or ("unknown", self._unknown(method, url), "")
         job = Job(caller, route=route, keep_alive=keep_alive and not self.draining)
         job.query, job.bare = query, method == b"HEAD"
         try:
-            if method not in _COUNTED:
+            if not self._admission.let(job, model, headers):
+                pass  # it has its answer
+            elif method not in _COUNTED:
                 handler(job, body, headers)
             elif self._admission.admit(job, headers, len(body)):
                 handler(job, body, headers)

@@ -20,7 +20,7 @@ one that comes twice has its last value.
 
 READ: Final = frozenset(
     {
-        b"content-encoding", b"content-length", b"content-type", b"expect",
+        b"authorization", b"content-encoding", b"content-length", b"content-type", b"expect",
         b"inference-header-content-length", b"onward-arm", b"onward-deadline-ms",
         b"onward-event-time",
     }
@@ -235,6 +235,11 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_later(LINGER_S, self.close)
         elif not keep_alive or (self._ended and self._pending == 0):
             transport.close()
+
+    def peer(self) -> str:
+        """Return the client's address, without its port; empty where it is gone."""
+        name = self._transport and self._transport.get_extra_info("peername")
+        return str(name[0]) if name else ""
 
     def time_out(self) -> None:
         """Refuse the request that does not arrive, and end the connection."""

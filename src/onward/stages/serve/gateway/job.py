@@ -95,6 +95,10 @@ class Caller(Protocol):
         """Send the answer, if the caller is still there."""
         ...
 
+    def peer(self) -> str:
+        """Return the address that the request came from."""
+        ...
+
 
 AS_EVER: Final = Logging()
 
@@ -109,14 +113,14 @@ class Job:
     `query` is what followed the path's ``?``; `headers` go out with the answer, each as
     ``\\r\\nName: value``; a `bare` answer goes out without its body (to a HEAD request).
     `started` and `deadline` (0 for none) are in nanoseconds, by `time.perf_counter_ns`; `admitted`
-    is the size of its body, -1 where it does not count as waiting. One that is `held` has its turn
-    later (`aside.py`).
+    is the size of its body, -1 where it does not count as waiting; `who` is the caller's name. One
+    that is `held` has its turn later (`aside.py`).
     """
 
     __slots__ = (
         "admitted", "bare", "body", "caller", "deadline", "feedback", "headers", "held",
         "keep_alive", "kind", "logging", "parts", "position", "query", "refusal", "reply", "route",
-        "started", "status", "told",
+        "started", "status", "told", "who",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, *, route: str, keep_alive: bool) -> None:
@@ -128,6 +132,7 @@ class Job:
         self.kind = "application/json"
         self.started = time.perf_counter_ns()
         self.deadline = 0
+        self.who = ""
         self.admitted = -1
         self.parts: Sequence[Part] = ()
         self.feedback: Feedback | None = None

@@ -141,7 +141,7 @@ class RpcServer:
             request = rpc_wire.parse(body)
         except DataError as error:
             await _refuse(context, 400, str(error))
-        call = _Call(request, asyncio.get_running_loop().create_future())
+        call = _Call(request, context.peer(), asyncio.get_running_loop().create_future())
         path = f"{_path(request.model_name, request.model_version)}/infer"
         headers = _headers(context)
         self._endpoints.handle(call, RPC, path.encode(), body, headers, keep_alive=True)
@@ -154,8 +154,11 @@ class RpcServer:
 class _Call:
     """A call that waits for its answer."""
 
-    def __init__(self, request: Any, answered: asyncio.Future[tuple[int, bytes]]) -> None:
+    def __init__(
+        self, request: Any, peer: str, answered: asyncio.Future[tuple[int, bytes]]
+    ) -> None:
         self._request = request
+        self._peer = peer
         self.answered = answered
 
     def read(self) -> InferCall:
@@ -173,6 +176,10 @@ class _Call:
             parameters=answered(call, part),
             raw=bool(self._request.raw_input_contents),
         )
+
+    def peer(self) -> str:
+        """Return the client's address, without gRPC's ``ipv4:`` and the port."""
+        return self._peer.partition(":")[2].rpartition(":")[0]
 
     def answer(self, status: int, body: bytes, **_: object) -> None:
         if not self.answered.done():  # a caller that hung up, or whose deadline passed

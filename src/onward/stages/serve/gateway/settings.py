@@ -33,6 +33,33 @@ class Factory(msgspec.Struct, frozen=True):
         return function(**self.arguments)
 
 
+class CallerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may call.
+
+    Parameters
+    ----------
+    knower
+        Opens what knows callers by their tokens; None asks nobody who they are.
+    roles
+        What each role may do: by action (``predict``, ``feedback``, ``observe``) the patterns of
+        its targets; None lets every caller who is known do everything.
+    members
+        Patterns of the names of each role's members.
+    open
+        Kinds of paths that nobody is asked at: ``health``, ``metrics``, ``routes``, ``server`` …
+    per_s, burst
+        How many requests a second a caller may make, and how many at once; 0 is no limit, and as
+        many as in a second.
+    """
+
+    knower: Factory | None = None
+    roles: dict[str, dict[str, tuple[str, ...]]] | None = None
+    members: dict[str, tuple[str, ...]] = {}
+    open: tuple[str, ...] = ("health",)
+    per_s: float = 0.0
+    burst: int = 0
+
+
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A gateway's configuration.
 
@@ -77,6 +104,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Larger requests get 413.
     workers
         Processes that share the port. One is the gateway itself; more run under a supervisor.
+    callers
+        Who may call, and how often; None lets everybody.
     limits
         How much it takes on at once, and how long it waits for slow clients.
     """
@@ -101,6 +130,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     poll_s: float = 0.1
     max_body_bytes: int = 8 << 20
     workers: int = 1
+    callers: CallerConfig | None = None
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:

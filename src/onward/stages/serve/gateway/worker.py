@@ -22,6 +22,7 @@ from onward.core.records import ImageRef, ModelRef, Route
 from onward.core.version import VERSION
 from onward.stages.serve.gateway.admission import Admission
 from onward.stages.serve.gateway.board import Board
+from onward.stages.serve.gateway.callers import Gate
 from onward.stages.serve.gateway.endpoints import Endpoints
 from onward.stages.serve.gateway.fleet import Fleet
 from onward.stages.serve.gateway.follower import Follower, cache_of, say
@@ -101,11 +102,12 @@ class Worker:
             )
         self._online = Online(_open_store(config), timeout_s=config.online_timeout_s)
         self._fleet = fleet = self._among(place)
+        self._gate = _gate(config, metrics)
         self._endpoints = endpoints = Endpoints(
             version=VERSION,
             metrics=metrics,
             ticker=self._ticker(),
-            admission=Admission(config.limits, metrics),
+            admission=Admission(config.limits, metrics, self._gate),
             fleet=fleet,
             request_clock=config.clock == "request",
             max_body_bytes=config.max_body_bytes,
@@ -198,6 +200,16 @@ class Worker:
         if self._log is not None:
             self._log.close()
         self._online.close()
+        if self._gate is not None:
+            self._gate.close()
+
+
+def _gate(config: GatewayConfig, metrics: Metrics) -> Gate | None:
+    callers = config.callers
+    if callers is None:
+        return None
+    knower = None if callers.knower is None else callers.knower.make()
+    return Gate(callers, knower, metrics, Path(config.state))
 
 
 def _rpc_server(config: GatewayConfig, endpoints: Endpoints, *, shared: bool) -> RpcServer:
