@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from onward.core.ports import Secret
 from onward.core.ports.callers import CALLERS_ENTRY, TOKENS
 from onward.infra.secrets.chain import open_secrets
+from onward.stages.serve.gateway.board import Board
 from onward.stages.serve.gateway.rates import Rates
 from onward.stages.serve.gateway.settings import CallerConfig, Factory
 
@@ -77,8 +78,10 @@ def test_roles_say_who_may_ask_for_what(guarded):
     assert httpx.get(f"{url}{MODEL}", headers=ann).status_code == 200
     denied = ask(guarded, bob)
     assert (denied.status_code, denied.json()) == (403, {"error": "bob may not predict returns"})
-    text = httpx.get(f"{url}/metrics", headers=bob).text
-    assert 'onward_requests_refused_total{reason="denied"} 1' in text
+    assert "onward_workers" in httpx.get(f"{url}/metrics", headers=bob).text
+    refused = "onward_requests_refused_total"
+    board = Board(guarded.folder / "state")
+    guarded.until(lambda: any(t.samples[refused].get(("denied",)) for t in board.read()[0]))
     answer = httpx.get(f"{url}/routes", headers=ann)
     assert (answer.status_code, answer.json()["error"]) == (403, "ann may not observe routes")
     assert httpx.get(f"{url}/routes", headers=bob).json()["returns"]["version"]
