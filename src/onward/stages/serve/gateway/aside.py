@@ -101,6 +101,9 @@ class _After:
     def __hash__(self) -> int:
         return hash(self._connection)
 
+    def peer(self) -> str:
+        return self._connection.peer()
+
     def answer(
         self,
         status: int,
