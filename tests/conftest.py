@@ -156,6 +156,12 @@ def shops() -> Callable[[Path], Path]:
     return new_shop
 
 
+@pytest.fixture(scope="session")
+def add_orders() -> Callable[..., Path]:
+    """`write_orders`, for fixtures that outlive one test."""
+    return write_orders
+
+
 @pytest.fixture
 def orders() -> Callable[..., Path]:
     """`write_orders`, for tests that add data."""

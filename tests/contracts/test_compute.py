@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Iterator
 
 import cloudpickle
 import pytest
@@ -13,13 +14,16 @@ import pytest
 from onward.core.errors import DataError, Location, OnwardError
 from onward.core.ports import Compute
 from onward.infra.compute.local import LocalCompute
+from onward.infra.compute.ray import RayCompute
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
-@pytest.fixture(params=[LocalCompute], ids=["local"])
-def compute(request) -> Compute:
-    return request.param()
+@pytest.fixture(scope="module", params=[LocalCompute, RayCompute], ids=["local", "ray"])
+def compute(request) -> Iterator[Compute]:
+    made = request.param()
+    yield made
+    made.close()
 
 
 def surroundings(*values, scale):

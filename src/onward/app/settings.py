@@ -77,6 +77,20 @@ class TransformSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeSettings:
+    """``[compute]``: where training, evaluation and scoring run, and how many processes score.
+
+    With ``ray`` each is a task that asks for `cpus` cores of the cluster at `address`, or of one
+    that is started on this machine; the project's folder must lie where every node sees it.
+    """
+
+    kind: Literal["local", "ray"] = "local"
+    address: str = ""
+    cpus: float = 1.0
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeploySettings:
     """``[deploy]``: the image that containers run.
 
@@ -174,6 +188,7 @@ class Settings:
     secrets: SecretSettings = field(default_factory=SecretSettings)
     transform: TransformSettings = field(default_factory=TransformSettings)
     spark: SparkSettings = field(default_factory=SparkSettings)
+    compute: ComputeSettings = field(default_factory=ComputeSettings)
     deploy: DeploySettings = field(default_factory=DeploySettings)
     lineage: LineageSettings = field(default_factory=LineageSettings)
     storage: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
@@ -197,6 +212,7 @@ _SECTIONS = {
     "triggers": TriggerSettings,
     "lake": LakeSettings,
     "cost": CostSettings,
+    "compute": ComputeSettings,
     "secrets": SecretSettings,
     "transform": TransformSettings,
     "spark": SparkSettings,

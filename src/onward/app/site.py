@@ -11,7 +11,7 @@ from onward.app.origins import find_readers
 from onward.app.secrets import filling, open_project_secrets
 from onward.app.settings import Settings
 from onward.core.clock import Clock
-from onward.core.ports import Lake, Ledger
+from onward.core.ports import Compute, Lake, Ledger
 from onward.flow.progress import Listener
 from onward.flow.site import Folders, Site
 from onward.stages.ingest.port import Surroundings
@@ -42,7 +42,6 @@ def open_dbt(settings: Settings) -> Dbt:
 
 def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listener) -> Site:
     """Open every port in the form that the settings choose."""
-    from onward.infra.compute.local import LocalCompute
     from onward.infra.lake.iceberg import open_lake
     from onward.infra.masks.masks import KeyedMasks
     from onward.infra.tracking.mlflow import MlflowTracker
@@ -65,7 +64,7 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         lake=lake,
         online=open_online(settings),
         ledger=ledger,
-        compute=LocalCompute(),
+        compute=_compute(settings),
         tracker=tracker,
         registry=MlflowRegistry(tracker.store),
         servers=LocalServers(),
@@ -75,6 +74,17 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         spark=_spark(settings, lake),
         workbench=open_workbench(settings, secrets) if settings.deploy.base else None,
     )
+
+
+def _compute(settings: Settings) -> Compute:
+    chosen = settings.compute
+    if chosen.kind == "ray":
+        from onward.infra.compute.ray import RayCompute
+
+        return RayCompute(address=chosen.address, cpus=chosen.cpus)
+    from onward.infra.compute.local import LocalCompute
+
+    return LocalCompute()
 
 
 def _spark(settings: Settings, lake: Lake) -> Engine:

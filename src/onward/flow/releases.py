@@ -42,6 +42,13 @@ def champion(ledger: Ledger, model: str) -> ImageRef | None:
     return line[-1] if line else None
 
 
+def packaged(ledger: Ledger, model: str) -> dict[int, ImageRef]:
+    """Return the newest image of each version that was packaged, by the ledger."""
+    told = ledger.events(kind="image.packaged", subject=model)
+    images = [fact(one, "image", ImageRef) for one in told]
+    return {image.model.version: image for image in images}
+
+
 def current(ledger: Ledger, model: str) -> Release | None:
     """Return the newest release of a model, ended or not."""
     found: Release | None = None

@@ -61,6 +61,10 @@ class Folders:
     def gateway(self) -> Path:
         return self.root / "gateway"
 
+    @property
+    def scoring(self) -> Path:
+        return self.root / "scoring"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:

@@ -25,6 +25,7 @@ from onward.surfaces.cli import (
     predictions,
     profile,
     quarantine,
+    score,
     secrets,
     tests,
     transform,
@@ -212,6 +213,7 @@ def demo(
 
 
 quarantine.register(cli)
+score.register(cli)
 ingest.register(cli)
 lake.register(cli)
 profile.register(cli)

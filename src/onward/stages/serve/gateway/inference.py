@@ -174,6 +174,14 @@ def _labels(model: ServedModel, found: np.ndarray, flat: list[float]) -> list[in
     return [labels[p >= 0.5] for p in flat]
 
 
+def label_of(model: ServedModel, figures: Sequence[float]) -> int | str:
+    """Return the label of one row's (width,) figures."""
+    labels: Sequence[int | str] = model.labels
+    if model.width > 1:
+        return labels[max(range(model.width), key=figures.__getitem__)]
+    return labels[figures[0] >= 0.5]
+
+
 def _label_type(model: ServedModel) -> str:
     return "INT64" if model.labels and isinstance(model.labels[0], int) else "BYTES"
 

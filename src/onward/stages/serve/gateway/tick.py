@@ -1,7 +1,6 @@
 """One event-loop tick: everything that arrived in it is predicted, logged and answered together.
 
-For each arm the rows of all callers go through one model call. What one caller sent never shows
-in another's answer: where a batch fails, each caller's part is computed again on its own.
+For each arm the rows of all callers go through one model call (`predict.py`).
 """
 
 from __future__ import annotations
@@ -9,20 +8,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from onward.core.errors import DataError
 from onward.stages.serve.gateway.admission import late
 from onward.stages.serve.gateway.held import Held
 from onward.stages.serve.gateway.job import Groups, Job, Part
-from onward.stages.serve.gateway.live import Target
-from onward.stages.serve.gateway.lookup import UNAVAILABLE, named, settle, silent, wanted
+from onward.stages.serve.gateway.lookup import UNAVAILABLE, settle, silent, wanted
 from onward.stages.serve.gateway.metrics import Metrics
 from onward.stages.serve.gateway.online import Found, Online
+from onward.stages.serve.gateway.predict import predict
 from onward.stages.serve.gateway.recorder import Recorder
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class Ticker:
@@ -100,7 +94,7 @@ class Ticker:
         for (target, _), parts in groups.items():
             ready = [part for part in parts if part.status == 200]
             if ready:
-                self._predict(target, ready)
+                predict(target, ready)
         holding = self._recorder.record(jobs, groups)
         held = self._held
         if not (holding or held):
@@ -126,70 +120,6 @@ class Ticker:
             status, body,
             keep_alive=job.keep_alive, kind=job.kind, headers=job.headers, bare=job.bare,
         )  # fmt: skip
-
-    # ------------------------------------------------------------ predicting
-
-    def _predict(self, target: Target, parts: Sequence[Part]) -> None:
-        import numpy as np
-
-        try:
-            numbers, texts = self._features(target, parts)
-        except Exception as error:
-            self._apart(target, parts, error)
-            return
-        begin = 0
-        for part in parts:
-            end = begin + len(part.units)
-            part.computed, part.texts = numbers[begin:end], texts[begin:end]
-            begin = end
-        try:
-            found = target.model.call(numbers, texts)
-            if found.shape != (len(numbers), target.model.width) or not np.isfinite(found).all():
-                raise ArithmeticError(f"the model gave {found.shape} figures, or NaN among them")
-        except Exception as error:
-            self._apart(target, parts, error)
-            return
-        begin = 0
-        for part in parts:
-            end = begin + len(part.units)
-            part.output = found[begin:end]
-            begin = end
-
-    def _apart(self, target: Target, parts: Sequence[Part], error: Exception) -> None:
-        if len(parts) > 1:
-            for part in parts:
-                self._predict(target, [part])
-            return
-        [part] = parts
-        part.status = 400 if isinstance(error, DataError) else 500
-        part.error = str(error) if part.status == 400 else f"{type(error).__name__}: {error}"
-
-    def _features(
-        self, target: Target, parts: Sequence[Part]
-    ) -> tuple[np.ndarray, list[tuple[str | None, ...]]]:
-        """Return (n, n_features) numbers and n rows of text features for all parts' rows."""
-        import numpy as np
-
-        plan = target.model.plan
-        if parts[0].requests is None:
-            flat = parts[0].numbers
-            texts = parts[0].texts
-            if len(parts) > 1:
-                flat = [value for part in parts for value in part.numbers]
-                texts = [row for part in parts for row in part.texts]
-            return np.array(flat, dtype=np.float64).reshape(-1, len(plan.columns)), texts
-        rows = [row for part in parts for row in part.requests or ()]
-        request = dict(zip([c.name for c in plan.request], zip(*rows, strict=True), strict=True))
-        views = target.model.views
-        found = named(views, [row for part in parts for row in part.looked_up]) if views else {}
-        if plan.on_demand:
-            found |= target.model.request_features.columns(request)
-        numbers = np.full((len(rows), len(plan.columns)), np.nan)
-        for position, column in enumerate(plan.columns):
-            if column.dtype != "string":
-                numbers[:, position] = found[column.name]
-        strings = [found[plan.columns[position].name] for position in target.model.strings]
-        return numbers, list(zip(*strings, strict=True)) if strings else [()] * len(rows)
 
 
 def _expire(jobs: Sequence[Job]) -> None:
