@@ -24,7 +24,15 @@ from onward.stages.ingest.masks import drop, generalise, hashed, pseudonym, reve
 from onward.stages.ingest.streams import kafka
 from onward.stages.monitor.config import drift, freshness, operational, performance, skew
 from onward.stages.retrain.config import retrain
-from onward.stages.serve.config import Canary, Serving
+from onward.stages.serve.config import Serving
+from onward.stages.serve.release.config import (
+    ABTest,
+    BlueGreen,
+    Canary,
+    Guardrails,
+    Shadow,
+    thompson,
+)
 from onward.stages.train.config import model
 from onward.stages.transform.config import (
     by_delta,
@@ -54,11 +62,15 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "ABTest",
     "Access",
+    "BlueGreen",
     "Canary",
+    "Guardrails",
     "OnwardError",
     "Pipeline",
     "Serving",
+    "Shadow",
     "Source",
     "at_least",
     "batch_check",
@@ -107,6 +119,7 @@ __all__ = [
     "skew",
     "sql",
     "sql_transform",
+    "thompson",
     "transform",
     "unique",
     "window",

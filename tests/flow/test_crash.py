@@ -40,7 +40,7 @@ INSIDE = (
     ("after", f"{LAKE}.publish"),
     ("after", f"{REGISTRY}.add"),
     ("before", "onward.flow.release:enact"),
-    ("before", "onward.flow.release:write_routes"),
+    ("before", "onward.flow.routing:write_routes"),
     ("before", f"{REGISTRY}.promote"),
     ("after", f"{REGISTRY}.promote"),
 )

@@ -183,7 +183,9 @@ def test_a_breach_that_persists_retrains_and_the_canary_takes_over(
     shop: Path, orders: Callable[..., Path]
 ) -> None:
     """Customers change their minds: the first model fails, the loop finds out and replaces it."""
-    change(shop, 'deadline="30d"', 'deadline="60d", max_error_increase=0.05')
+    change(
+        shop, 'deadline="30d"', 'deadline="60d", guardrails=ow.Guardrails(max_error_increase=0.05)'
+    )
     project, clock = opened(shop)
     seen: list[Any] = []
     with project:

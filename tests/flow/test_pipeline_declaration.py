@@ -13,7 +13,7 @@ def order_return(X, y): ...
 def test_a_model_alone_is_a_pipeline():
     pipeline = ow.Pipeline(model=order_return)
     assert (pipeline.gates, pipeline.acceptance, pipeline.monitors) == ((), (), ())
-    assert pipeline.release == ow.Canary()
+    assert pipeline.release == (ow.Canary(),)
     assert pipeline.every == timedelta(days=1)
     assert pipeline.on_breach is None
     assert pipeline.location.file == __file__
@@ -36,7 +36,7 @@ def test_the_rest_is_kept_in_order():
         on_breach=ow.retrain(),
     )
     assert pipeline.monitors == tuple(monitors)
-    assert pipeline.release.steps == (10,)
+    assert [c.steps for c in pipeline.release] == [(10,)]
     assert pipeline.every == timedelta(hours=6)
     assert pipeline.on_breach == ow.retrain()
 

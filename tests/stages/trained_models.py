@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -93,6 +94,20 @@ class Linear:
         score = self.weight * values @ np.array([1.0, 0.01, 0.02, -0.3, 0.05])
         p = 1 / (1 + np.exp(-score))
         return np.column_stack([1 - p, p])
+
+
+class Waiting(Linear):
+    """Predicts once a file is there; that it waits shows in a file beside."""
+
+    def __init__(self, weight: float, gate: str) -> None:
+        super().__init__(weight)
+        self.gate = gate
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        while not Path(self.gate).exists():
+            Path(f"{self.gate}.waits").touch()
+            time.sleep(0.01)
+        return super().predict_proba(X)
 
 
 class Named(Linear):

@@ -51,7 +51,8 @@ class Gateway:
     def settle(self, model: str) -> str | None:
         """Wait until the gateway has looked at the model's routes file.
 
-        Returns None once it serves what the file says, or why it refused to and serves as before.
+        Returns None once it serves what the file says, share by share, or why it does not: it
+        refused to and serves as before, or units are assigned otherwise than was decided.
 
         Raises
         ------
@@ -69,7 +70,7 @@ class Gateway:
                 httpx.get(f"{self.url}/routes", headers=shown(self.state)).json().get(model, {})
             )
             if routes.get("version") == wanted:
-                return None
+                return _otherwise(routes["routes"])
             if routes.get("refused"):
                 return str(routes["refused"])
             time.sleep(0.02)
@@ -77,6 +78,13 @@ class Gateway:
             f"the gateway does not serve {model!r}'s new routes after {SETTLE_S:g} s",
             next_step=f"see {self.routes.parent / 'gateway' / 'gateway.log'}",
         )
+
+
+def _otherwise(routes: Sequence[Mapping[str, Any]]) -> str | None:
+    """Say which arms have other shares than was decided; shares come in hundredths of a percent."""
+    wrong = [r for r in routes if abs(r["served"] - r["percent"]) > 0.01 + 1e-9]
+    said = ", ".join(f"{r['arm']} {r['served']:g} % instead of {r['percent']:g} %" for r in wrong)
+    return f"it gives {said}" if wrong else None
 
 
 def settle(site: Site, gateway: Gateway, model: str) -> str | None:

@@ -20,7 +20,7 @@ from onward.core.wording import counted
 from onward.flow.features import keep_online
 from onward.flow.loop import Turn, turn
 from onward.flow.observe import bring_in, keep_log
-from onward.flow.release import enact
+from onward.flow.routing import enact
 from onward.flow.runs import called_for, request
 from onward.flow.serving import declare
 from onward.flow.upkeep import compact, sweep, sweep_due
@@ -100,15 +100,14 @@ class Up:
             return
         try:
             self._follow_commits()
-            self._tell(
-                turn(
-                    self._project.site,
-                    self._project.definition,
-                    self._project.deliver,
-                    on_data=self._project.settings.triggers.on_data,
-                )
+            done = turn(
+                self._project.site,
+                self._project.definition,
+                self._project.deliver,
+                on_data=self._project.settings.triggers.on_data,
             )
             refused = settle(self._project.site, self._gateway, self._project.definition.model)
+            self._tell(done)  # what is said of a release is what the gateway serves
             if refused is not None:
                 self._say(f"rolled back: the gateway refused the candidate: {refused}")
             keep_online(self._project.site, self._project.definition)

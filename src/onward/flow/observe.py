@@ -11,8 +11,9 @@ from onward.core.refs import ref
 from onward.flow.definition import Definition
 from onward.flow.site import Site
 from onward.stages.features.step import labels
+from onward.stages.serve.release.config import SHADOW
+from onward.stages.serve.step import FEEDBACK, fold, prune
 from onward.stages.serve.step import TABLE as PREDICTIONS
-from onward.stages.serve.step import fold, prune
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,13 +40,18 @@ def keep_log(site: Site, keep: timedelta) -> int:
 def predictions(
     site: Site, table: DatasetRef | None, model: str, window: tuple[datetime, datetime]
 ) -> pa.Table:
-    """Return a model's logged predictions with ``start <= at < end``."""
+    """Return a model's logged predictions with ``start <= at < end`` that anybody was given."""
     start, end = window
     if table is None:
         return _no_predictions()
     with site.lake.open({"predictions": table}) as backend:
         logged = backend.table("predictions")
-        chosen = logged.filter(logged.model == model, logged["at"] >= start, logged["at"] < end)
+        chosen = logged.filter(
+            logged.model == model,
+            logged["arm"] != SHADOW,
+            logged["at"] >= start,
+            logged["at"] < end,
+        )
         return chosen.to_pyarrow()
 
 
@@ -71,26 +77,44 @@ def inputs_of(
     return {name: site.lake.dataset(definition.table(name)) for name in names}
 
 
-def observations(site: Site, definition: Definition, version: int, since: datetime) -> pa.Table:
-    """Return what a release is judged by: one row per prediction since it began.
+def observations(
+    site: Site, definition: Definition, table: DatasetRef | None, version: int, since: datetime
+) -> pa.Table:
+    """Return what a release is judged by: one row per prediction of a table of `bring_in`.
 
-    Columns: ``arm``, ``step``, ``unit``, ``at``, ``status``, ``latency_us``, ``loss``; the loss
-    is null until the label has arrived. Binary and multiclass models lose the squared error of
-    the outcome's probability (Brier 1950), regressions the squared error over the labels' variance.
+    Columns: ``arm``, ``step``, ``unit``, ``at``, ``status``, ``latency_us``, ``output``, ``loss``,
+    ``reward``. The loss is null until the label has arrived: with a source's rows, by unit, or as
+    feedback, by the prediction's id, which goes before. The reward comes as feedback. Binary and
+    multiclass models lose the squared error of the outcome's probability (Brier 1950), regressions
+    the squared error over the labels' variance.
+
+    Rows are told from others by the release that they were logged with; `since` only spares
+    reading older ones, and a gateway's clock may be a day behind.
     """
     import pyarrow as pa
 
-    table = bring_in(site)
     if table is None:
         return pa.schema(_observation_types()).empty_table()
     prefix = ref("release", definition.model, f"{version}.")
     known = known_labels(site, definition, since)
     task = definition.pipeline.model.task
-    with site.lake.open({"predictions": table, "known": known}) as backend:
+    tables = {"predictions": table, "known": known, "feedback": _feedback(site)}
+    with site.lake.open(tables) as backend:
         return backend.raw_sql(
             _OBSERVATIONS.format(unit=unit_of(definition), loss=_LOSS[task]),
-            parameters=[definition.model, since, prefix],
+            parameters=[definition.model, since - EARLY, prefix],
         ).to_arrow_table()
+
+
+def _feedback(site: Site) -> DatasetRef | pa.Table:
+    """Return what callers said of predictions; an empty table before anybody did."""
+    import pyarrow as pa
+
+    if site.lake.head(FEEDBACK) is not None:
+        return site.lake.dataset(FEEDBACK)
+    names = ("model", "prediction", "name")
+    types = {**{name: pa.string() for name in names}, "value": pa.float64()}
+    return pa.schema({**types, "at": pa.timestamp("us", "UTC")}).empty_table()
 
 
 def newest_rows(site: Site, definition: Definition) -> Mapping[str, datetime | None]:
@@ -122,19 +146,33 @@ def unit_of(definition: Definition) -> str:
 
 
 _LOSS: Mapping[str, str] = {
-    "binary": "power(p.output - k.label, 2)",
-    "multiclass": "CASE WHEN p.output = k.label THEN 0 ELSE 1 END",
-    "regression": "power(p.output - k.label, 2) / nullif(var_pop(k.label) OVER (), 0)",
+    "binary": "power(output - label, 2)",
+    "multiclass": "CASE WHEN output = label THEN 0 ELSE 1 END",
+    "regression": "power(output - label, 2) / nullif(var_pop(label) OVER (), 0)",
 }
 
 _OBSERVATIONS = """
-WITH k AS (SELECT {unit} AS unit, CAST(label AS DOUBLE) AS label FROM known)
-SELECT p.arm,
-       CAST(split_part(p.release, '.', -1) AS INTEGER) AS step,
-       p.unit, p."at", p.status, p.latency_us,
-       CAST(CASE WHEN p.status = 200 THEN {loss} END AS DOUBLE) AS loss
-FROM predictions p LEFT JOIN k ON p.unit = k.unit
-WHERE p.model = $1 AND p."at" >= $2 AND starts_with(p.release, $3)
+WITH
+known_units AS (SELECT {unit} AS unit, CAST(label AS DOUBLE) AS label FROM known),
+told AS (
+    SELECT prediction,
+           arg_max(value, "at") FILTER (name = 'label') AS label,
+           arg_max(value, "at") FILTER (name = 'reward') AS reward
+    FROM feedback WHERE model = $1 GROUP BY prediction
+),
+k AS (
+    SELECT p.*, coalesce(t.label, u.label) AS label, t.reward
+    FROM predictions p
+    LEFT JOIN told t ON t.prediction = p.id
+    LEFT JOIN known_units u ON u.unit = p.unit
+    WHERE p.model = $1 AND p."at" >= $2 AND starts_with(p.release, $3)
+)
+SELECT arm,
+       CAST(split_part(release, '.', -1) AS INTEGER) AS step,
+       unit, "at", status, latency_us, output,
+       CAST(CASE WHEN status = 200 THEN {loss} END AS DOUBLE) AS loss,
+       reward
+FROM k
 """
 
 
@@ -165,5 +203,7 @@ def _observation_types() -> dict[str, pa.DataType]:
         "at": pa.timestamp("us", "UTC"),
         "status": pa.int32(),
         "latency_us": pa.int64(),
+        "output": pa.float64(),
         "loss": pa.float64(),
+        "reward": pa.float64(),
     }

@@ -21,7 +21,8 @@ from onward.stages.monitor.config import (
     Skew,
 )
 from onward.stages.retrain.config import Retrain
-from onward.stages.serve.config import Canary, Serving
+from onward.stages.serve.config import Serving
+from onward.stages.serve.release.config import Canary, Strategy
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -35,7 +36,8 @@ class Pipeline:
     gates
         What a challenger must pass before it is registered (and, for latency, released).
     release
-        How a new version takes over from the champion.
+        How a new version takes over from the champion: a strategy, or several in a row, such as
+        ``[ow.Shadow(), ow.Canary()]``.
     monitors
         What is watched in production, each `every` window of event time.
     serving
@@ -47,7 +49,7 @@ class Pipeline:
     model: Model
     gates: tuple[Gate, ...]
     acceptance: tuple[Latency, ...]
-    release: Canary
+    release: tuple[Strategy, ...]
     monitors: tuple[Monitor, ...]
     every: timedelta
     on_breach: Retrain | None
@@ -59,7 +61,7 @@ class Pipeline:
         *,
         model: Model,
         gates: Sequence[Gate | Latency] = (),
-        release: Canary | None = None,
+        release: Strategy | Sequence[Strategy] | None = None,
         monitors: Sequence[Monitor] = (),
         every: str | timedelta = "1d",
         on_breach: Retrain | None = None,
@@ -73,7 +75,8 @@ class Pipeline:
         _each(monitors=monitors, kinds=(Drift, Performance, Operational, Freshness, Skew),
               hint="ow.drift, ow.performance, ow.operational, ow.freshness or ow.skew",
               location=location)  # fmt: skip
-        _each(release=[release or Canary()], kinds=(Canary,), hint="ow.Canary(...)",
+        strategies = [release] if isinstance(release, Strategy) else release or [Canary()]
+        _each(release=strategies, kinds=(Strategy,), hint="ow.Canary(...), or a list of strategies",
               location=location)  # fmt: skip
         _each(on_breach=[on_breach] if on_breach else [], kinds=(Retrain,),
               hint="ow.retrain(...)", location=location)  # fmt: skip
@@ -83,7 +86,7 @@ class Pipeline:
         set_(self, "model", model)
         set_(self, "gates", tuple(g for g in gates if not isinstance(g, Latency)))
         set_(self, "acceptance", tuple(g for g in gates if isinstance(g, Latency)))
-        set_(self, "release", release or Canary())
+        set_(self, "release", tuple(strategies))
         set_(self, "monitors", tuple(monitors))
         set_(self, "every", duration(every, location))
         set_(self, "on_breach", on_breach)

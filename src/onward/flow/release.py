@@ -1,4 +1,4 @@
-"""The release loop: package, stage, canary step by step, promote or roll back.
+"""The release loop: package, stage, step by step through the strategies, promote or roll back.
 
 The ledger holds a release's state and nothing else does; routes and the registry's aliases
 follow from it (`enact`), so a crash between deciding and doing is mended by doing it again.
@@ -6,22 +6,25 @@ follow from it (`enact`), so a crash between deciding and doing is mended by doi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
-from onward.core.errors import NotFoundError
-from onward.core.records import Deployment, ImageRef, ModelRef, ReleaseDecision, Route, Routes
+from onward.core.errors import NotFoundError, unknown_name
+from onward.core.records import Deployment, ImageRef, ModelRef, ReleaseDecision
 from onward.core.refs import ref
+from onward.flow.approval import awaited
 from onward.flow.definition import Definition
-from onward.flow.happened import happened
+from onward.flow.happened import fact, happened
 from onward.flow.image import packaged
-from onward.flow.observe import observations
-from onward.flow.releases import Release, champion, current, promotions, reversions, serving_ref
-from onward.flow.serving import written
+from onward.flow.judge import judge
+from onward.flow.observe import bring_in
+from onward.flow.releases import Release, champion, current, promotions, reversions
+from onward.flow.routing import enact
 from onward.flow.site import Site
 from onward.stages.deploy.step import accept
-from onward.stages.serve.config import Canary
-from onward.stages.serve.release.decision import Progress, decide
-from onward.stages.serve.routes import write_routes
+from onward.stages.serve.release.config import SHADOW, Step
+from onward.stages.serve.routes import CHAMPION, allot
 
 
 def deploy(site: Site, definition: Definition, model: ModelRef, run: str) -> Deployment:
@@ -46,18 +49,18 @@ def deploy(site: Site, definition: Definition, model: ModelRef, run: str) -> Dep
 
 
 def begin(site: Site, definition: Definition, image: ImageRef, run: str) -> Release:
-    """Start a release: the first version takes everything, a later one the canary's first share.
+    """Start a release: the first version takes everything, a later one its first step's share.
 
     A release of the same model that is still under way ends first: it is superseded.
     """
     model = image.model.name
+    serving = champion(site.ledger, model)
+    arms = {"candidate": image} if serving is None else _arms(site, definition, image)
     active = current(site.ledger, model)
     if active is not None and active.ended is None and active.version != image.model.version:
         end(site, active, "rolledback", f"superseded by version {image.model.version}")
-    serving = champion(site.ledger, model)
-    steps = definition.pipeline.release.steps
-    percent = 100.0 if serving is None or not steps else steps[0]
-    release = ref("release", model, f"{image.model.version}.1")
+    found = None if serving is None else _strategy_from(definition, 0)
+    shares = {CHAMPION: 0.0, "candidate": 100.0} if found is None else _whole(found[1])
     happened(
         site,
         "release.started",
@@ -65,70 +68,160 @@ def begin(site: Site, definition: Definition, image: ImageRef, run: str) -> Rele
         key=ref("release", model, image.model.version),
         run=run,
         inputs=(image.ref, image.model.ref),
-        outputs=(release,),
+        outputs=(ref("release", model, f"{image.model.version}.1"),),
         candidate=image,
         champion=serving,
-        percent=percent,
+        arms=arms,
+        strategy=0 if found is None else found[0],
+        percent=shares.get("candidate", 0.0),
+        shares=shares,
+        buckets=allot({}, shares),
+        audience="" if found is None else _audience(definition, found[0]),
     )
     started = current(site.ledger, model)
     if started is None:  # pragma: no cover - the event was recorded just above
         raise NotFoundError(f"no release of {model} is in the ledger")
-    if percent == 100.0 and started.ended is None:
+    if found is None and started.ended is None:
         first = "there was no champion to compare with"
         return end(
-            site, started, "promoted", "the canary has no step below 100 %" if serving else first
+            site, started, "promoted", "no strategy has a step below 100 %" if serving else first
         )
     enact(site, model)
     return started
 
 
+def _arms(site: Site, definition: Definition, candidate: ImageRef) -> dict[str, ImageRef]:
+    """Return the images of all arms that the strategies name, beside the champion's.
+
+    Raises
+    ------
+    NotFoundError
+        A split names a version that was never packaged.
+    """
+    found = {"candidate": candidate}
+    packaged = site.ledger.events(kind="image.packaged", subject=candidate.name)
+    images = [fact(told, "image", ImageRef) for told in packaged]
+    known = {f"v{image.model.version}": image for image in images}
+    for strategy in definition.pipeline.release:
+        for arm in strategy.plan[0].shares if strategy.plan else ():
+            if arm in found or arm == SHADOW:
+                continue
+            if arm not in known:
+                what, expected = unknown_name("version", arm, known)
+                raise NotFoundError(
+                    f"the split of {strategy.name} names {arm!r}: {what}", expected=expected
+                )
+            found[arm] = known[arm]
+    return found
+
+
 def advance(site: Site, definition: Definition) -> ReleaseDecision | None:
-    """Judge the release that is under way and do what the statistics allow; None if none is."""
+    """Judge the release that is under way and do what the statistics allow; None if none is.
+
+    Routes are made what the ledger says first: what a crash left undone is done.
+    """
+    enact(site, definition.model)
     active = current(site.ledger, definition.model)
     if active is None or active.ended is not None:
         return None
-    enact(site, definition.model)
-    canary = definition.pipeline.release
-    decision = decide(
-        canary,
-        Progress(
-            release=ref("release", active.model, active.version),
-            model=active.model,
-            version=active.version,
-            step=active.step,
-            percent=active.percent,
-            started_at=active.started_at,
-            step_started_at=active.step_started_at,
-        ),
-        observations(site, definition, active.version, active.started_at),
-        site.clock.now(),
-    )
-    _act(site, canary, active, decision)
+    decision = judge(site, definition, active, bring_in(site))
+    decision = _held(site, definition, active, decision)
+    _act(site, definition, active, decision)
     return decision
 
 
-def _act(site: Site, canary: Canary, active: Release, decision: ReleaseDecision) -> None:
+def _held(
+    site: Site, definition: Definition, release: Release, decision: ReleaseDecision
+) -> ReleaseDecision:
+    """Hold what a person has paused, or must approve; a promotion that nobody approves by the
+    deadline falls back.
+    """
+    if decision.action not in ("advance", "promote"):
+        return decision
+    if release.paused:
+        reason = f"paused ({release.paused}), else {decision.action}: {decision.reason}"
+        return replace(decision, action="hold", reason=reason)
+    last = _strategy_from(definition, release.strategy + 1) is None
+    if decision.action != "promote" or not last:
+        return decision
+    request = awaited(site, definition, release, decision.reason)
+    if request is None:
+        return decision
+    strategy = definition.pipeline.release[-1]
+    if site.clock.now() - release.strategy_started_at >= strategy.lasts:
+        return replace(
+            decision, action="rollback", reason=f"nobody approved it in time: {decision.reason}"
+        )
+    reason = f"waits for `onward approve {request}`: {decision.reason}"
+    return replace(decision, action="hold", reason=reason)
+
+
+def _act(site: Site, definition: Definition, active: Release, decision: ReleaseDecision) -> None:
     match decision.action:
         case "promote":
-            end(site, active, "promoted", decision.reason, decision)
+            following = _strategy_from(definition, active.strategy + 1)
+            if following is None:
+                end(site, active, "promoted", decision.reason, decision, arm=decision.arm)
+            else:
+                _step(site, definition, active, following[0], _whole(following[1]), decision)
         case "rollback":
             end(site, active, "rolledback", decision.reason, decision)
         case "advance":
-            step = active.step + 1
-            happened(
-                site,
-                "release.stepped",
-                active.model,
-                key=ref("release", active.model, f"{active.version}.{step}"),
-                inputs=(active.ref,),
-                outputs=(ref("release", active.model, f"{active.version}.{step}"),),
-                step=step,
-                percent=canary.steps[step - 1],
-                decision=decision,
-            )
-            enact(site, active.model)
+            _step(site, definition, active, active.strategy, _filled(decision.shares), decision)
         case "hold":
             pass
+
+
+def _strategy_from(definition: Definition, place: int) -> tuple[int, Step] | None:
+    """Return the next strategy that has a step, and its first; None where none is left."""
+    strategies = definition.pipeline.release
+    for number in range(place, len(strategies)):
+        if strategies[number].plan:
+            return number, strategies[number].plan[0]
+    return None
+
+
+def _audience(definition: Definition, strategy: int) -> str:
+    strategies = definition.pipeline.release
+    return strategies[min(strategy, len(strategies) - 1)].audience or ""
+
+
+def _whole(step: Step) -> dict[str, float]:
+    return _filled(step.shares)
+
+
+def _filled(shares: Mapping[str, float]) -> dict[str, float]:
+    """Return shares with the champion's, which is what others leave."""
+    others = {arm: percent for arm, percent in shares.items() if arm != CHAMPION}
+    return {CHAMPION: 100.0 - sum(others.values()), **others}
+
+
+def _step(
+    site: Site,
+    definition: Definition,
+    active: Release,
+    strategy: int,
+    shares: Mapping[str, float],
+    decision: ReleaseDecision,
+) -> None:
+    step = active.step + 1
+    following = ref("release", active.model, f"{active.version}.{step}")
+    happened(
+        site,
+        "release.stepped",
+        active.model,
+        key=following,
+        inputs=(active.ref,),
+        outputs=(following,),
+        step=step,
+        strategy=strategy,
+        percent=shares.get("candidate", 0.0),
+        shares=shares,
+        buckets=allot(active.buckets, shares),
+        audience=_audience(definition, strategy),
+        decision=decision,
+    )
+    enact(site, active.model)
 
 
 def end(
@@ -137,8 +230,11 @@ def end(
     how: Literal["promoted", "rolledback"],
     reason: str,
     decision: ReleaseDecision | None = None,
+    *,
+    arm: str = "candidate",
+    by: str = "",
 ) -> Release:
-    """End a release, once: whoever tells it first decides."""
+    """End a release, once: whoever tells it first decides. `arm` is the one that is promoted."""
     final = ref("release", release.model, f"{release.version}.{release.step + 1}")
     happened(
         site,
@@ -150,7 +246,10 @@ def end(
         how=how,
         reason=reason,
         step=release.step + 1,
+        arm=arm,
+        image=release.arms[arm],
         decision=decision,
+        by=by,
     )
     enact(site, release.model)
     ended = current(site.ledger, release.model)
@@ -193,41 +292,3 @@ def rollback(site: Site, model: str, reason: str) -> Release:
     )
     enact(site, model)
     return active
-
-
-def enact(site: Site, model: str) -> Routes | None:
-    """Make routes and the champion's alias what the ledger says; safe to repeat."""
-    serving = champion(site.ledger, model)
-    active = current(site.ledger, model)
-    if serving is None:
-        return None
-    running = active is not None and active.ended is None
-    share = active.percent if active is not None and running else 0.0
-    routes = [
-        Route(
-            arm="champion",
-            image=serving,
-            percent=100.0 - share,
-            release=active.ref
-            if active is not None and running
-            else serving_ref(site.ledger, model),
-        )
-    ]
-    if active is not None and running:
-        routes.append(
-            Route(arm="candidate", image=active.candidate, percent=share, release=active.ref)
-        )
-    salt = ref("release", model, active.version if active else 0)
-    before = written(site, model)
-    made = Routes(
-        model=model,
-        salt=salt,
-        routes=tuple(routes),
-        log=before.log if before else None,
-        on_log_failure=before.on_log_failure if before else None,
-    )
-    write_routes(site.folders.routes, made)
-    known = site.registry.champion(model)
-    if known is None or known.version != serving.model.version:
-        site.registry.promote(serving.model)
-    return made

@@ -2,30 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from onward.core.events import Recorded
+import msgspec
+
+from onward.core.events import Event, Recorded
 from onward.core.ports import Ledger
 from onward.core.records import ImageRef
 from onward.core.refs import ref
 from onward.flow.happened import fact
+from onward.stages.serve.routes import Spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """A release as the ledger tells it. `step` counts from 1; `ended` is None while it runs."""
+    """A release as the ledger tells it.
+
+    Parameters
+    ----------
+    arms
+        The images beside the champion's, by arm; ``candidate`` is the one that is released.
+    strategy
+        Which of the pipeline's strategies is under way, from 0.
+    step
+        The step, from 1, over all strategies: predictions are logged with it.
+    shares
+        Each arm's percent, by step, since the strategy began.
+    buckets
+        What each arm has now; see `stages.serve.routes.allot`.
+    audience
+        Whom it is for; empty for everybody.
+    paused
+        Why it is paused; empty where it is not.
+    ended
+        None while it runs.
+    """
 
     model: str
     candidate: ImageRef
     champion: ImageRef | None
+    arms: Mapping[str, ImageRef]
+    strategy: int
     step: int
-    percent: float
+    shares: Mapping[int, Mapping[str, float]]
+    buckets: Mapping[str, Spans] = field(default_factory=dict)
     started_at: datetime
+    strategy_started_at: datetime
     step_started_at: datetime
-    ended: Literal["promoted", "rolledback"] | None
-    reason: str
+    audience: str = ""
+    paused: str = ""
+    ended: Literal["promoted", "rolledback"] | None = None
+    reason: str = ""
 
     @property
     def version(self) -> int:
@@ -34,6 +64,18 @@ class Release:
     @property
     def ref(self) -> str:
         return ref("release", self.model, f"{self.version}.{self.step}")
+
+    @property
+    def percent(self) -> float:
+        """The candidate's share now."""
+        if self.ended is not None:
+            return 100.0 if self.ended == "promoted" else 0.0
+        return self.now.get("candidate", 0.0)
+
+    @property
+    def now(self) -> Mapping[str, float]:
+        """Each arm's percent in the step that lasts."""
+        return self.shares[self.step]
 
 
 def champion(ledger: Ledger, model: str) -> ImageRef | None:
@@ -55,40 +97,68 @@ def current(ledger: Ledger, model: str) -> Release | None:
     for told in _told(ledger, model):
         event = told.event
         if event.kind == "release.started":
-            serving = fact(told, "champion", ImageRef) if event.facts["champion"] else None
-            found = Release(
-                model=model,
-                candidate=fact(told, "candidate", ImageRef),
-                champion=serving,
-                step=1,
-                percent=event.facts["percent"],
-                started_at=event.at,
-                step_started_at=event.at,
-                ended=None,
-                reason="",
-            )
+            found = _begun(told)
         elif found is not None and event.key.partition(".")[0] == ref(
             "release", model, found.version
         ):
-            found = _next(found, told)
+            found = _next(found, event)
     return found
 
 
-def _next(release: Release, told: Recorded) -> Release:
+def _begun(told: Recorded) -> Release:
     facts, at = told.event.facts, told.event.at
-    if told.event.kind == "release.stepped":
-        return replace(release, step=facts["step"], percent=facts["percent"], step_started_at=at)
-    if told.event.kind == "release.ended":
-        percent = 100.0 if facts["how"] == "promoted" else 0.0
-        return replace(
-            release,
-            ended=facts["how"],
-            reason=facts["reason"],
-            percent=percent,
-            step=facts["step"],
-            step_started_at=at,
-        )
+    return Release(
+        model=told.event.subject,
+        candidate=fact(told, "candidate", ImageRef),
+        champion=fact(told, "champion", ImageRef) if facts["champion"] else None,
+        arms=fact(told, "arms", dict[str, ImageRef]),
+        strategy=facts["strategy"],
+        step=1,
+        shares={1: facts["shares"]},
+        buckets=_buckets(facts),
+        audience=facts["audience"],
+        started_at=at,
+        strategy_started_at=at,
+        step_started_at=at,
+    )
+
+
+def _next(release: Release, event: Event) -> Release:
+    facts, at = event.facts, event.at
+    match event.kind:
+        case "release.stepped":
+            anew = facts["strategy"] != release.strategy
+            step = facts["step"]
+            return replace(
+                release,
+                step=step,
+                strategy=facts["strategy"],
+                shares={step: facts["shares"]}
+                if anew
+                else {**release.shares, step: facts["shares"]},
+                buckets=_buckets(facts),
+                audience=facts["audience"],
+                strategy_started_at=at if anew else release.strategy_started_at,
+                step_started_at=at,
+            )
+        case "release.paused":
+            return replace(release, paused=facts["reason"])
+        case "release.resumed":
+            return replace(release, paused="")
+        case "release.ended":
+            return replace(
+                release,
+                ended=facts["how"],
+                reason=facts["reason"],
+                step=facts["step"],
+                step_started_at=at,
+                paused="",
+            )
     return release
+
+
+def _buckets(facts: Mapping[str, Any]) -> Mapping[str, Spans]:
+    return msgspec.convert(facts["buckets"], dict[str, tuple[tuple[int, int], ...]])
 
 
 def _told(ledger: Ledger, model: str) -> list[Recorded]:
@@ -98,13 +168,10 @@ def _told(ledger: Ledger, model: str) -> list[Recorded]:
 def promotions(ledger: Ledger, model: str) -> list[ImageRef]:
     """Return the champions in line: a promotion adds one, a reversion takes the last away."""
     line: list[ImageRef] = []
-    candidates: dict[str, ImageRef] = {}
     for told in _told(ledger, model):
         event = told.event
-        if event.kind == "release.started":
-            candidates[event.key] = fact(told, "candidate", ImageRef)
-        elif event.kind == "release.ended" and event.facts["how"] == "promoted":
-            line.append(candidates[event.key])
+        if event.kind == "release.ended" and event.facts["how"] == "promoted":
+            line.append(fact(told, "image", ImageRef))
         elif event.kind == "release.reverted" and line:
             line.pop()
     return line

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -49,6 +50,9 @@ class Routes:
     """What the gateway serves for one model. The salt makes assignment sticky per release.
 
     `log` and `on_log_failure` are the deployment's own `Logging`; None leaves it to the gateway.
+
+    With an `audience`, an expression on request columns, only rows that match are assigned; the
+    others get the champion, as the step `beside` the release.
     """
 
     model: str
@@ -56,11 +60,16 @@ class Routes:
     routes: tuple[Route, ...]
     log: Literal["fast", "strict"] | None = None
     on_log_failure: Literal["refuse", "serve"] | None = None
+    audience: str = ""
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardrailResult:
-    """A confidence sequence for candidate minus champion, so far; positive is worse."""
+    """A confidence sequence for an arm minus the champion, so far; positive is worse.
+
+    `champion_n` and `candidate_n` count units; `alpha` is the chance that it ever misses the truth.
+    """
 
     name: str
     difference: float
@@ -70,18 +79,48 @@ class GuardrailResult:
     champion_n: int
     candidate_n: int
     state: Literal["safe", "harm", "undecided", "no data"]
+    arm: str = "candidate"
+    alpha: float = 0.05
+
+
+Action = Literal["advance", "promote", "rollback", "hold"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseDecision:
-    """What to do with a release now, and why."""
+    """What to do with a release now, and why.
+
+    Parameters
+    ----------
+    step, percent
+        The release's step, from 1, and the candidate's share in it.
+    strategy
+        The strategy that was under way.
+    arm
+        The arm that is promoted.
+    shares
+        The next step's percent by arm, where it advances.
+    units
+        For each step the units that it was the first to see, by arm, and the shares declared.
+    posterior, seed
+        What a bandit drew the next shares from: each arm's Beta parameters, and the seed.
+    data
+        The snapshot of the prediction log that was judged, with the labels known at `at`.
+    """
 
     release: str
     model: str
     version: int
     step: int
     percent: float
-    action: Literal["advance", "promote", "rollback", "hold"]
+    action: Action
     reason: str
     guardrails: tuple[GuardrailResult, ...]
     at: datetime
+    strategy: str = "canary"
+    arm: str = ""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    units: tuple[tuple[Mapping[str, int], Mapping[str, float]], ...] = ()
+    posterior: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    seed: int = 0
+    data: str = ""

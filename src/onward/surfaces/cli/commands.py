@@ -25,6 +25,7 @@ from onward.surfaces.cli import (
     predictions,
     profile,
     quarantine,
+    release,
     score,
     secrets,
     tests,
@@ -233,3 +234,4 @@ access.register(cli)
 audit.register(cli)
 secrets.register(cli)
 image.register(cli)
+release.register(cli)

@@ -7,115 +7,151 @@ import math
 import numpy as np
 import pytest
 
-from onward.stages.serve.release.sequences import (
-    Arm,
-    difference,
-    ratio_evidence,
-    relative,
-    sample,
-    share,
-)
+from onward.stages.serve.release.ratio import evidence, mismatch
+from onward.stages.serve.release.sequences import difference, radius, sample, shift
 
 ALPHA = 0.05
 
 
-def looks(chance, n: int, champion: float, candidate: float):
-    """Yield (candidate, champion) arms of yes/no values, a look every 100 requests."""
-    ups = [chance.random(n) < rate for rate in (candidate, champion)]
-    for end in range(100, n + 1, 100):
-        yield share(ups[0][:end]), share(ups[1][:end])
-
-
-def ever_above(interval_of, pairs, limit: float) -> int | None:
-    for look, pair in enumerate(pairs):
-        if interval_of(pair).low > limit:
-            return look
-    return None
-
-
-def interval(pair, alpha: float = ALPHA):
-    found = difference([pair], alpha=alpha, tuned_for=500)
+def interval(candidate, champion, alpha: float = ALPHA, **kw):
+    found = difference([(candidate, champion)], alpha=alpha, tuned_for=500, **kw)
     assert found is not None
     return found
 
 
-def test_equal_arms_are_seldom_called_different_however_often_one_looks():
-    """At 5 % errors, peeking 50 times: a fixed test would call a third of these."""
+def alone(values, begin: int = 0):
+    """An arm whose every value is of a unit of its own, numbered from `begin`."""
+    return sample(values, np.arange(begin, begin + len(values)))
+
+
+def test_the_interval_is_the_mean_of_differences_with_the_radius_of_its_variance():
     chance = np.random.default_rng(1)
-    runs = 400
-    wrong = sum(
-        any(not i.low <= 0 <= i.high for i in map(interval, looks(chance, 5_000, 0.05, 0.05)))
-        for _ in range(runs)
-    )
-    assert wrong / runs <= ALPHA
-
-
-def test_a_clear_rise_is_found_and_the_truth_is_covered():
-    chance = np.random.default_rng(2)
-    found = [ever_above(interval, looks(chance, 5_000, 0.05, 0.10), 0.0) for _ in range(100)]
-    assert all(look is not None for look in found)
-    covered = [
-        all(i.low <= 0.05 <= i.high for i in map(interval, looks(chance, 3_000, 0.05, 0.10)))
-        for _ in range(200)
-    ]
-    assert np.mean(covered) >= 1 - ALPHA
-
-
-def test_skewed_values_are_covered_too():
-    chance = np.random.default_rng(3)
-    runs, wrong = 200, 0
-    for _ in range(runs):
-        a, b = chance.lognormal(0, 1, (2, 4_000))
-        ends = range(200, 4_001, 100)
-        arms = (relative(sample(a[:end]), sample(b[:end])) for end in ends)
-        wrong += any(not i.low <= 0 <= i.high for i in map(interval, arms))
-    assert wrong / runs <= ALPHA
+    a, b = chance.normal(1, 2, 400), chance.normal(0, 1, 900)
+    found = interval(alone(a), alone(b, 400))
+    assert found.estimate == pytest.approx(a.mean() - b.mean())
+    variance = a.var(ddof=1) / 400 + b.var(ddof=1) / 900
+    reach = radius(variance, 400 * 900 / 1300, alpha=ALPHA, tuned_for=500)
+    assert found.high - found.estimate == pytest.approx(reach)
+    assert (found.candidate_n, found.champion_n) == (400, 900)
 
 
 def test_an_arm_that_has_not_failed_is_not_thereby_perfect():
-    none = share(np.zeros(100, dtype=bool))
-    found = interval((none, none))
+    none = alone(np.zeros(100))
+    other = alone(np.zeros(100), 100)
+    found = interval(none, other, flags=True)
     assert found.estimate == 0
     assert found.low < -0.01 < 0.01 < found.high
 
 
 def test_strata_keep_a_change_of_shares_from_faking_a_difference():
     """Traffic gets worse while the candidate's share grows: pooled, the candidate looks bad."""
+
+    def arm(n: int, rate: float, begin: int):
+        return alone((np.arange(n) < n * rate) * 1.0, begin)
+
     strata = [
-        (Arm(50, 0.05, 0.05), Arm(950, 0.05, 0.05)),
-        (Arm(500, 0.20, 0.16), Arm(500, 0.20, 0.16)),
+        (arm(40, 0.05, 0), arm(960, 0.05, 1_000)),
+        (arm(500, 0.20, 2_000), arm(500, 0.20, 3_000)),
     ]
     found = difference(strata, alpha=ALPHA, tuned_for=500)
     assert found is not None
     assert found.estimate == pytest.approx(0, abs=1e-12)
-    assert (found.candidate_n, found.champion_n) == (550, 1_450)
+    assert (found.candidate_n, found.champion_n) == (540, 1_460)
     assert difference([], alpha=ALPHA, tuned_for=500) is None
 
 
+def test_a_unit_counts_once_however_often_it_asks():
+    """Ten answers each, all alike: as wide as if every unit had asked once."""
+    chance = np.random.default_rng(2)
+    values = chance.random((2, 200))
+    units = np.arange(400).reshape(2, 200)
+    once = interval(*(sample(v, u) for v, u in zip(values, units, strict=True)))
+    often = interval(
+        *(sample(np.repeat(v, 10), np.repeat(u, 10)) for v, u in zip(values, units, strict=True))
+    )
+    assert (often.low, often.high) == pytest.approx((once.low, once.high))
+    blind = interval(*(alone(np.repeat(v, 10), 2_000 * i) for i, v in enumerate(values)))
+    assert blind.high - blind.low < 0.5 * (often.high - often.low)
+
+
+def test_units_that_stay_for_two_steps_are_no_new_evidence():
+    """The same units with the same values in a second step tell nothing more."""
+    chance = np.random.default_rng(3)
+    candidate, champion = (
+        sample(v, u)
+        for v, u in zip(chance.random((2, 200)), np.arange(400).reshape(2, 200), strict=True)
+    )
+    one = difference([(candidate, champion)], alpha=ALPHA, tuned_for=10**9)
+    two = difference([(candidate, champion)] * 2, alpha=ALPHA, tuned_for=2 * 10**9)
+    assert one is not None
+    assert two is not None
+    assert (two.low, two.high) == pytest.approx((one.low, one.high))
+
+
 def test_the_interval_narrows_with_data_and_widens_with_confidence():
-    widths = [
-        interval((Arm(n, 0.1, 0.09), Arm(n, 0.1, 0.09)), alpha).high - 0.0
-        for n, alpha in ((100, 0.05), (1_000, 0.05), (10_000, 0.05), (10_000, 0.01))
-    ]
+    def width(n: int, alpha: float) -> float:
+        flags = (np.arange(n) < n // 10) * 1.0
+        found = interval(alone(flags), alone(flags, n), alpha)
+        return found.high - found.low
+
+    widths = [width(100, 0.05), width(1_000, 0.05), width(10_000, 0.05), width(10_000, 0.01)]
     assert widths[0] > widths[1] > widths[2] < widths[3]
 
 
 def test_relative_is_the_ratio_of_means():
-    found = interval(relative(Arm(500, 30.0, 4.0), Arm(500, 20.0, 4.0)))
-    assert found.estimate == pytest.approx(0.5)
+    chance = np.random.default_rng(4)
+    found = interval(
+        alone(chance.normal(30, 2, 500)),
+        alone(chance.normal(20, 2, 500), 500),
+        relative=True,
+    )
+    assert found.estimate == pytest.approx(0.5, abs=0.02)
     assert 0.4 < found.low < 0.5 < found.high < 0.6
 
 
+def test_shift_is_the_distance_of_distributions_and_always_covers():
+    chance = np.random.default_rng(5)
+    for move, truth in ((0.0, 0.0), (0.3, 0.3)):
+        missed = 0
+        for _ in range(100):
+            a, b = chance.random(1_000) + move, chance.random(1_000)
+            bounds = [shift(a[:n], b[:n], alpha=ALPHA) for n in range(50, 1_001, 100)]
+            missed += any(not low <= truth <= high for _, low, high in bounds)
+        assert missed <= 100 * ALPHA
+    distance, low, high = shift(np.zeros(5_000), np.ones(5_000), alpha=ALPHA)
+    assert (distance, high) == (1.0, 1.0)
+    assert low > 0.8
+
+
+# ---------------------------------------------------------------- assignment
+
+
+def counted(hits: int, n: int, share: float):
+    return {"candidate": hits, "champion": n - hits}, {"candidate": share, "champion": 1 - share}
+
+
 def test_the_ratio_check_seldom_errs_and_finds_a_mismatch():
-    chance = np.random.default_rng(4)
+    chance = np.random.default_rng(6)
     limit = -math.log(0.01)
     wrong = 0
-    for _ in range(400):
+    for _ in range(300):
         hits = np.cumsum(chance.random(5_000) < 0.05)
         wrong += any(
-            ratio_evidence([(int(hits[n - 1]), n - int(hits[n - 1]), 0.05)]) > limit
-            for n in range(50, 5_001, 50)
+            evidence([counted(int(hits[n - 1]), n, 0.05)]) > limit for n in range(50, 5_001, 50)
         )
-    assert wrong / 400 <= 0.01 + 0.005
-    assert ratio_evidence([(600, 4_400, 0.1)]) > limit
-    assert ratio_evidence([(500, 4_500, 0.1), (0, 0, 0.5)]) < 0
+    assert wrong / 300 <= 0.01 + 0.005
+    assert evidence([counted(600, 5_000, 0.1)]) > limit
+    assert evidence([counted(500, 5_000, 0.1), counted(0, 0, 0.5)]) < 0
+
+
+def test_three_arms_are_checked_together():
+    shares = {"champion": 0.5, "a": 0.3, "b": 0.2}
+    assert mismatch([({"champion": 500, "a": 300, "b": 200}, shares)]) is None
+    found = mismatch([({"champion": 500, "a": 200, "b": 300}, shares)])
+    assert found is not None
+    assert "a 200 of 1000 at 0.3, b 300 of 1000 at 0.2 declared" in found
+
+
+def test_units_of_an_arm_without_a_share_are_a_mismatch():
+    assert evidence([({"champion": 10, "a": 1}, {"champion": 1.0, "a": 0.0})]) == math.inf
+    assert evidence([({"champion": 10, "a": 0}, {"champion": 1.0, "a": 0.0})]) == 0

@@ -79,7 +79,7 @@ class Calls:
         parts: dict[Target, Part] = {}
         for place, row in enumerate(rows):
             unit = live.unit(row)
-            target = direct or live.assign(unit)
+            target = direct or live.assign(unit, row)
             part = parts.get(target)
             if part is None:
                 part = parts[target] = Part(target, at_us)

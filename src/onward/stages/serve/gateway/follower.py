@@ -87,14 +87,7 @@ class Follower:
         self._install({name: live})
 
     def _load(self, route: Route) -> ServedModel:
-        model = load((unpack(route.image, self._cache) / MODEL_FOLDER).parent)
-        wanted = route.image.model
-        if (model.name, model.version) != (wanted.name, wanted.version):
-            raise CorruptError(
-                f"image {route.image.digest[:19]}… holds {model.name} version {model.version}",
-                expected=f"{wanted.name} version {wanted.version}",
-            )
-        return model
+        return load_route(route, self._cache)
 
     def _install(self, live: dict[str, Live]) -> None:
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # no stubs
@@ -102,6 +95,24 @@ class Follower:
         threadpool_limits(1)  # one row is too little to share out; threads would only wait
         self._metrics.route_changes += 1
         self._endpoints.serve(live)
+
+
+def load_route(route: Route, cache: Path) -> ServedModel:
+    """Unpack and load a route's image.
+
+    Raises
+    ------
+    CorruptError
+        It cannot be used, or is another version's.
+    """
+    model = load((unpack(route.image, cache) / MODEL_FOLDER).parent)
+    wanted = route.image.model
+    if (model.name, model.version) != (wanted.name, wanted.version):
+        raise CorruptError(
+            f"image {route.image.digest[:19]}… holds {model.name} version {model.version}",
+            expected=f"{wanted.name} version {wanted.version}",
+        )
+    return model
 
 
 def cache_of(config: GatewayConfig) -> Path:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from onward.core.errors import DataError, unknown_name
 from onward.core.ports import Masks
-from onward.core.records import Logging, Route, Routes
+from onward.core.records import Column, Logging, Route, Routes
+from onward.stages.serve.audience import compiled
 from onward.stages.serve.gateway.http import Headers
 from onward.stages.serve.gateway.masking import Masked, masking
 from onward.stages.serve.gateway.model import ServedModel
 from onward.stages.serve.gateway.rows import RowDecoder
 from onward.stages.serve.log.segment import Header
+from onward.stages.serve.release.config import SHADOW
 from onward.stages.serve.routes import BUCKETS, CHAMPION, bucket, owners
 
 DIRECT = "direct"
@@ -33,8 +35,9 @@ ARM_HEADER = b"onward-arm"
 class Target:
     """A model's version in one role.
 
-    `positions` picks its columns from a decoded row; `champion_features` says whether its
-    features are the champion's; `logging` is its deployment's.
+    `positions` picks its columns from a decoded row, and after them those that only a shadow
+    reads: it finds them in the log. `champion_features` says whether its features are the
+    champion's; `logging` is its deployment's.
     """
 
     model: ServedModel
@@ -60,11 +63,14 @@ class Target:
             return row
         picked = tuple(row[position] for position in self.positions)
         if msgspec.UNSET in picked:
-            column = self.model.plan.request[picked.index(msgspec.UNSET)]
-            raise DataError(
-                f"column {column.name!r} is missing, which version {self.model.version} reads",
-                expected=f"{column.name}: {column.dtype}",
-            )
+            missing = picked.index(msgspec.UNSET)
+            if missing < len(self.model.plan.request):
+                column = self.model.plan.request[missing]
+                raise DataError(
+                    f"column {column.name!r} is missing, which version {self.model.version} reads",
+                    expected=f"{column.name}: {column.dtype}",
+                )
+            picked = tuple(None if value is msgspec.UNSET else value for value in picked)
         if self.masked:
             values = list(picked)
             for position, mask in self.masked:
@@ -97,6 +103,7 @@ class Live:
         self.decoder = RowDecoder([m.plan for m in served])
         ordered = sorted(routes.routes, key=lambda route: route.arm != CHAMPION)
         self._columns = models[ordered[0].image.digest].plan.columns
+        self._mirrored = self._only_shadow(ordered)
         self._salt = routes.salt
         self._owners = owners(ordered)
         self._targets = [self._target(route, route.arm) for route in ordered]
@@ -106,6 +113,11 @@ class Live:
             models[route.image.digest].version: self._target(route, DIRECT)
             for route in reversed(ordered)
         }
+        self._audience = (
+            compiled(routes.audience, self.decoder.columns) if routes.audience else None
+        )
+        beside = replace(ordered[0], release=routes.beside)
+        self._beside = self._target(beside, CHAMPION) if routes.audience else self.champion
         self._wished = {route.arm: self._target(route, OVERRIDE) for route in ordered}
         key = self.champion.model.plan.key
         self._unit = [(self.decoder.columns.index(name), self._mask(name, served)) for name in key]
@@ -137,8 +149,13 @@ class Live:
             raise DataError(f"{ARM_HEADER.decode()}: {what}", expected=expected)
         return found
 
-    def assign(self, unit: str) -> Target:
-        """Return the arm that this unit always gets while the routes' salt stays."""
+    def assign(self, unit: str, row: Sequence[Any] | None = None) -> Target:
+        """Return the arm that this unit always gets while the routes' salt stays.
+
+        Where the release has an audience, a row outside it, or none, gets the champion.
+        """
+        if self._audience is not None and (row is None or not self._audience(row)):
+            return self._beside
         owners = self._owners
         return self._targets[owners[0] if self._alone else owners[bucket(self._salt, unit)]]
 
@@ -163,6 +180,7 @@ class Live:
             "salt": self.routes.salt,
             "log": self.logging.guarantee,
             "on_log_failure": self.logging.on_failure,
+            "audience": self.routes.audience or None,
             "routes": [
                 {
                     "arm": route.arm,
@@ -178,10 +196,11 @@ class Live:
 
     def _target(self, route: Route, arm: str) -> Target:
         model = self.models[route.image.digest]
-        positions = self.decoder.positions(model.plan)
+        columns = model.plan.request + (self._mirrored if route.arm == CHAMPION else ())
+        positions = self.decoder.positions(columns)
         masked = tuple(
             (at, masking(column, self._masks))
-            for at, column in enumerate(model.plan.request)
+            for at, column in enumerate(columns)
             if column.mask is not None
         )
         return Target(
@@ -194,7 +213,7 @@ class Live:
                 image=route.image.digest,
                 release=route.release,
                 arm=arm,
-                request=tuple(c.name for c in model.plan.request),
+                request=tuple(c.name for c in columns),
                 features=tuple(c.name for c in model.plan.columns),
                 strings=model.strings,
                 width=model.width,
@@ -206,6 +225,17 @@ class Live:
             whole_row=not masked
             and not self.decoder.optional
             and positions == tuple(range(len(self.decoder.columns))),
+        )
+
+    def _only_shadow(self, ordered: Sequence[Route]) -> tuple[Column, ...]:
+        """Return the request columns that a shadow reads and the champion does not."""
+        known = {c.name for c in self.models[ordered[0].image.digest].plan.request}
+        shadows = (r for r in ordered if r.arm == SHADOW)
+        return tuple(
+            column
+            for route in shadows
+            for column in self.models[route.image.digest].plan.request
+            if column.name not in known
         )
 
     def _mask(self, name: str, models: Sequence[ServedModel]) -> Masked:

@@ -71,7 +71,8 @@ def _features(
             texts = [row for part in parts for row in part.texts]
         return np.array(flat, dtype=np.float64).reshape(-1, len(plan.columns)), texts
     rows = [row for part in parts for row in part.requests or ()]
-    request = dict(zip([c.name for c in plan.request], zip(*rows, strict=True), strict=True))
+    names = [c.name for c in plan.request]  # a row may hold more, for a shadow
+    request = dict(zip(names, zip(*rows, strict=True), strict=False))
     views = target.model.views
     found = named(views, [row for part in parts for row in part.looked_up]) if views else {}
     if plan.on_demand:

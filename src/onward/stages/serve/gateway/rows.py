@@ -70,9 +70,9 @@ class RowDecoder:
         astuple = msgspec.structs.astuple
         return [astuple(row) for row in rows]
 
-    def positions(self, plan: FeaturePlan) -> tuple[int, ...]:
-        """Return where the plan's request columns lie among `columns`."""
-        return tuple(self.columns.index(c.name) for c in plan.request)
+    def positions(self, columns: Sequence[Column]) -> tuple[int, ...]:
+        """Return where request columns lie among `columns`."""
+        return tuple(self.columns.index(column.name) for column in columns)
 
 
 def sent_type(column: Column) -> Any:

@@ -38,6 +38,7 @@ from onward.stages.serve.gateway.place import Place
 from onward.stages.serve.gateway.process import announce, busy, withdraw
 from onward.stages.serve.gateway.recorder import Recorder
 from onward.stages.serve.gateway.settings import GatewayConfig
+from onward.stages.serve.gateway.shadows import Shadows
 from onward.stages.serve.gateway.sweep import Sweeper
 from onward.stages.serve.gateway.tick import Ticker
 from onward.stages.serve.log.writer import PredictionLog
@@ -119,6 +120,7 @@ class Worker:
         self._sweeper = Sweeper(config.limits)
         self._freshness = Freshness(self._online, metrics, lambda: endpoints.live)
         self._follower = Follower(config, endpoints, metrics)
+        self._shadows = Shadows(config)
         self._server: asyncio.Server | None = None
         self._rpc: RpcServer | None = None
 
@@ -167,6 +169,7 @@ class Worker:
         """Do what is done now and then, beside the requests."""
         changed = self._config.routes is not None and await self._follower.look()
         self._fleet.look(changed=changed)
+        self._shadows.look(self._endpoints.live)
         self._freshness.look()
         self._sweeper.look(self._endpoints.connections)
 
@@ -197,6 +200,7 @@ class Worker:
         if self._place is None:
             withdraw(self._state)
         self._fleet.tell()
+        self._shadows.close()
         if self._log is not None:
             self._log.close()
         self._online.close()

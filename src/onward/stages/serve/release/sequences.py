@@ -15,18 +15,40 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One arm's sample: its size, mean, and variance of a single value."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One arm's values in one stratum, summed by unit.
 
-    n: int
-    mean: float
-    variance: float
+    `unit` are the k units' codes, ascending; `count` how many values each has, `total` their sum.
+    Values of one unit depend on each other, so a unit is one observation, however often it asks.
+    """
+
+    unit: np.ndarray
+    count: np.ndarray
+    total: np.ndarray
+
+    @property
+    def n(self) -> int:
+        return len(self.unit)
+
+    @property
+    def mean(self) -> float:
+        return float(self.total.sum() / self.count.sum())
+
+    def influence(self) -> np.ndarray:
+        """Return how much each unit moves the mean, shape (k,).
+
+        The mean is a ratio of sums; its linearisation is the delta method's (Deng, Knoblich and
+        Lu, arXiv 1803.06336).
+        """
+        k = self.n
+        found: np.ndarray = (self.total - self.mean * self.count) / self.count.sum()
+        return found * math.sqrt(k / (k - 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with its confidence sequence at this moment, and what it rests on."""
+    """An estimate with its confidence sequence at this moment, and the units it rests on."""
 
     estimate: float
     low: float
@@ -35,41 +57,98 @@ class Interval:
     candidate_n: int
 
 
-def sample(values: np.ndarray) -> Arm:
-    """Return the arm of real values, shape (n,), n ≥ 2."""
-    return Arm(len(values), float(values.mean()), float(values.var(ddof=1)))
+def sample(values: np.ndarray, units: np.ndarray) -> Sample:
+    """Return values summed by their units' codes, both of shape (n,)."""
+    import numpy as np
 
-
-def share(flags: np.ndarray) -> Arm:
-    """Return the arm of yes/no values, shape (n,).
-
-    The variance is that of (x + 1) / (n + 2), after Agresti and Coull (1998): an arm that has not
-    failed yet is not thereby one that cannot.
-    """
-    n, hits = len(flags), int(flags.sum())
-    rate = (hits + 1) / (n + 2)
-    return Arm(n, hits / n, rate * (1 - rate))
-
-
-def relative(candidate: Arm, champion: Arm) -> tuple[Arm, Arm]:
-    """Return both arms such that their difference is the means' ratio - 1 (delta method)."""
-    scale = champion.mean
-    ratio = candidate.mean / scale
-    return (
-        Arm(candidate.n, ratio, candidate.variance / scale**2),
-        Arm(champion.n, 1.0, champion.variance * (ratio / scale) ** 2),
-    )
+    unit, place = np.unique(units, return_inverse=True)
+    return Sample(unit, np.bincount(place).astype(np.float64), np.bincount(place, weights=values))
 
 
 def difference(
-    strata: Sequence[tuple[Arm, Arm]], *, alpha: float, tuned_for: int
+    strata: Sequence[tuple[Sample, Sample]],
+    *,
+    alpha: float,
+    tuned_for: int,
+    relative: bool = False,
+    flags: bool = False,
 ) -> Interval | None:
     """Return the confidence sequence for candidate minus champion; None without strata.
 
     A stratum, (candidate, champion), is a period in which the shares stayed the same, so a
     change of shares while the traffic changes fakes no difference. Strata are weighted by
-    w = n_c n_h / (n_c + n_h), the overlap weights of Li, Morgan and Zaslavsky (2018). With the
-    weighted difference's standard error s and m = Σ w, the radius is
+    w = k_c k_h / (k_c + k_h), k being units: the overlap weights of Li, Morgan and Zaslavsky
+    (2018). The variance sums, over units, the square of what each moves the estimate in all
+    strata and both arms together: a unit that asks often, or in several steps, counts once.
+
+    Parameters
+    ----------
+    alpha
+        The chance that the interval ever misses the truth.
+    tuned_for
+        The units, as Σ w, at which it is narrowest.
+    relative
+        Compare the ratio of the means with 1 (delta method).
+    flags
+        Values are yes or no: the variance is at least that of (x + 1) / (k + 2), after Agresti
+        and Coull (1998). An arm that has not failed yet is not thereby one that cannot.
+    """
+    import numpy as np
+
+    if not strata:
+        return None
+    weights = [c.n * h.n / (c.n + h.n) for c, h in strata]
+    m = sum(weights)
+    estimate, floor = 0.0, 0.0
+    units, moves = [], []
+    for w, (c, h) in zip(weights, strata, strict=True):
+        share = w / m
+        scale = h.mean if relative else 1.0
+        ratio = c.mean / scale if relative else 1.0
+        estimate += share * (ratio - 1 if relative else c.mean - h.mean)
+        units += [c.unit, h.unit]
+        moves += [share * c.influence() / scale, -share * ratio * h.influence() / scale]
+        if flags:
+            floor += share**2 * sum(_least(arm.mean, arm.n) for arm in (c, h))
+    _, place = np.unique(np.concatenate(units), return_inverse=True)
+    moved = np.bincount(place, weights=np.concatenate(moves))
+    variance = max(float(moved @ moved), floor)
+    reach = float(radius(variance, m, alpha=alpha, tuned_for=tuned_for))
+    return Interval(
+        estimate=estimate,
+        low=estimate - reach,
+        high=estimate + reach,
+        champion_n=len(np.unique(np.concatenate([h.unit for _, h in strata]))),
+        candidate_n=len(np.unique(np.concatenate([c.unit for c, _ in strata]))),
+    )
+
+
+def paired(found: Sample, *, alpha: float, tuned_for: int, flags: bool = False) -> Interval:
+    """Return the confidence sequence for the mean of differences on the same rows.
+
+    With `flags` differences are of yes or no: the variance is at least that of as many units that
+    differ, and one more.
+    """
+    influence = found.influence()
+    variance = float(influence @ influence)
+    if flags:
+        differing = float((found.total != 0).mean())
+        variance = max(variance, (differing * found.n + 1) / (found.n + 2) / found.n)
+    reach = float(radius(variance, float(found.n), alpha=alpha, tuned_for=tuned_for))
+    return Interval(found.mean, found.mean - reach, found.mean + reach, found.n, found.n)
+
+
+def _least(mean: float, k: int) -> float:
+    rate = (mean * k + 1) / (k + 2)
+    return rate * (1 - rate) / k
+
+
+def radius(
+    variance: float | np.ndarray, m: float | np.ndarray, *, alpha: float, tuned_for: int
+) -> np.ndarray:
+    """Return the half width of the confidence sequence of an estimate with this variance.
+
+    With the estimate's standard error s it is
 
         s * sqrt((1 + 1 / (m * rho**2)) * log((m * rho**2 + 1) / alpha**2)),
 
@@ -77,45 +156,35 @@ def difference(
     (arXiv 2103.06476, theorem 2.2, with the standard error where they write sigma / sqrt(t));
     rho is chosen, as in their appendix B.2, to make it narrowest where m = `tuned_for`.
     """
-    if not strata:
-        return None
-    weights = [c.n * h.n / (c.n + h.n) for c, h in strata]
-    m = sum(weights)
-    estimate = sum(w * (c.mean - h.mean) for w, (c, h) in zip(weights, strata, strict=True)) / m
-    variance = sum(
-        w * w * (c.variance / c.n + h.variance / h.n)
-        for w, (c, h) in zip(weights, strata, strict=True)
-    )
+    import numpy as np
+
     scale = -2 * math.log(alpha)
     rho2 = (scale + math.log(scale) + 1) / tuned_for
-    growth = (1 + 1 / (m * rho2)) * math.log((m * rho2 + 1) / alpha**2)
-    radius = math.sqrt(variance) / m * math.sqrt(growth)
-    return Interval(
-        estimate=estimate,
-        low=estimate - radius,
-        high=estimate + radius,
-        champion_n=sum(h.n for _, h in strata),
-        candidate_n=sum(c.n for c, _ in strata),
-    )
+    growth = (1 + 1 / (m * rho2)) * np.log((m * rho2 + 1) / alpha**2)
+    found: np.ndarray = np.sqrt(variance * growth)
+    return found
 
 
-def ratio_evidence(
-    counts: Sequence[tuple[int, int, float]], *, concentration: float = 100
-) -> float:
-    """Return the log of the evidence that units are not assigned by the shares declared.
+def shift(
+    candidate: np.ndarray, champion: np.ndarray, *, alpha: float
+) -> tuple[float, float, float]:
+    """Return the greatest distance of two distributions, and its lower and upper bound.
 
-    `counts` are (candidate, champion, the candidate's declared share) per stratum. The evidence
-    is the Bayes factor of a Beta prior around the declared share against that share: under the
-    declared assignment it exceeds 1 / alpha at any time with probability alpha at most (Lindon and
-    Malek, arXiv 2011.03567, with two categories).
+    `candidate` and `champion` hold one value for each unit. The distance is Kolmogorov and
+    Smirnov's. Each empirical distribution is, at all n at once, within sqrt(log(2 n (n + 1) / a)
+    / (2 n)) of the true one with probability 1 - a: Massart's (1990) form of the inequality of
+    Dvoretzky, Kiefer and Wolfowitz at level a / (n (n + 1)), summed over n. Here a = alpha / 2.
     """
-    total = 0.0
-    for candidate, champion, declared in counts:
-        a, b = concentration * declared, concentration * (1 - declared)
-        total += _log_beta(a + candidate, b + champion) - _log_beta(a, b)
-        total -= candidate * math.log(declared) + champion * math.log1p(-declared)
-    return total
+    import numpy as np
 
-
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    values = np.concatenate([candidate, champion])
+    ranks = [
+        np.searchsorted(np.sort(arm), values, side="right") / len(arm)
+        for arm in (candidate, champion)
+    ]
+    distance = float(np.abs(ranks[0] - ranks[1]).max())
+    reach = sum(
+        math.sqrt(math.log(4 * n * (n + 1) / alpha) / (2 * n))
+        for n in (len(candidate), len(champion))
+    )
+    return distance, max(0.0, distance - reach), min(1.0, distance + reach)

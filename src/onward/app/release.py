@@ -1,0 +1,124 @@
+"""Questions asked of a release, and a person's hand on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from onward.app.access import require
+from onward.core.errors import NotFoundError
+from onward.core.records import DatasetRef, ReleaseDecision
+from onward.flow.releases import Release, current
+
+if TYPE_CHECKING:
+    from onward.app.project import Project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseStatus:
+    """How a release stands.
+
+    Parameters
+    ----------
+    strategies
+        What the pipeline declares, in order; `release.strategy` says which is under way.
+    decision
+        What the statistics allow now, and what is missing; None once it has ended.
+    served
+        Percent by arm as the gateway serves them; None where no gateway runs.
+    """
+
+    release: Release
+    strategies: Sequence[str]
+    decision: ReleaseDecision | None
+    served: Mapping[str, float] | None
+
+
+def release_status(project: Project) -> ReleaseStatus:
+    """Return how the newest release stands.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was released yet.
+    """
+    release = _newest(project)
+    decision = None
+    if release.ended is None:
+        from onward.flow.judge import judge
+
+        decision = judge(project.site, project.definition, release, _predictions(project))
+    return ReleaseStatus(
+        release=release,
+        strategies=[strategy.name for strategy in project.definition.pipeline.release],
+        decision=decision,
+        served=_served(project, release.model),
+    )
+
+
+def release_history(project: Project, *, looks: int = 60) -> Sequence[ReleaseDecision]:
+    """Return what the statistics would have said at so many moments, oldest first."""
+    from onward.flow.judge import history
+
+    release = _newest(project)
+    return history(project.site, project.definition, release, _predictions(project), looks=looks)
+
+
+def steer(project: Project, verb: str, reason: str, *, arm: str = "candidate") -> Release:
+    """Pause, resume, promote or abort the release that is under way, if the caller may promote.
+
+    Raises
+    ------
+    DeniedError
+        The caller may not, or it waits for a second person's approval.
+    NotFoundError
+        No release is under way.
+    """
+    from onward.flow import steer as hand
+
+    model = project.definition.model
+    hand.running(project.site, model)
+    by = require(project, "promote", model).name
+    match verb:
+        case "pause":
+            return hand.pause(project.site, model, reason, by=by)
+        case "resume":
+            return hand.resume(project.site, model, reason, by=by)
+        case "promote":
+            return hand.promote(project.site, model, reason, by=by, arm=arm)
+        case _:
+            return hand.abort(project.site, model, reason, by=by)
+
+
+def _newest(project: Project) -> Release:
+    found = current(project.ledger, project.definition.model)
+    if found is None:
+        raise NotFoundError(
+            f"nothing of {project.definition.model!r} was released yet",
+            next_step="start with `onward run`",
+        )
+    return found
+
+
+def _predictions(project: Project) -> DatasetRef | None:
+    """Return the predictions that `onward up` has folded; it does so at each turn."""
+    from onward.stages.serve.step import TABLE
+
+    lake = project.site.lake
+    return None if lake.head(TABLE) is None else lake.dataset(TABLE)
+
+
+def _served(project: Project, model: str) -> Mapping[str, float] | None:
+    import httpx
+
+    from onward.app.gateway import address
+
+    url = address(project.settings.state)
+    if url is None:
+        return None
+    try:
+        shown: Any = httpx.get(f"{url}/routes", timeout=5).json().get(model, {})
+    except httpx.HTTPError:
+        return None
+    return {route["arm"]: route["served"] for route in shown.get("routes", ())}

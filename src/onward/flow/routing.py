@@ -1,0 +1,62 @@
+"""Routes as the ledger wants them: who gets which arm now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from onward.core.records import ImageRef, Route, Routes
+from onward.core.refs import ref
+from onward.flow.releases import Release, champion, current, serving_ref
+from onward.flow.serving import written
+from onward.flow.site import Site
+from onward.stages.serve.release.config import SHADOW
+from onward.stages.serve.routes import CHAMPION, write_routes
+
+
+def enact(site: Site, model: str) -> Routes | None:
+    """Make routes and the champion's alias what the ledger says; safe to repeat."""
+    serving = champion(site.ledger, model)
+    if serving is None:
+        return None
+    active = current(site.ledger, model)
+    if active is None or active.ended is not None:
+        routes = [
+            Route(
+                arm=CHAMPION, image=serving, percent=100.0, release=serving_ref(site.ledger, model)
+            )
+        ]
+    else:
+        routes = _shared(active, serving)
+    salt = ref("release", model, active.version if active else 0)
+    before = written(site, model)
+    audience = active.audience if active is not None and active.ended is None else ""
+    made = Routes(
+        model=model,
+        salt=salt,
+        routes=tuple(routes),
+        log=before.log if before else None,
+        on_log_failure=before.on_log_failure if before else None,
+        audience=audience,
+        beside=serving_ref(site.ledger, model) if audience else "",
+    )
+    write_routes(site.folders.routes, made)
+    known = site.registry.champion(model)
+    if known is None or known.version != serving.model.version:
+        site.registry.promote(serving.model)
+    return made
+
+
+def _shared(release: Release, serving: ImageRef) -> list[Route]:
+    images: Mapping[str, ImageRef] = {
+        CHAMPION: serving, SHADOW: release.candidate, **release.arms
+    }  # fmt: skip
+    return [
+        Route(
+            arm=arm,
+            image=images[arm],
+            percent=percent,
+            release=release.ref,
+            buckets=release.buckets.get(arm, ()),
+        )
+        for arm, percent in sorted(release.now.items(), key=lambda share: share[0] != CHAMPION)
+    ]
