@@ -16,19 +16,23 @@ if TYPE_CHECKING:
 def told(site: Site, model: str, name: str = "label", *, since: datetime | None = None) -> pa.Table:
     """Return what was told under a name about a model's predictions, from `since` on.
 
-    One row for each prediction: of several statements the newest holds. Columns: ``prediction``
-    (its id), ``at`` (when it was told), ``value`` (numbers, and truth values as 1 and 0) and
-    ``text``, of which one is NULL. Joined with `observe.predictions` on its ``id``.
+    One row for each prediction that is in the lake: of several statements the newest holds.
+    Columns: ``prediction`` (its id), ``at`` (when it was told), ``value`` (numbers, and truth
+    values as 1 and 0) and ``text``, of which one is NULL. It joins with `observe.predictions` on
+    their ``id``.
     """
     import ibis
 
-    bring_in(site)
-    if site.lake.head(FEEDBACK) is None:
+    predictions = bring_in(site)
+    if predictions is None or site.lake.head(FEEDBACK) is None:
         return _nothing()
     site.lake.compact(FEEDBACK, every=COMPACT)
-    with site.lake.open({"feedback": site.lake.dataset(FEEDBACK)}) as backend:
-        rows = backend.table("feedback")
+    tables = {"feedback": site.lake.dataset(FEEDBACK), "predictions": predictions}
+    with site.lake.open(tables) as backend:
+        rows, answered = backend.table("feedback"), backend.table("predictions")
         chosen = rows.filter(rows.model == model, rows["name"] == name)
+        known = answered.filter(answered.model == model).select("id")
+        chosen = chosen.semi_join(known, chosen.prediction == known.id)
         if since is not None:
             chosen = chosen.filter(chosen["at"] >= since)
         newest = ibis.row_number().over(

@@ -70,6 +70,7 @@ def test_what_is_no_prediction_of_the_model_is_refused_whole(site):
         (f"{writer}.{segment}.ffffff.0", "is no prediction"),
         ("unlogged", "is no prediction"),
         ("../../etc.0.0.0", "is no prediction"),
+        (f"{writer}.{segment}.{offset}.-1", "is no prediction"),
     ):
         answer = tell(site, {"prediction": mine, "value": 1}, {"prediction": wrong, "value": 1})
         assert answer.status_code == 404
@@ -112,6 +113,10 @@ def test_answers_leave_in_the_order_of_the_requests(site):
     assert ["live" if b'"live"' in p else p[:3].decode() for p in bodies] == [
         "live", "200", "live", "200", "200", "live", "400",
     ]  # fmt: skip
+
+
+def test_a_prediction_that_is_in_the_lake_alone_is_taken_on_trust(site):
+    assert tell(site, {"prediction": "mab3k9x1f2c4.0.8.0", "value": 1}).status_code == 200
 
 
 def test_a_gateway_without_a_log_knows_no_predictions(tmp_path, image):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -197,6 +197,12 @@ def _inferred(job: Job, call: InferCall) -> tuple[int, bytes]:
         job.kind = wire.BINARY
         job.headers = b"\r\nInference-Header-Content-Length: %d" % json_length
     return 200, body
+
+
+def failure(parts: Sequence[Part]) -> tuple[int, bytes] | None:
+    """Return the answer where any part failed: the worst's."""
+    failed = [part for part in parts if part.output is None]
+    return _failed(max(failed, key=lambda part: part.status)) if failed else None
 
 
 def _failed(part: Part) -> tuple[int, bytes]:

@@ -13,9 +13,11 @@ from onward.stages.serve.gateway.admission import Admission
 from onward.stages.serve.gateway.aside import Aside
 from onward.stages.serve.gateway.calls import Calls, Handler, encode, error_body
 from onward.stages.serve.gateway.content import RefusedError
+from onward.stages.serve.gateway.explain import explain
 from onward.stages.serve.gateway.feedback import feedback
 from onward.stages.serve.gateway.fleet import Fleet
 from onward.stages.serve.gateway.http import Connection, Headers
+from onward.stages.serve.gateway.invocations import invocations, unchosen
 from onward.stages.serve.gateway.job import Caller, Job
 from onward.stages.serve.gateway.live import Live
 from onward.stages.serve.gateway.metrics import Metrics
@@ -74,8 +76,16 @@ class Endpoints:
             (b"GET", b"/v2/health/ready"): ("health", self._is_ready, ""),
             (b"GET", b"/metrics"): ("metrics", self._show_metrics, ""),
             (b"GET", b"/routes"): ("routes", self._show_routes, ""),
+            (b"GET", b"/ping"): ("health", self._ping, ""),
+            (b"GET", b"/health"): ("health", self._ping, ""),
+            (b"GET", b"/version"): ("server", self._show_version, ""),
+            (b"POST", b"/invocations"): ("invocations", unchosen(live), ""),
         }
         for name, routes in live.items():
+            invoked = ("invocations", self._invocations(routes), name)
+            table[b"POST", f"/invocations?model={name}".encode()] = invoked
+            if len(live) == 1:
+                table[b"POST", b"/invocations"] = invoked
             for version in (None, *routes.direct):
                 base = f"/v2/models/{name}" + ("" if version is None else f"/versions/{version}")
                 for method, tail, route, handler in (
@@ -85,6 +95,7 @@ class Endpoints:
                     (RPC.decode(), "/infer", "grpc", self._calls.asked(routes, version)),
                     ("POST", "/predict", "predict", self._calls.predict(routes, version)),
                     ("POST", "/feedback", "feedback", self._feedback(routes)),
+                    ("POST", "/explain", "explain", self._explain(routes, version)),
                 ):
                     table[method.encode(), f"{base}{tail}".encode()] = (route, handler, name)
         self.live, self._table = dict(live), table
@@ -163,7 +174,19 @@ class Endpoints:
     def _feedback(self, live: Live) -> Handler:
         return feedback(live, self._calls, self._aside, self._predictions)
 
+    def _explain(self, live: Live, version: int | None) -> Handler:
+        return explain(live, version, self._calls, self._aside)
+
+    def _invocations(self, live: Live) -> Handler:
+        return invocations(live, self._calls, self.max_body_bytes)
+
     # ------------------------------------------------------------ state
+
+    def _ping(self, job: Job, _body: bytes, _headers: Headers) -> None:
+        job.ready(200 if self.ready() else 404, b"\n")
+
+    def _show_version(self, job: Job, _body: bytes, _headers: Headers) -> None:
+        job.ready(200, self._version.encode(), "text/plain; charset=utf-8")
 
     def about(self) -> dict[str, Any]:
         """Return the server's metadata."""

@@ -15,7 +15,7 @@ from onward.stages.serve.gateway.content import RefusedError
 from onward.stages.serve.gateway.http import Headers
 from onward.stages.serve.gateway.job import Job
 from onward.stages.serve.gateway.live import Live
-from onward.stages.serve.log.reader import answered_by
+from onward.stages.serve.log.reader import GONE, answered_by
 from onward.stages.serve.log.segment import Feedback
 
 MOST: Final = 10_000
@@ -83,8 +83,13 @@ def _read(body: bytes) -> list[Statement]:
 
 
 def _require_known(model: str, ids: Sequence[str], answered: Sequence[str | None]) -> None:
-    """Refuse the whole request where an id is no prediction of the model."""
-    wrong = [(about, by) for about, by in zip(ids, answered, strict=True) if by != model]
+    """Refuse the whole request where an id is no prediction of the model.
+
+    One that has left the log for the lake is taken; who reads the feedback looks it up there.
+    """
+    wrong = [
+        (about, by) for about, by in zip(ids, answered, strict=True) if by not in (model, GONE)
+    ]
     if not wrong:
         return
     about, by = wrong[0]

@@ -182,6 +182,16 @@ def label_of(model: ServedModel, figures: Sequence[float]) -> int | str:
     return labels[figures[0] >= 0.5]
 
 
+def answers(model: ServedModel, found: np.ndarray, *, likelihoods: bool) -> list[Any]:
+    """Return what scikit-learn's ``predict`` says of each row, or ``predict_proba``."""
+    flat = found.ravel().tolist()
+    if model.task == "regression":
+        return flat
+    if not likelihoods:
+        return _labels(model, found, flat)
+    return [[1 - p, p] for p in flat] if model.width == 1 else found.tolist()
+
+
 def _label_type(model: ServedModel) -> str:
     return "INT64" if model.labels and isinstance(model.labels[0], int) else "BYTES"
 

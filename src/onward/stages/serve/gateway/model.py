@@ -44,6 +44,7 @@ class ServedModel:
 
     `call` takes the numbers (n, n_features; NaN in text columns) and the rows of text features,
     and returns (n, width): P(class 1), the value, or each class's probability.
+    `estimator` is what was trained, and `background` the numbers of its golden rows.
     `labels` are a classifier's, in the order of their probabilities: all int, or all str.
     """
 
@@ -57,6 +58,8 @@ class ServedModel:
     labels: tuple[int, ...] | tuple[str, ...]
     by_matrix: bool
     request_features: RequestFeatures
+    estimator: Any
+    background: np.ndarray
     call: Callable[[np.ndarray, Texts], np.ndarray]
 
 
@@ -108,6 +111,8 @@ def load(folder: Path) -> ServedModel:
         labels=labels,
         by_matrix=call is matrix,
         request_features=request_features,
+        estimator=estimator,
+        background=numbers,
         call=call,
     )
     _require_golden(model, numbers, texts, golden)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.errors import CorruptError, NotFoundError
 from onward.core.records import Prediction
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+GONE: Final = "(gone)"
+"""The model of predictions that are in the log no more; no model has this name."""
+
+MOST_ROWS: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,10 @@ def find(folder: Path, id: str) -> Prediction:
 
 
 def answered_by(folder: Path, ids: Sequence[str]) -> list[str | None]:
-    """Return, for each id, the model whose prediction it is; None where it is nobody's."""
+    """Return, for each id, the model whose prediction it is; None where it is nobody's.
+
+    `GONE` stands for one in a segment that is no longer in the log: only the lake knows it.
+    """
     found: dict[Address, tuple[str, int]] = {}
     models: list[str | None] = []
     for text in ids:
@@ -161,13 +170,20 @@ def answered_by(folder: Path, ids: Sequence[str]) -> list[str | None]:
             address = Address.parse(text)
             batch = address._replace(row=0)
             if batch not in found:
-                logged = _logged(folder, batch)
-                found[batch] = ("", 0) if logged is None else (logged.header.model, len(logged))
+                found[batch] = _about(folder, batch)
             model, rows = found[batch]
             models.append(model if address.row < rows else None)
         except (NotFoundError, CorruptError):  # an id made up may point into the middle of a frame
             models.append(None)
     return models
+
+
+def _about(folder: Path, address: Address) -> tuple[str, int]:
+    """Return a batch's model and its number of rows."""
+    if not SegmentFile(address.writer, address.segment).within(folder).exists():
+        return GONE, MOST_ROWS
+    logged = _logged(folder, address)
+    return ("", 0) if logged is None else (logged.header.model, len(logged))
 
 
 def _logged(folder: Path, address: Address) -> Logged | None:

@@ -104,9 +104,10 @@ class Address(NamedTuple):
         """
         try:
             writer, segment, offset, row = text.removeprefix("prediction:").split(".")
-            if not (writer.isascii() and writer.isalnum()):
+            found = cls(writer, int(segment, 16), int(offset, 16), int(row, 16))
+            if not (writer.isascii() and writer.isalnum()) or min(found[1:]) < 0:
                 raise ValueError
-            return cls(writer, int(segment, 16), int(offset, 16), int(row, 16))
+            return found
         except ValueError:
             raise NotFoundError(
                 f"{text!r} is no prediction's id",
