@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
     ("name", "sizes", "limits"),
     [
         ("pit", {"spine": 200, "rows": 2_000}, {"DuckDB by hand", "Polars"}),
-        ("ingest", {"rows": 1_000}, {"DuckDB to Parquet"}),
+        ("ingest", {"rows": 1_000}, {"DuckDB to Parquet", "onward, first batch"}),
         ("validate", {"rows": 10_000}, {"DuckDB by hand", "Polars", "DuckDB by hand, SUMMARIZE"}),
         ("online", {"entities": 200}, {"SQLite", "SQLite, decoded", "Redis", "Redis, decoded"}),
         ("materialize", {"entities": 200}, {"SQLite by hand", "Redis by hand"}),
