@@ -41,6 +41,12 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
+def typed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*ONWARD, *words, "--project", str(folder)], capture_output=True, text=True, check=False
+    )
+
+
 @pytest.fixture
 def up(shop: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
     """A shop that is up, from nothing; it is ended afterwards whatever happens."""
@@ -72,16 +78,28 @@ def test_it_trains_serves_takes_in_data_runs_what_another_asks_for_and_stops(
         wait_for(lambda: any(r.state == "refreshed" for r in project.runs()) or None, process)
         assert sum(r.request.trigger == "data" for r in project.runs()) == 1
 
-        handed = subprocess.run(
-            [*ONWARD, "run", "--json", "--project", str(folder)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        handed = typed(folder, "run", "--json")
         entry = json.loads(handed.stdout)
         assert entry["state"] in ("released", "rejected")
         assert handed.returncode == {"released": 0, "rejected": 4}[entry["state"]]
         assert project.runs()[0].id == entry["id"]
+
+        built = typed(folder, "transform", "--full-refresh", "--json")
+        entry = json.loads(built.stdout)
+        assert (built.returncode, entry["state"]) == (0, "refreshed")
+        assert "derived.sold" in entry["reason"] or "sold" in entry["reason"]
+        searched = typed(folder, "experiment", "--trials", "2", "--json")
+        candidate = json.loads(searched.stdout)
+        assert candidate["trials"] == 2
+        assert project.runs()[0].state == "searched"
+        assert candidate["origin"].startswith("search-")
+
+        counted = typed(folder, "erase", "--subject", "c1", "--column", "customer", "--dry-run")
+        assert counted.returncode == 0
+        assert "nothing was changed" in counted.stdout
+        erased = typed(folder, "erase", "--subject", "c1", "--column", "customer")
+        assert erased.returncode == 5
+        assert "stop `onward up` with Ctrl-C, erase, and start it again" in erased.stderr
 
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from onward.app.access import require
 from onward.app.ingest import none_taken_in
-from onward.core.records import ErasureReport, Removed, Residue, Subject
+from onward.core.errors import BusyError, NotFoundError
+from onward.core.records import TOMBSTONE, ErasureReport, Removed, Residue, Subject
 from onward.core.wording import counted
-from onward.flow.erase import HASH, erase, find_subject, subject_columns
+from onward.flow.erase import erase, find_subject, subject_columns
 from onward.flow.happened import happened
+from onward.flow.tombstones import BEGUN, ERASED, READMITTED, standing
 
 if TYPE_CHECKING:
     from onward.app.project import Project
@@ -48,12 +51,12 @@ def erase_subject(
     named = subject_columns(definition, columns)
     for column in named:
         asking = require(project, "erase", column)
-    with project.alone(), none_taken_in(project):
+    with nullcontext() if dry_run else _still(project):
         subject = find_subject(site, definition, value, named)
-        hashed = str(site.masks.value(HASH, value))
+        hashed = str(site.masks.value(TOMBSTONE, value))
         key = f"{hashed}@{site.clock.now().isoformat()}"
         if not dry_run:
-            happened(site, "erasure.begun", hashed, key=key, columns=named, by=asking.name)
+            happened(site, BEGUN, hashed, key=key, columns=named, by=asking.name)
         removed = []
         for part in erase(site, definition, subject, dry_run=dry_run):
             if heard is not None:
@@ -74,8 +77,52 @@ def erase_subject(
             elsewhere=_elsewhere(project),
         )
         if not dry_run:
-            happened(site, "subject.erased", hashed, key=key, report=report, by=asking.name)
+            happened(site, ERASED, hashed, key=key, report=report, by=asking.name)
     return report
+
+
+def readmit(project: Project, value: str, *, columns: Sequence[str] = ()) -> tuple[str, ...]:
+    """Let sources bring an erased subject again, from the next batch on; return its columns.
+
+    Raises
+    ------
+    DeclarationError
+        It is not known which columns say whom rows are about.
+    NotFoundError
+        Nobody of that name was erased.
+    DeniedError
+        The caller may not erase by these columns, or not before it is approved.
+    """
+    site = project.site
+    named = subject_columns(project.definition, columns)
+    for column in named:
+        asking = require(project, "erase", column)
+    hashed = str(site.masks.value(TOMBSTONE, value))
+    if not standing(site.ledger) & {(column, hashed) for column in named}:
+        raise NotFoundError(
+            f"nobody of that name in {', '.join(named)} was erased",
+            expected="the value, and the column, that `onward erase` was given",
+        )
+    key = f"{hashed}@{site.clock.now().isoformat()}"
+    happened(site, READMITTED, hashed, key=key, columns=named, by=asking.name)
+    return named
+
+
+@contextmanager
+def _still(project: Project) -> Iterator[None]:
+    """See that nothing else writes to tables or the log meanwhile."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(project.alone())
+        except BusyError as error:
+            raise BusyError(
+                error.what,
+                expected="no gateway that writes the log, no run that writes tables",
+                next_step="stop `onward up` with Ctrl-C, erase, and start it again; --dry-run "
+                "counts what would go, and needs nothing stopped",
+            ) from None
+        held.enter_context(none_taken_in(project))
+        yield
 
 
 def _texts(subject: Subject) -> list[str]:

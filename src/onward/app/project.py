@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -14,9 +13,9 @@ from onward.app.load import load_definition
 from onward.app.settings import Settings, read_settings
 from onward.app.site import open_dbt, open_ledger, open_site
 from onward.core.clock import Clock, SystemClock
-from onward.core.errors import BusyError, OnwardError
+from onward.core.errors import BusyError
 from onward.core.ports import Ledger, Workflows
-from onward.flow.progress import Listener, silent
+from onward.flow.progress import Listener, at_once, silent, told
 from onward.flow.runs import RunEntry, called_for, request, runs, unfinished
 
 if TYPE_CHECKING:
@@ -159,7 +158,11 @@ class Project:
 
         require_run(self)
         with self.alone():
-            return experiment(self.site, self.definition, trials=trials, heard=heard)
+            wish = request(self.site, "experiment", train=False)
+            steps = told(at_once, self.site.tell)
+            return experiment(
+                steps, self.site, self.definition, run=wish.id, trials=trials, heard=heard
+            )
 
     def rollback(self, reason: str = "asked for") -> Release:
         """Take the candidate out of traffic, or return to the champion before; at once."""
@@ -246,21 +249,3 @@ class Project:
                 expected="one process at a time",
                 next_step="wait for it, or stop it with Ctrl-C; `onward status` shows what it does",
             ) from None
-
-    def request(self, reason: str, *, wait_s: float, poll_s: float = 0.2) -> RunEntry:
-        """Ask the process that holds the project for a run, and wait until it has ended."""
-        from onward.flow.happened import happened
-
-        require_run(self)
-        wish = request(self.site, reason)
-        happened(self.site, "run.requested", self.definition.model, key=wish.id, request=wish)
-        deadline = time.monotonic() + wait_s
-        while time.monotonic() < deadline:
-            found = next((r for r in self.runs() if r.id == wish.id), None)
-            if found is not None and found.state is not None:
-                return found
-            time.sleep(poll_s)
-        raise OnwardError(
-            f"run {wish.id} has not ended after {wait_s:g} s",
-            next_step="`onward runs` shows how it stands",
-        )

@@ -87,10 +87,11 @@ def rotate(project: Project, ring: Literal["reveal", "tokens"]) -> str:
     Raises
     ------
     OnwardError
-        A published table holds values that must go on matching (ring ``tokens``), or the ring
-        comes from a store that Onward does not write to.
+        A published table holds values that must go on matching (ring ``tokens``), or somebody was
+        erased, or the ring comes from a store that Onward does not write to.
     """
     from onward.flow.happened import happened
+    from onward.flow.tombstones import standing
     from onward.infra.masks import keyring
 
     if ring == "tokens" and (tables := _masked_tables(project)):
@@ -99,6 +100,12 @@ def rotate(project: Project, ring: Literal["reveal", "tokens"]) -> str:
             expected="no table with values that it masked",
             next_step="a key that others know is replaced by masking the sources anew, under new "
             "names; to make encrypted values safe again: `onward secrets rotate reveal`",
+        )
+    if ring == "tokens" and standing(project.ledger):
+        raise OnwardError(
+            "the key of pseudonyms and hashes stays: erased subjects are known again by it",
+            expected="no erased subject, or all of them readmitted",
+            next_step="to make encrypted values safe again: `onward secrets rotate reveal`",
         )
     with project.alone():
         name = keyring.TOKENS if ring == "tokens" else keyring.REVEAL

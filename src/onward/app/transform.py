@@ -13,6 +13,7 @@ from onward.flow.select import select
 
 if TYPE_CHECKING:
     from onward.app.project import Project
+    from onward.core.records import RunRequest
     from onward.flow.outcome import RunOutcome
 
 
@@ -45,12 +46,33 @@ def transform(
     OnwardError
         The selection cannot be read, or a table's input has never been published.
     """
+    wish = asked_for(project, selection, full_refresh=full_refresh)
+    return None if wish is None else carry_out(project, wish)
+
+
+def asked_for(
+    project: Project, selection: Sequence[str] = (), *, full_refresh: bool = False
+) -> RunRequest | None:
+    """Return the request that builds the selected tables; None if none is selected.
+
+    Raises
+    ------
+    DeniedError
+        The caller may not run one of them.
+    OnwardError
+        The selection cannot be read.
+    """
     chosen = tuple(n.name for n in nodes(project, selection) if n.kind == "transform")
     if not chosen:
         return None
     for name in chosen:
         require(project, "run", project.definition.table(name))
+    wish = request(project.site, "tables were asked for", train=False)
+    return replace(wish, transforms=chosen, afresh=full_refresh)
+
+
+def carry_out(project: Project, wish: RunRequest) -> RunOutcome:
+    """Finish what was cut short, then do what is asked for."""
     with project.alone():
         project.resume()
-        wish = request(project.site, "tables were asked for", train=False)
-        return project.deliver(replace(wish, transforms=chosen, afresh=full_refresh))
+        return project.deliver(wish)

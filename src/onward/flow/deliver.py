@@ -9,6 +9,7 @@ from onward.core.ports import Steps
 from onward.core.records import Deployment, ModelRef, RunRequest
 from onward.flow.data import Refreshed, published, refresh
 from onward.flow.definition import Definition
+from onward.flow.experiment import experiment
 from onward.flow.happened import happened
 from onward.flow.model import Trained, make_model
 from onward.flow.outcome import RunOutcome, State
@@ -74,6 +75,8 @@ def _finish(
 def _round(steps: Steps, site: Site, definition: Definition, request: RunRequest) -> RunOutcome:
     if request.transforms is not None:
         return _derived(steps, site, definition, request)
+    if request.trials is not None:
+        return _searched(steps, site, definition, request, request.trials)
     refreshed = refresh(steps, site, definition, request.id)
     if refreshed.held:
         return _outcome(request, "held", _why_held(refreshed), refreshed)
@@ -87,6 +90,15 @@ def _round(steps: Steps, site: Site, definition: Definition, request: RunRequest
         failed = [g.reason for g in made.evaluation.gates if not g.passed]
         return _outcome(request, "rejected", "; ".join(failed), refreshed, made)
     return _release(steps, site, definition, request, refreshed, made)
+
+
+def _searched(
+    steps: Steps, site: Site, definition: Definition, request: RunRequest, trials: int
+) -> RunOutcome:
+    chosen = experiment(steps, site, definition, run=request.id, trials=trials)
+    words = ", ".join(f"{name}={value}" for name, value in chosen.parameters.items())
+    nothing = Refreshed(datasets={}, views={}, audits=())
+    return _outcome(request, "searched", f"{words} after {chosen.trials} trials", nothing)
 
 
 def _derived(steps: Steps, site: Site, definition: Definition, request: RunRequest) -> RunOutcome:

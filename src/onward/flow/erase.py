@@ -11,7 +11,7 @@ from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 from onward.core.errors import DeclarationError, NotFoundError, unknown_name
-from onward.core.records import Mask, Removed, Subject
+from onward.core.records import Removed, Subject
 from onward.flow.definition import Definition
 from onward.flow.site import Site
 from onward.stages.features.erase import erase_online, erase_training_sets
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     Where = Callable[[ir.Table], ir.BooleanValue]
-
-HASH = Mask(kind="hash", domain="onward.erased")
-"""How the ledger knows whom an erasure was about: by a keyed hash, never by the value."""
 
 IN_FLIGHT = timedelta(minutes=15)
 """How old a file must be that no snapshot names to be nobody's: a command that compacts tables or
@@ -50,9 +47,15 @@ def subject_columns(definition: Definition, asked: Sequence[str]) -> tuple[str, 
         f"whom rows are about is said by {', '.join(declared)}: by which column are they known?"
         if declared
         else "no source says whom its rows are about",
-        expected="--column NAME"
-        + ("" if declared else ", or subject='customer_id' in the declaration of a source"),
+        expected=f"--column NAME{_such_as(definition)}"
+        + ("" if declared else ", or subject='the column' in the declaration of a source"),
     )
+
+
+def _such_as(definition: Definition) -> str:
+    """Return which columns may say it: those that feature views describe."""
+    entities = sorted({c for view in definition.views for c in view.entity})
+    return f", such as {' or '.join(entities)}" if entities else ""
 
 
 def find_subject(

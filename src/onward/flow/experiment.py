@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from onward.core.errors import OnwardError
-from onward.core.records import Candidate
+from onward.core.ports import Steps
+from onward.core.records import Candidate, TrainingSetRef
 from onward.flow.data import refresh
 from onward.flow.definition import Definition
 from onward.flow.happened import happened
 from onward.flow.model import build_training_set
-from onward.flow.progress import told
-from onward.flow.runs import request
 from onward.flow.site import Site
 from onward.stages.evaluate.metrics import standard
 from onward.stages.experiment.step import search
@@ -20,7 +19,13 @@ TrialListener = Callable[[int, float | None], None]
 
 
 def experiment(
-    site: Site, definition: Definition, *, trials: int, heard: TrialListener | None = None
+    steps: Steps,
+    site: Site,
+    definition: Definition,
+    *,
+    run: str,
+    trials: int,
+    heard: TrialListener | None = None,
 ) -> Candidate:
     """Search the model's hyperparameters and record the choice.
 
@@ -29,8 +34,6 @@ def experiment(
     DataError
         A batch rule holds data back.
     """
-    run = request(site, "experiment").id
-    steps = told(lambda _, function, *args: function(*args), site.tell)
     refreshed = refresh(steps, site, definition, run)
     if refreshed.held:
         raise OnwardError(
@@ -40,6 +43,17 @@ def experiment(
     training = steps(
         "features training", build_training_set, site, definition, refreshed, site.clock.now()
     )
+    return steps("experiment search", _search, site, definition, training, run, trials, heard)
+
+
+def _search(
+    site: Site,
+    definition: Definition,
+    training: TrainingSetRef,
+    run: str,
+    trials: int,
+    heard: TrialListener | None,
+) -> Candidate:
     model = definition.pipeline.model
     candidate = search(
         model,

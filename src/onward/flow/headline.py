@@ -8,6 +8,7 @@ from typing import Final
 from onward.core.records import (
     Baseline,
     Batch,
+    Candidate,
     Deployment,
     EvaluationReport,
     FeatureSetRef,
@@ -34,7 +35,8 @@ def _(batch: Batch) -> str:
     if batch.partitions is not None:
         partitions = counted(len(batch.partitions.values), "partition")
         return f"{counted(batch.rows, 'row')} in {partitions}"
-    return counted(batch.rows, "row")
+    said = counted(batch.rows, "row")
+    return f"{said}, {batch.left_out:,} of erased subjects left out" if batch.left_out else said
 
 
 @headline.register
@@ -78,6 +80,12 @@ def _(training: TrainingSetRef) -> str:
 @headline.register
 def _(trained: RunRef) -> str:
     return f"fitted in {trained.seconds:.1f} s"
+
+
+@headline.register
+def _(candidate: Candidate) -> str:
+    score = "" if candidate.score is None else f", score {candidate.score:.4f}"
+    return f"best of {counted(candidate.trials, 'trial')}{score}"
 
 
 @headline.register

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from onward.core.errors import BusyError, DivergedError
 from onward.core.ports import Steps
 from onward.core.records import Baseline, Batch, ValidationReport
+from onward.flow import tombstones
 from onward.flow.audits import fix_baseline, tell_audit
 from onward.flow.definition import Definition
 from onward.flow.happened import happened, timed
+from onward.flow.progress import at_once
 from onward.flow.quarantine import settled
 from onward.flow.site import Site
 from onward.stages.ingest.config import MicroBatch, Source
 from onward.stages.ingest.step import ingest
 from onward.stages.validate.quarantine import table_of
 from onward.stages.validate.step import audit
-
-T = TypeVar("T")
 
 _ATTEMPTS: Final = 10  # at a table whose columns another process changes meanwhile
 
@@ -71,7 +70,7 @@ def take(
     batch = stage(site, source, run, limits)
     if batch is None:
         return None
-    baseline = fix_baseline(_at_once, site, definition, batch, source.checks)
+    baseline = fix_baseline(at_once, site, definition, batch, source.checks)
     report = audited(site, definition, source, batch, baseline, limits)
     if report is None:
         return None
@@ -104,6 +103,7 @@ def stage(site: Site, source: Source, run: str, limits: MicroBatch | None = None
             run=run,
             outputs=(batch.ref,),
             rows=batch.rows,
+            left_out=batch.left_out,
             summary=batch.summary,
             seconds=seconds,
         )
@@ -122,6 +122,7 @@ def _staged(site: Site, source: Source, run: str, limits: MicroBatch | None) -> 
                 masks=site.masks,
                 quarantine=table_of(source.table),
                 limits=limits,
+                erased=tombstones.of_source(site.ledger, source),
             )
         except BusyError:  # two processes gave the table its columns at once
             if not left:
@@ -168,11 +169,6 @@ def audited(
             return report
     forget(site, source, batch.run)
     return None
-
-
-def _at_once(name: str, function: Callable[..., T], /, *args: Any) -> T:  # noqa: ARG001
-    """Do a step that need not survive this process."""
-    return function(*args)
 
 
 def forget(site: Site, source: Source, run: str) -> None:

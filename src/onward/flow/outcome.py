@@ -18,6 +18,7 @@ from onward.core.records import (
 
 State = Literal[
     "refreshed",  # data only, as asked
+    "searched",  # hyperparameters only, as asked
     "held",  # a batch rule held data back; nothing was trained
     "unchanged",  # training gave the champion again
     "rejected",  # a gate said no

@@ -31,6 +31,11 @@ def silent(progress: Progress) -> None:
     """Hear nothing."""
 
 
+def at_once(name: str, function: Callable[..., T], /, *args: Any) -> T:  # noqa: ARG001 (the port's)
+    """Do a step that need not survive this process."""
+    return function(*args)
+
+
 def told(steps: Steps, tell: Listener) -> Steps:
     """Wrap durable steps named ``stage subject`` so that `tell` hears each begin and end."""
 

@@ -120,4 +120,8 @@ def called_for(site: Site, definition: Definition) -> str | None:
     let_out = released(site.ledger, after=began)
     if let_out:
         return f"rows of {', '.join(let_out)} were released from quarantine"
+    model = definition.pipeline.model
+    searched = site.ledger.events(kind="candidate.chosen", subject=model.name, after=began)
+    if any(told.event.facts["code"] == model.version for told in searched):
+        return "a search chose its parameters"
     return None

@@ -19,7 +19,7 @@ from onward.core.records.data import (
     Partitions,
 )
 from onward.core.records.diff import ColumnDiff, Diff, Retyped, RowDiff
-from onward.core.records.erasure import ErasureReport, Removed, Residue, Subject
+from onward.core.records.erasure import TOMBSTONE, ErasureReport, Removed, Residue, Subject
 from onward.core.records.features import (
     Column,
     FeaturePlan,
@@ -61,6 +61,7 @@ from onward.core.records.skew import FeatureSkew, SkewReport
 
 __all__ = [
     "ROW",
+    "TOMBSTONE",
     "UNREADABLE",
     "Baseline",
     "Batch",

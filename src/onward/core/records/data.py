@@ -90,7 +90,8 @@ class Batch:
     branch was cut, None for a new table. `behind` is how many rows are known to wait at the source
     behind these, None where it does not say. `evolution` is how the table's columns change.
     `parts` are the places that the rows came from, in the order of the rows; empty where there is
-    none that could be named.
+    none that could be named. `left_out` counts rows that came and are not among these, because they
+    are about somebody who was erased.
     """
 
     dataset: str
@@ -110,6 +111,7 @@ class Batch:
     behind: int | None = None
     partitions: Partitions | None = None
     evolution: Evolution | None = None
+    left_out: int = 0
 
     @property
     def ref(self) -> str:

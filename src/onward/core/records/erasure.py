@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
+
+from onward.core.records.masks import Mask
+
+TOMBSTONE: Final = Mask(kind="hash", domain="onward.erased")
+"""What stands for an erased subject: a keyed hash of the value, never the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,8 @@ class RunRequest:
     """A wish for a run, and its reason: a person, a commit, new data, a breach.
 
     With `train` false the run ends when the data stages have: tables, features, online rows. With
-    `transforms` it only builds those derived tables; with `afresh`, whole and in any case.
+    `transforms` it only builds those derived tables; with `afresh`, whole and in any case. With
+    `trials` it searches the model's hyperparameters instead, that many times.
     """
 
     id: str
@@ -85,6 +86,7 @@ class RunRequest:
     train: bool = True
     transforms: tuple[str, ...] | None = None
     afresh: bool = False
+    trials: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

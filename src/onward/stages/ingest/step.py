@@ -14,6 +14,7 @@ from onward.stages.ingest import masking
 from onward.stages.ingest.columns import column_types
 from onward.stages.ingest.config import MicroBatch, Source
 from onward.stages.ingest.contract import agree, known_columns
+from onward.stages.ingest.erased import Spared
 from onward.stages.ingest.overlap import unread
 from onward.stages.ingest.parts import Parted
 from onward.stages.ingest.port import Desk, Intake, Reader
@@ -48,6 +49,7 @@ def ingest(
     masks: Masks | None = None,
     quarantine: str | None = None,
     limits: MicroBatch | None = None,
+    erased: Mapping[str, frozenset[str]] | None = None,
 ) -> Batch | None:
     """Stage the new rows of `source` on branch ``audit-<run>``; None if there are none.
 
@@ -67,6 +69,8 @@ def ingest(
         The table of the source's rows that failed their audit: what is there was read.
     limits
         How much to take at most, and how long to wait for it; all that is there now unless given.
+    erased
+        The hashes of erased subjects by column: their rows are left out, raw and masked alike.
 
     Raises
     ------
@@ -91,7 +95,9 @@ def ingest(
         types = column_types(source, agreed, place.connection)
         query = reading(place.connection, agreed.scan, types, hidden=source.masked)
         parted = Parted(_stream(place.connection, query), agreed.scan.part, intake.names)
-        rows = masking.masked(source, masks, parted.reader())
+        spared = Spared(erased or {}, masks)
+        rows = masking.masked(source, masks, spared.reader(parted.reader()))
+        rows = spared.reader(rows) if source.masked else rows
         if intake.overlaps:
             rows = unread(
                 rows, query, source, intake,
@@ -112,7 +118,8 @@ def ingest(
             evolution=agreed.evolution,
         )
         intake.confirm()
-    if intake.overlaps and counted.count == 0:
+    nothing = intake.overlaps or (spared.left_out > 0 and intake.mode != "replace")
+    if nothing and counted.count == 0:
         _move_on(source, before, state, summary, lake=lake, branch=f"audit-{run}")
         return None
     return Batch(
@@ -128,9 +135,10 @@ def ingest(
         state=state,
         key=source.key,
         order=intake.order,
-        parts=() if intake.overlaps else parted.parts(),
+        parts=() if intake.overlaps or spared.left_out else parted.parts(),
         behind=intake.behind,
         evolution=agreed.evolution,
+        left_out=spared.left_out,
     )
 
 
@@ -150,7 +158,7 @@ def _move_on(
     lake: Lake,
     branch: str,
 ) -> None:
-    """Let the cursor pass rows that were all read before: there is nothing to audit."""
+    """Let the cursor pass rows of which none is to be taken in: there is nothing to audit."""
     lake.drop_branch(source.table, branch)
     schema = lake.schema(source.table)
     if schema is not None and not state.items() <= before.items():

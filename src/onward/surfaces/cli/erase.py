@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,6 +34,9 @@ def erase(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    readmit: Annotated[
+        bool, typer.Option("--readmit", help="Let sources bring an erased subject again.")
+    ] = False,
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
@@ -40,6 +45,9 @@ def erase(
     from onward.app.project import open_project
 
     value = sys.stdin.readline().removesuffix("\n") if subject == "-" else subject
+    if readmit:
+        _readmit(project, value, column or (), as_json=as_json)
+        return
     with open_project(project) as opened:
         report = erase_subject(
             opened,
@@ -51,6 +59,20 @@ def erase(
     _show(report, as_json=as_json)
     if not (dry_run or report.complete):
         raise typer.Exit(1)
+
+
+def _readmit(project: Path, value: str, columns: Sequence[str], *, as_json: bool) -> None:
+    from onward.app.erase import readmit
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import console, plain, put
+
+    with open_project(project) as opened:
+        named = readmit(opened, value, columns=columns)
+    if not put({"readmitted": named}, as_json):
+        console.print(
+            f"rows of this subject, by {plain(', '.join(named))}, are taken in again, as far as "
+            "their sources deliver them from now on"
+        )
 
 
 def _show_removed(removed: Removed) -> None:
@@ -79,4 +101,4 @@ def _show(report: ErasureReport, *, as_json: bool) -> None:
         console.print(f"[bold yellow]left[/] {plain(residue.path)}: {residue.why}")
         console.print(f"  [dim]next[/] {plain(residue.next_step)}")
     if report.complete:
-        console.print("[bold green]nothing of it is left[/]; the sources are yours to clean")
+        console.print("[bold green]nothing of it is left[/], and no source brings it back")

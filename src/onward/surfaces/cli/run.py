@@ -6,9 +6,11 @@ import signal
 import time
 from pathlib import Path
 
+from onward.app.experiment import search
+from onward.app.handover import asked_for, done_or_handed_over
 from onward.app.openlineage import try_to_send
-from onward.app.project import Project, open_project
-from onward.core.errors import BusyError
+from onward.app.project import open_project
+from onward.flow.runs import RunEntry
 from onward.surfaces.cli.live import watching
 from onward.surfaces.cli.show import (
     console,
@@ -20,24 +22,23 @@ from onward.surfaces.cli.show import (
     warn,
 )
 
-_EXIT = {"held": 3, "rejected": 4, "refused": 4, "failed": 1}
-_PATIENCE_S = 3600.0
+EXIT = {"held": 3, "rejected": 4, "refused": 4, "failed": 1}
 
 
 def run_once(folder: Path, *, force: bool, resume: bool, as_json: bool) -> int:
     """Run the pipeline once round and return the exit code that its outcome deserves."""
     try:
         with watching(quiet=as_json) as tell, open_project(folder, tell=tell) as project:
-            try:
-                if resume:
-                    with project.alone():
-                        outcome = project.resume()
-                else:
-                    outcome = project.run(force=force)
-            except BusyError:
-                if resume or not _is_up(project.settings.state):
-                    raise
-                return _asked(project, as_json=as_json)
+            if resume:
+                with project.alone():
+                    outcome = project.resume()
+            else:
+                done = done_or_handed_over(
+                    project, lambda: project.run(force=force), lambda: asked_for(project)
+                )
+                if isinstance(done, RunEntry):
+                    return show_handed(done, as_json=as_json)
+                outcome = done
             last = next(iter(project.runs(limit=1)), None)
             unsent = try_to_send(project) if outcome is not None else None
     except KeyboardInterrupt:
@@ -48,7 +49,7 @@ def run_once(folder: Path, *, force: bool, resume: bool, as_json: bool) -> int:
         warn(f"lineage waits for the next time: {unsent}")
     if outcome is not None:
         show_outcome(outcome, as_json=as_json)
-        return _EXIT.get(outcome.state, 0)
+        return EXIT.get(outcome.state, 0)
     if not resume:
         show_nothing_new(last, as_json=as_json)
     elif not put({"state": "nothing to resume"}, as_json):
@@ -56,18 +57,11 @@ def run_once(folder: Path, *, force: bool, resume: bool, as_json: bool) -> int:
     return 0
 
 
-def _asked(project: Project, *, as_json: bool) -> int:
-    """Let `onward up`, which holds the project, do the run, and wait for its end."""
-    entry = project.request("asked for", wait_s=_PATIENCE_S)
+def show_handed(entry: RunEntry, *, as_json: bool) -> int:
+    """Show what `onward up` did of what it was asked for; return the exit code that it deserves."""
     if not put(entry, as_json):
         console.print(f"`onward up` ran {entry.id}: {entry.state}; {plain(entry.reason)}")
-    return _EXIT.get(entry.state or "", 0)
-
-
-def _is_up(state: Path) -> bool:
-    from onward.app.gateway import address
-
-    return address(state) is not None
+    return EXIT.get(entry.state or "", 0)
 
 
 def keep_up(folder: Path, *, host: str | None, port: int | None) -> None:
@@ -104,5 +98,5 @@ def run_experiment(folder: Path, *, trials: int, as_json: bool) -> None:
             label = "searching" if best is None else f"best so far {best:.4f}"
             bar.update(task, completed=done, description=label)
 
-        candidate = project.experiment(trials=trials, heard=heard)
+        candidate = search(project, trials=trials, heard=heard)
     show_candidate(candidate, as_json=as_json)

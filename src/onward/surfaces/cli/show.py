@@ -33,6 +33,7 @@ _MARKS = {
     "promoted": "green",
     "released": "green",
     "refreshed": "green",
+    "searched": "green",
     "unchanged": "yellow",
     "rejected": "yellow",
     "refused": "red",
