@@ -195,6 +195,36 @@ def test_a_password_is_nowhere_to_be_seen(
         assert "s3cr%t" not in str(no.value)
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("SELECT id, at, email::int FROM things", "invalid input syntax for type integer: …"),
+        ("SELECT id, at, refuse(email) AS e FROM things", "Key (email)=(…) is refused"),
+        ("SELECT id, at, (id || '0000000000')::int FROM things", "value … is out of range"),
+    ],
+)
+def test_an_error_quotes_no_value(
+    lake: IcebergLake,
+    postgres: Cluster,
+    postgres_url: str,
+    tmp_path: Path,
+    query: str,
+    said: str,
+) -> None:
+    postgres.execute(
+        "CREATE TABLE things (id int, at timestamptz, email text);"
+        "INSERT INTO things VALUES (7654321, '2024-01-01', 'ada@example.org');"
+        "CREATE FUNCTION refuse(email text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION 'Key (email)=(%) is refused', email USING DETAIL = email; END $$",
+        postgres_url,
+    )
+    with pytest.raises(DataError) as no:
+        ingest(source(postgres_url, query), reader=reader(tmp_path), lake=lake, run="r1")
+    assert "ada@example.org" not in str(no.value)
+    assert "76543210000000000" not in str(no.value)
+    assert said in str(no.value)
+
+
 def test_a_placeholder_is_filled_in_for_the_driver_alone(
     lake: IcebergLake, postgres: Cluster, postgres_url: str, tmp_path: Path
 ) -> None:

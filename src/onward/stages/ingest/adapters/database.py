@@ -1,6 +1,7 @@
 """Databases through ADBC: one read-only transaction over one table or query, answers as Arrow.
 
-A driver's words reach the user without the password that they may repeat.
+A driver's words reach the user without the password that they may repeat, and without the values
+of rows that they may quote.
 """
 
 # ruff: noqa: S608 (queries are put together here; names and values are quoted)
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from onward.core.errors import DataError, DeclarationError, OnwardError, unknown_name
+from onward.core.redaction import without_values
 from onward.core.urls import backend_of, filled, without_secrets
 from onward.stages.ingest.adapters import postgresql, sqlite
 from onward.stages.ingest.config import Source, SqlTable
@@ -168,7 +170,7 @@ def _explained(source: Source, url: str) -> Iterator[None]:
             location=source.location,
         ) from None
     except _errors() as error:
-        said = " ".join(without_secrets(str(error), url).split())
+        said = " ".join(without_values(without_secrets(str(error), url)).split())
         raise DataError(
             f"source {source.name!r} cannot be read: {said}",
             expected="a database that answers, and a table or query that it knows",
