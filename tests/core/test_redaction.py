@@ -19,7 +19,7 @@ SAID = (
     ARRAY,
     NO_KEY,
     SYNTAX,
-    'ERROR:  date/time field value out of range: "{}"\nHINT:  Perhaps another "datestyle" is meant.',
+    'ERROR:  date/time field value out of range: "{}"\nHINT:  Perhaps another "datestyle"?',
     'ERROR:  value "{}" is out of range for type integer',
 )
 

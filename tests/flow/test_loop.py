@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,7 @@ def test_a_breach_that_persists_retrains_and_the_canary_takes_over(
     serving_now = champion(project.ledger, "order_return")
     assert serving_now is not None
     assert serving_now.model.version >= 2
+    require_versions_as_registered(project)
 
 
 _WITH_ITEMS = 'customer", "amount", "items", "returned"'
@@ -311,12 +313,21 @@ def _one_by_one(
             yield client.post(path, json={"rows": [asked]})
 
 
+def require_versions_as_registered(project: Project) -> None:
+    """The ledger tells of versions what the registry does, but for the moment."""
+    told = [replace(v, created_at=START) for v in project.models()]
+    registered = project.site.registry.versions("order_return")
+    assert told == [replace(v, created_at=START) for v in registered]
+
+
 def test_rollback_returns_to_the_champion_before(shop: Path, orders: Callable[..., Path]) -> None:
     project, clock = opened(shop)
     with project:
         with pytest.raises(NotFoundError, match="nothing of 'order_return' was released"):
             rollback(project.site, "order_return", "too early")
+        require_versions_as_registered(project)
         project.run()
+        require_versions_as_registered(project)
         with pytest.raises(NotFoundError, match="no predecessor"):
             rollback(project.site, "order_return", "nowhere to go")
         orders(shop, "second", start=START + timedelta(days=40), days=10, seed=2)
@@ -327,6 +338,7 @@ def test_rollback_returns_to_the_champion_before(shop: Path, orders: Callable[..
         release = rollback(project.site, "order_return", "a feeling")
         assert release.ended == "rolledback"
         assert release.reason == "a feeling"
+        require_versions_as_registered(project)
 
 
 def test_one_process_at_a_time_and_the_other_may_ask(shop: Path) -> None:

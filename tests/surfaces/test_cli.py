@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from onward.app.project import open_project
 from onward.core.errors import DataError, DeclarationError, Location, NotFoundError, OnwardError
+from onward.flow.runs import called_for
 from onward.surfaces import cli as surface
 from onward.surfaces.cli.commands import cli
 from onward.surfaces.cli.show import show_error
@@ -206,6 +207,34 @@ def test_experiment_chooses_what_the_next_run_trains(project: Path) -> None:
     chosen = told(project, "experiment", "--trials", "2")
     assert chosen["trials"] == 2
     assert "c" in chosen["parameters"]
+    with open_project(project) as opened:
+        assert called_for(opened.site, opened.definition) == "a search chose its parameters"
+
+
+QUESTIONS = """
+import sys
+from datetime import timedelta
+from pathlib import Path
+from onward.app.catalog import entries
+from onward.app.features import audit
+from onward.app.project import open_project
+with open_project(Path(sys.argv[1])) as project:
+    assert [v.version for v in project.models()] == [1]
+    assert [e.ref for e in entries(project) if e.kind == "model"] == ["model:order_return@1"]
+    assert [r.version for r in audit(project, sample=1.0, since=timedelta(days=1))] == [1]
+assert "mlflow" not in sys.modules
+"""
+
+
+def test_questions_about_versions_are_answered_without_the_registrys_library(
+    project: Path,
+) -> None:
+    row = '{"order_id": "x3", "customer": "c1", "amount": 30.0, "items": 2}'
+    asked(project, "predict", row)
+    done = subprocess.run(
+        [sys.executable, "-c", QUESTIONS, str(project)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_init_writes_a_project_once(tmp_path: Path) -> None:

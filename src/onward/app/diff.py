@@ -48,7 +48,8 @@ def diff(
 
 def _key(project: Project, *tables: str) -> tuple[str, ...]:
     """Return the key of the source among the tables whose columns all tables have, if any."""
-    columns = [set(project.site.lake.schema(t).names) for t in tables]  # type: ignore[union-attr]
+    schemas = [project.site.lake.schema(table) for table in tables]
+    columns = [set(schema.names) for schema in schemas if schema is not None]
     for source in project.definition.sources.values():
         if source.table in tables and all(set(source.key) <= names for names in columns):
             return source.key

@@ -112,6 +112,7 @@ def audit(project: Project, *, sample: float, since: timedelta) -> Sequence[Skew
     """
     from onward.flow.observe import bring_in
     from onward.flow.skew import audit as audited
+    from onward.flow.versions import version_of
 
     site, model, now = project.site, project.definition.model, project.clock.now()
     table = bring_in(site)
@@ -125,7 +126,7 @@ def audit(project: Project, *, sample: float, since: timedelta) -> Sequence[Skew
             parameters=[model, *window],
         ).fetchall()
     return [
-        audited(site, site.registry.get(model, version), table, window, sample=sample)
+        audited(site, version_of(site.ledger, model, version), table, window, sample=sample)
         for (version,) in answered
     ]
 

@@ -205,7 +205,9 @@ class Project:
 
     def models(self) -> Sequence[Any]:
         """Return the registered versions, newest first."""
-        return self.site.registry.versions(self.definition.model)
+        from onward.flow.versions import versions
+
+        return versions(self.ledger, self.definition.model)
 
     def lineage(self, ref: str) -> Any:
         """Trace a ref back to commit, data and approver; a prediction by its id or ref."""

@@ -20,6 +20,7 @@ from onward.core.wording import counted
 from onward.flow.features import keep_online
 from onward.flow.loop import Turn, turn
 from onward.flow.observe import bring_in, keep_log
+from onward.flow.releases import champion
 from onward.flow.routing import enact
 from onward.flow.runs import called_for, request
 from onward.flow.serving import declare
@@ -157,7 +158,7 @@ class Up:
         resumed = project.resume()
         if resumed is not None:
             self._say(f"finished run {resumed.id}: {resumed.state}")
-        if project.site.registry.champion(project.definition.model) is None:
+        if champion(project.ledger, project.definition.model) is None:
             self._say("no model serves yet: training the first")
             outcome = project.deliver(request(project.site, "the first model"))
             self._say(f"run {outcome.id}: {outcome.state}; {outcome.reason}")

@@ -15,6 +15,7 @@ from onward.core.refs import ref
 from onward.flow.definition import Definition
 from onward.flow.graph import Node, graph
 from onward.flow.site import Site
+from onward.flow.versions import versions
 from onward.stages.features.config import FeatureView, Label, OnDemand
 from onward.stages.features.step import current_version
 from onward.stages.ingest.config import Source
@@ -125,8 +126,8 @@ def _label(label: Label) -> CatalogEntry:
 def _model(site: Site, definition: Definition) -> CatalogEntry:
     pipeline, model = definition.pipeline, definition.pipeline.model
     gates = [*pipeline.gates, *pipeline.acceptance]
-    versions = site.registry.versions(model.name)
-    newest = versions[0] if versions else None
+    registered = versions(site.ledger, model.name)
+    newest = registered[0] if registered else None
     return CatalogEntry(
         kind="model",
         name=model.name,

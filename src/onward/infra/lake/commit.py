@@ -272,7 +272,7 @@ def _commit(
         {"ref": MAIN_BRANCH, "snapshot-id": main.snapshot_id if main else None}
     )
     # Transaction offers no public verb for a guarded move of several refs in one commit.
-    transaction._apply(updates, (requirement,))  # noqa: SLF001
+    transaction._apply(updates, (requirement,))  # noqa: SLF001 (as said)
     snapshot = transaction.commit_transaction().metadata.snapshot_by_id(landed)
     assert snapshot is not None
     return snapshot

@@ -247,7 +247,7 @@ def _different(backend: Backend, key: Any) -> list[Any] | None:
     for name, table in tables.items():
         backend.create_view(f"keyed_{name}", table.mutate(**{_KEY: key}))
     digests = {
-        name: f"SELECT {_KEY}, count(*), bit_xor(hash(t)), sum(hash(t)::HUGEINT)"  # noqa: S608
+        name: f"SELECT {_KEY}, count(*), bit_xor(hash(t)), sum(hash(t)::HUGEINT)"  # noqa: S608 (names)
         f" FROM keyed_{name} AS t GROUP BY {_KEY}"
         for name in tables
     }

@@ -5,6 +5,8 @@ from ibis import _
 
 import onward as ow
 
+# Flights are about nobody. A source about people says by subject= which column names them, and
+# `onward erase` goes by it.
 flights = ow.Source(
     "flights",
     ow.files("data/flights/*.csv"),

@@ -7,13 +7,15 @@ import onward as ow
 
 # ---------------------------------------------------------------- data
 #
-# A source says what identifies a row, when its fact happened, and when it could be known. Rows
-# that fail a check go to quarantine with the check's name; `onward quarantine` shows them.
+# A source says what identifies a row, whom it is about, when its fact happened, and when it could
+# be known. Rows that fail a check go to quarantine with the check's name; `onward quarantine` shows
+# them. `onward erase --subject C1478` takes a customer out of everything.
 
 customers = ow.Source(
     "customers",
     ow.files("data/customers/*.csv"),
     key=["customer_id"],
+    subject="customer_id",
     event_time="joined_at",
     checks=[
         ow.check("country is known", _.country.notnull() & (_.country != "")),
@@ -26,6 +28,7 @@ orders = ow.Source(
     "orders",
     ow.files("data/orders/*.csv"),
     key=["order_id"],
+    subject="customer_id",
     event_time="ordered_at",
     available_at="settled_at",
     checks=[

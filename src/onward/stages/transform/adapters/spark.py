@@ -96,7 +96,7 @@ class SparkEngine:
         (there / "v1.metadata.json").write_text(self._lake.metadata(data.table))
         (there / "version-hint.text").write_text("1")
         snapshot = f"{self._catalog}.inputs.`{name}` VERSION AS OF {data.snapshot}"
-        session.sql(f"SELECT * FROM {snapshot}").createOrReplaceTempView(name)  # noqa: S608
+        session.sql(f"SELECT * FROM {snapshot}").createOrReplaceTempView(name)  # noqa: S608 (names)
 
 
 def _expression(transform: Transform, session: Any) -> ir.Table:
