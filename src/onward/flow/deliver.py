@@ -7,6 +7,7 @@ import time
 from onward.core.errors import OnwardError
 from onward.core.ports import Steps
 from onward.core.records import Deployment, ModelRef, RunRequest
+from onward.core.wording import counted
 from onward.flow.data import Refreshed, published, refresh
 from onward.flow.definition import Definition
 from onward.flow.experiment import experiment
@@ -98,7 +99,8 @@ def _searched(
     chosen = experiment(steps, site, definition, run=request.id, trials=trials)
     words = ", ".join(f"{name}={value}" for name, value in chosen.parameters.items())
     nothing = Refreshed(datasets={}, views={}, audits=())
-    return _outcome(request, "searched", f"{words} after {chosen.trials} trials", nothing)
+    reason = f"{words} after {counted(chosen.trials, 'trial')}"
+    return _outcome(request, "searched", reason, nothing)
 
 
 def _derived(steps: Steps, site: Site, definition: Definition, request: RunRequest) -> RunOutcome:

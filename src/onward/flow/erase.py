@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from onward.core.errors import DeclarationError, NotFoundError, unknown_name
 from onward.core.records import Removed, Subject
+from onward.core.wording import counted
 from onward.flow.definition import Definition
 from onward.flow.site import Site
 from onward.stages.features.erase import erase_online, erase_training_sets
@@ -111,9 +112,8 @@ def erase(
     if site.lake.head(FEEDBACK) is not None:
         yield _from_feedback(site, ids, dry_run=dry_run)
     rows = erase_log(folders.predictions, subject, ids=ids, dry_run=dry_run)
-    yield Removed(
-        place="prediction log", rows=rows, detail="blanked; other ids stay valid" if rows else ""
-    )
+    blanked = "blanked; other ids stay valid" if rows and not dry_run else ""
+    yield Removed(place="prediction log", rows=rows, detail=blanked)
     rows = erase_training_sets(folders.training, subject, dry_run=dry_run)
     yield Removed(place="training sets", rows=rows)
     rows = erase_online(subject, lake=site.lake, online=site.online, dry_run=dry_run)
@@ -171,7 +171,8 @@ def _erased(site: Site, table: str, rows: int, predicates: Iterable[Where]) -> R
         with suppress(NotFoundError):  # it was never written, or never had the column
             erased = site.lake.erase(table, where, orphaned_before=site.clock.now() - IN_FLIGHT)
             expired, files = expired + len(erased.expired), files + erased.files
-    detail = f"{expired} snapshots expired, {files} files deleted" if expired or files else ""
+    gone = f"{counted(expired, 'snapshot')} expired, {counted(files, 'file')} deleted"
+    detail = gone if expired or files else ""
     return Removed(place=table, rows=rows, detail=detail)
 
 

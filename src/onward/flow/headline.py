@@ -69,7 +69,8 @@ def _(baseline: Baseline) -> str:
 
 @headline.register
 def _(published: FeatureSetRef) -> str:
-    return f"version {published.view.version}, {counted(published.rows_added, 'row')}"
+    came = counted(published.rows_added, "row") if published.rows_added else headline(None)
+    return f"version {published.view.version}, {came}"
 
 
 @headline.register

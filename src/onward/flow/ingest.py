@@ -30,7 +30,8 @@ class Taken:
     """A batch that was taken in outside of a run, and how long that took, in seconds.
 
     `held` names the batch rules that hold it back; its rows are then not published, and will come
-    again. `behind` is how many rows wait at the source, None where it does not say.
+    again. `behind` is how many rows wait at the source, None where it does not say. `left_out` rows
+    are about somebody who was erased, and not among the others.
     """
 
     source: str
@@ -41,6 +42,7 @@ class Taken:
     held: tuple[str, ...]
     behind: int | None
     seconds: float
+    left_out: int = 0
 
 
 def take_in(
@@ -82,6 +84,7 @@ def take(
         quarantined=report.rows_quarantined,
         held=tuple(r.rule for r in report.rules if report.held and not r.passed),
         behind=batch.behind,
+        left_out=batch.left_out,
         seconds=time.perf_counter() - began,
     )
 

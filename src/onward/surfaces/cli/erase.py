@@ -80,7 +80,7 @@ def _show_removed(removed: Removed) -> None:
 
     if removed.rows or removed.detail:
         detail = f"  [dim]{removed.detail}[/]" if removed.detail else ""
-        console.print(f"{removed.place}: [bold]{removed.rows:,}[/] rows{detail}")
+        console.print(f"{removed.place}: [bold]{counted(removed.rows, 'row')}[/]{detail}")
 
 
 def _show(report: ErasureReport, *, as_json: bool) -> None:

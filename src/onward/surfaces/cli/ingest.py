@@ -189,9 +189,10 @@ def line(said: Taken | Paused | Waiting) -> str:
         return f"{said.source}: {counted(said.rows, 'row')} held: {', '.join(said.held)}"
     per_s = said.rows / said.seconds if said.seconds else 0
     behind = "" if said.behind is None else f", {said.behind:,} behind"
+    erased = f", {said.left_out:,} of erased subjects left out" if said.left_out else ""
     return (
         f"{said.source}: {said.published:,} published, {said.quarantined:,} quarantined"
-        f"{behind} ({per_s:,.0f} rows/s)"
+        f"{erased}{behind} ({per_s:,.0f} rows/s)"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from onward.app.project import open_project
 from onward.core.errors import DataError
+from onward.surfaces.cli.figures import significant
 from onward.surfaces.cli.show import console, plain, put
 
 
@@ -21,9 +22,18 @@ def predict_rows(folder: Path, text: str | None, *, sample: int, as_json: bool) 
         return
     for row, given in zip(rows, answer["predictions"], strict=True):
         shown = plain(", ".join(f"{k}={v}" for k, v in list(row.items())[:4]))
-        output = plain(str(given["output"]))
+        output = plain(_figures(given["output"]))
         console.print(f"[bold]{output}[/]  [dim]version {given['version']}, {shown}…[/]")
         console.print(f"  onward lineage {given['id']}", style="dim")
+
+
+def _figures(output: Any) -> str:
+    """Write what was predicted: a figure, a class, or a figure for each class."""
+    if isinstance(output, dict):
+        return ", ".join(f"{name} {significant(value)}" for name, value in output.items())
+    if isinstance(output, list):
+        return ", ".join(map(significant, output))
+    return significant(output)
 
 
 def _parse(text: str) -> list[dict[str, Any]]:

@@ -236,7 +236,7 @@ def show_candidate(found: Candidate, *, as_json: bool) -> None:
         return
     chosen = ", ".join(f"{k}={v}" for k, v in found.parameters.items())
     score = "" if found.score is None else f", score {found.score:.4f}"
-    console.print(f"[bold]{plain(chosen)}[/] after {found.trials} trials{score}")
+    console.print(f"[bold]{plain(chosen)}[/] after {counted(found.trials, 'trial')}{score}")
     console.print("[dim]next: `onward run` trains with it[/]")
 
 
