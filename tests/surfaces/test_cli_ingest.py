@@ -59,7 +59,7 @@ def test_a_batch_that_is_held_ends_with_three(shop: Path, orders: Callable[..., 
     orders(shop, "few", rows=5)
     done = invoke(shop, "orders")
     assert done.exit_code == 3
-    assert "5 rows are held: enough rows" in done.output
+    assert "5 rows held: enough rows" in done.output
     assert rows(shop) == 390
 
 
