@@ -26,7 +26,7 @@ from onward.flow.site import Folders, Site
 if TYPE_CHECKING:
     from onward.core.ports import Server
     from onward.stages.serve.gateway.limits import Limits
-    from onward.stages.serve.gateway.settings import GatewayConfig
+    from onward.stages.serve.gateway.settings import GatewayConfig, TelemetryConfig
     from onward.watch.access.config import Access
 
 SETTLE_S = 30.0
@@ -171,6 +171,7 @@ def config(
         parent=os.getpid(),
         drain_s=settings.limits.drain.total_seconds(),
         max_body_bytes=settings.limits.body_bytes,
+        telemetry=_telemetry(settings),
         callers=caller_config(settings, access),
         limits=_limits(settings.limits),
     )
@@ -187,6 +188,25 @@ def _limits(chosen: LimitSettings) -> Limits:
         connections=chosen.connections,
         receive_s=chosen.receive.total_seconds(),
         idle_s=chosen.idle.total_seconds(),
+    )
+
+
+def _telemetry(settings: Settings) -> TelemetryConfig | None:
+    from onward.stages.serve.gateway.settings import Factory, TelemetryConfig
+
+    chosen = settings.telemetry
+    if not (chosen.access_log or chosen.otlp):
+        return None
+    service = chosen.service or settings.project.name
+    exporter = Factory(
+        entry="onward.infra.telemetry.otlp:open_exporter",
+        arguments={"endpoint": chosen.otlp, "service": service},
+    )
+    return TelemetryConfig(
+        access_log=str(settings.folder / chosen.access_log) if chosen.access_log else None,
+        access_ratio=chosen.access_ratio,
+        exporter=exporter if chosen.otlp else None,
+        trace_ratio=chosen.trace_ratio,
     )
 
 

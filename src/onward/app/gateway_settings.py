@@ -29,6 +29,23 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySettings:
+    """``[telemetry]``: what is told of requests beside ``/metrics``.
+
+    `access_log` is a file (relative to the project) that gets a line of JSON for `access_ratio` of
+    the requests, and for all that failed. `otlp` is where traces are sent, such as
+    ``http://127.0.0.1:4318/v1/traces``: `trace_ratio` of those whose caller did not decide.
+    `service` is the name in them, the project's unless given.
+    """
+
+    access_log: str = ""
+    access_ratio: float = 1.0
+    otlp: str = ""
+    trace_ratio: float = 0.01
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallerSettings:
     """``[callers]``: who may call the gateway, and how often.
 

@@ -10,7 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from onward.app.gateway_settings import CallerSettings, GatewaySettings, LimitSettings
+from onward.app.gateway_settings import (
+    CallerSettings,
+    GatewaySettings,
+    LimitSettings,
+    TelemetrySettings,
+)
 from onward.core.clock import duration
 from onward.core.errors import DeclarationError, Location, NotFoundError, unknown_name
 
@@ -180,6 +185,7 @@ class Settings:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     callers: CallerSettings = field(default_factory=CallerSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     online: OnlineSettings = field(default_factory=OnlineSettings)
     alerts: AlertSettings = field(default_factory=AlertSettings)
     triggers: TriggerSettings = field(default_factory=TriggerSettings)
@@ -207,6 +213,7 @@ _SECTIONS = {
     "gateway": GatewaySettings,
     "callers": CallerSettings,
     "limits": LimitSettings,
+    "telemetry": TelemetrySettings,
     "online": OnlineSettings,
     "alerts": AlertSettings,
     "triggers": TriggerSettings,

@@ -195,7 +195,7 @@ def _inferred(job: Job, call: InferCall) -> tuple[int, bytes]:
     body, json_length = wire.write(call, answer)
     if json_length:
         job.kind = wire.BINARY
-        job.headers = b"\r\nInference-Header-Content-Length: %d" % json_length
+        job.headers += b"\r\nInference-Header-Content-Length: %d" % json_length
     return 200, body
 
 

@@ -21,6 +21,7 @@ from onward.stages.serve.gateway.invocations import invocations, unchosen
 from onward.stages.serve.gateway.job import Caller, Job
 from onward.stages.serve.gateway.live import Live
 from onward.stages.serve.gateway.metrics import Metrics
+from onward.stages.serve.gateway.telemetry.observer import Observer
 from onward.stages.serve.gateway.tick import Ticker
 
 EXTENSIONS: Final = ("binary_tensor_data",)
@@ -44,6 +45,7 @@ class Endpoints:
         metrics: Metrics,
         ticker: Ticker,
         admission: Admission,
+        observer: Observer | None,
         fleet: Fleet,
         request_clock: bool,
         max_body_bytes: int,
@@ -63,6 +65,7 @@ class Endpoints:
         self._aside = Aside(ticker.add, error_body)
         self._predictions = predictions
         self._fleet = fleet
+        self._observer = observer
         self._table: dict[tuple[bytes, bytes], tuple[str, Handler, str]] = {}
         self.serve({})
 
@@ -116,6 +119,8 @@ class Endpoints:
         route, handler, model = found or ("unknown", self._unknown(method, url), "")
         job = Job(caller, route=route, keep_alive=keep_alive and not self.draining)
         job.query, job.bare = query, method == b"HEAD"
+        if self._observer is not None:
+            self._observer.begin(job, headers)
         try:
             if not self._admission.let(job, model, headers):
                 pass  # it has its answer
@@ -149,7 +154,7 @@ class Endpoints:
         text = f"{method.decode()} is not answered here: {allowed} are"
 
         def handler(job: Job, _body: bytes, _headers: Headers) -> None:
-            job.headers = b"\r\nAllow: " + allowed.encode()
+            job.headers += b"\r\nAllow: " + allowed.encode()
             if method == b"OPTIONS":
                 job.ready(200, b"")
             else:

@@ -22,7 +22,7 @@ READ: Final = frozenset(
     {
         b"authorization", b"content-encoding", b"content-length", b"content-type", b"expect",
         b"inference-header-content-length", b"onward-arm", b"onward-deadline-ms",
-        b"onward-event-time",
+        b"onward-event-time", b"traceparent", b"tracestate", b"x-request-id",
     }
 )  # fmt: skip
 """The headers that anybody here reads: the others are not kept. A new one is a name in this set."""

@@ -14,6 +14,8 @@ from onward.stages.serve.log.segment import Feedback
 if TYPE_CHECKING:
     import numpy as np
 
+    from onward.stages.serve.gateway.telemetry.context import Trace
+
 REFUSED: Final = 422
 """The status of a row that its views' policies give no answer to."""
 
@@ -114,13 +116,14 @@ class Job:
     ``\\r\\nName: value``; a `bare` answer goes out without its body (to a HEAD request).
     `started` and `deadline` (0 for none) are in nanoseconds, by `time.perf_counter_ns`; `admitted`
     is the size of its body, -1 where it does not count as waiting; `who` is the caller's name. One
-    that is `held` has its turn later (`aside.py`).
+    that is `held` has its turn later (`aside.py`). `id` is the request's, where it is noted, and
+    `trace` its place in a trace that is recorded.
     """
 
     __slots__ = (
         "admitted", "bare", "body", "caller", "deadline", "feedback", "headers", "held",
-        "keep_alive", "kind", "logging", "parts", "position", "query", "refusal", "reply", "route",
-        "started", "status", "told", "who",
+        "id", "keep_alive", "kind", "logging", "parts", "position", "query", "refusal", "reply",
+        "route", "started", "status", "told", "trace", "who",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, *, route: str, keep_alive: bool) -> None:
@@ -132,7 +135,8 @@ class Job:
         self.kind = "application/json"
         self.started = time.perf_counter_ns()
         self.deadline = 0
-        self.who = ""
+        self.who = self.id = ""
+        self.trace: Trace | None = None
         self.admitted = -1
         self.parts: Sequence[Part] = ()
         self.feedback: Feedback | None = None

@@ -70,6 +70,7 @@ class Metrics:
         self.unlogged: Counter[str] = Counter()
         self.online_reads = 0
         self.online_failures = 0
+        self.untold: Callable[[], dict[str, int]] = dict
         self.waiting = 0
         self.waiting_bytes = 0
         self.connections: Callable[[], int] = int
@@ -224,6 +225,11 @@ FAMILIES: Final = (
     Family(
         name="onward_prediction_log_failures_total", kind="counter",
         about="Writes to the log that failed.", read=lambda m: _one(m.log_failures),
+    ),
+    Family(
+        name="onward_telemetry_dropped_total", kind="counter", labels=("kind",),
+        about="Requests that the access log or the traces could not tell of.",
+        read=lambda m: _keyed({(kind,): n for kind, n in m.untold().items()}),
     ),
     Family(
         name="onward_online_reads_total", kind="counter",

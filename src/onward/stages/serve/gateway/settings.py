@@ -60,6 +60,27 @@ class CallerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     burst: int = 0
 
 
+class TelemetryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is told of requests beside metrics.
+
+    Parameters
+    ----------
+    access_log
+        The file that gets a line of JSON for each; None for none.
+    access_ratio
+        The share of requests that get a line; those that failed (5xx) always do.
+    exporter
+        Opens what sends traces; None for none.
+    trace_ratio
+        The share of requests whose traces are recorded, of those whose caller did not decide.
+    """
+
+    access_log: str | None = None
+    access_ratio: float = 1.0
+    exporter: Factory | None = None
+    trace_ratio: float = 0.01
+
+
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A gateway's configuration.
 
@@ -104,6 +125,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Larger requests get 413.
     workers
         Processes that share the port. One is the gateway itself; more run under a supervisor.
+    telemetry
+        What is told of requests beside metrics; None for nothing.
     callers
         Who may call, and how often; None lets everybody.
     limits
@@ -130,6 +153,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     poll_s: float = 0.1
     max_body_bytes: int = 8 << 20
     workers: int = 1
+    telemetry: TelemetryConfig | None = None
     callers: CallerConfig | None = None
     limits: Limits = Limits()
 

@@ -17,6 +17,7 @@ from onward.stages.serve.gateway.metrics import Metrics
 from onward.stages.serve.gateway.online import Found, Online
 from onward.stages.serve.gateway.predict import predict
 from onward.stages.serve.gateway.recorder import Recorder
+from onward.stages.serve.gateway.telemetry.observer import Observer
 
 
 class Ticker:
@@ -28,10 +29,12 @@ class Ticker:
         metrics: Metrics,
         online: Online,
         recorder: Recorder,
+        observer: Observer | None = None,
     ) -> None:
         self._metrics = metrics
         self._online = online
         self._recorder = recorder
+        self._observer = observer
         self._held = Held(recorder, self._answer)
         self._jobs: list[Job] = []
         self._asking = False
@@ -46,13 +49,13 @@ class Ticker:
     def flush(self) -> None:
         """Answer everything that was collected, once the online store has said what it holds."""
         jobs, self._jobs = self._jobs, []
-        _expire(jobs)
+        began = _expire(jobs)
         groups = _grouped(jobs)
         asked = [
             parts for (target, direct), parts in groups.items() if target.model.views and not direct
         ]
         if not asked:
-            self._finish(jobs, groups)
+            self._finish(jobs, groups, began)
             return
         lookups = [lookup for parts in asked for lookup in wanted(parts)]
 
@@ -61,7 +64,7 @@ class Ticker:
             try:
                 looked_up = self._looked_up(jobs, groups, asked, found)
                 _expire(jobs)
-                self._finish(jobs, looked_up)
+                self._finish(jobs, looked_up, began)
             finally:
                 if self._jobs:
                     self._loop.call_soon(self.flush)
@@ -90,12 +93,17 @@ class Ticker:
                 job.parts = [each for part in job.parts for each in part.divided()]
         return _grouped(jobs)
 
-    def _finish(self, jobs: Sequence[Job], groups: Groups) -> None:
+    def _finish(self, jobs: Sequence[Job], groups: Groups, began: int) -> None:
+        observer = self._observer
+        looked_up = 0 if observer is None else time.perf_counter_ns()
         for (target, _), parts in groups.items():
             ready = [part for part in parts if part.status == 200]
             if ready:
                 predict(target, ready)
+        predicted = 0 if observer is None else time.perf_counter_ns()
         holding = self._recorder.record(jobs, groups)
+        if observer is not None:
+            observer.turned(jobs, (began, looked_up, predicted, time.perf_counter_ns()))
         held = self._held
         if not (holding or held):
             for job in jobs:
@@ -114,20 +122,26 @@ class Ticker:
             status, body = job.reply(job)
         else:
             status, body = job.status, job.body
-        took = time.perf_counter_ns() - job.started
-        self._metrics.answered(job.route, status, took, job.admitted)
+        now = time.perf_counter_ns()
+        self._metrics.answered(job.route, status, now - job.started, job.admitted)
+        if self._observer is not None:
+            self._observer.answered(job, status, now, len(body))
         job.caller.answer(
             status, body,
             keep_alive=job.keep_alive, kind=job.kind, headers=job.headers, bare=job.bare,
         )  # fmt: skip
 
 
-def _expire(jobs: Sequence[Job]) -> None:
-    """Give up the jobs whose callers have stopped waiting: their rows are not predicted."""
+def _expire(jobs: Sequence[Job]) -> int:
+    """Give up the jobs whose callers have stopped waiting: their rows are not predicted.
+
+    Returns the time, as `Job.started` has it.
+    """
     now = time.perf_counter_ns()
     for job in jobs:
         if 0 < job.deadline < now:
             late(job)
+    return now
 
 
 def _grouped(jobs: Sequence[Job]) -> Groups:

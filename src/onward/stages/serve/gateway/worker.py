@@ -40,6 +40,7 @@ from onward.stages.serve.gateway.recorder import Recorder
 from onward.stages.serve.gateway.settings import GatewayConfig
 from onward.stages.serve.gateway.shadows import Shadows
 from onward.stages.serve.gateway.sweep import Sweeper
+from onward.stages.serve.gateway.telemetry.observer import Observer
 from onward.stages.serve.gateway.tick import Ticker
 from onward.stages.serve.log.writer import PredictionLog
 from onward.stages.serve.port import OnlineReader
@@ -104,12 +105,14 @@ class Worker:
         self._online = Online(_open_store(config), timeout_s=config.online_timeout_s)
         self._fleet = fleet = self._among(place)
         self._gate = _gate(config, metrics)
+        self._observer = _observer(config, metrics)
         self._endpoints = endpoints = Endpoints(
             version=VERSION,
             metrics=metrics,
             ticker=self._ticker(),
             admission=Admission(config.limits, metrics, self._gate),
             fleet=fleet,
+            observer=self._observer,
             request_clock=config.clock == "request",
             max_body_bytes=config.max_body_bytes,
             max_connections=config.limits.connections,
@@ -126,7 +129,12 @@ class Worker:
 
     def _ticker(self) -> Ticker:
         recorder = Recorder(metrics=self._metrics, log=self._log)
-        return Ticker(metrics=self._metrics, online=self._online, recorder=recorder)
+        return Ticker(
+            metrics=self._metrics,
+            online=self._online,
+            recorder=recorder,
+            observer=self._observer,
+        )
 
     def _among(self, place: Place | None) -> Fleet:
         board = Board(self._state)
@@ -199,6 +207,8 @@ class Worker:
         """Withdraw the address, bring the log to the disk, tell the last, let go of the store."""
         if self._place is None:
             withdraw(self._state)
+        if self._observer is not None:
+            self._observer.close()
         self._fleet.tell()
         self._shadows.close()
         if self._log is not None:
@@ -206,6 +216,14 @@ class Worker:
         self._online.close()
         if self._gate is not None:
             self._gate.close()
+
+
+def _observer(config: GatewayConfig, metrics: Metrics) -> Observer | None:
+    telemetry = config.telemetry
+    if telemetry is None:
+        return None
+    exporter = None if telemetry.exporter is None else telemetry.exporter.make()
+    return Observer(telemetry, metrics, exporter)
 
 
 def _gate(config: GatewayConfig, metrics: Metrics) -> Gate | None:

@@ -1,0 +1,1 @@
+"""Traces sent to who gathers them."""
