@@ -22,7 +22,8 @@ from onward.surfaces.cli.commands import cli
 from onward.surfaces.cli.show import show_error
 
 COMMANDS = (
-    "init", "run", "up", "status", "predict", "feedback", "lineage", "rollback", "runs", "models",
+    "init", "run", "up", "status", "predict", "score", "feedback", "lineage", "rollback", "runs",
+    "models",
     "experiment", "demo", "transform", "graph", "test", "profile", "openlineage", "diff", "erase",
     "ingest", "catalog", "reveal", "approve", "predictions",
 )  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from onward.core.errors import OnwardError, unknown_name
-from onward.stages.serve.gateway import exposition, inference
+from onward.stages.serve.gateway import exposition, inference, openapi
 from onward.stages.serve.gateway.admission import Admission
 from onward.stages.serve.gateway.aside import Aside
 from onward.stages.serve.gateway.calls import Calls, Handler, encode, error_body
@@ -82,6 +82,7 @@ class Endpoints:
             (b"GET", b"/ping"): ("health", self._ping, ""),
             (b"GET", b"/health"): ("health", self._ping, ""),
             (b"GET", b"/version"): ("server", self._show_version, ""),
+            (b"GET", b"/openapi.json"): ("server", self._describe, ""),
             (b"POST", b"/invocations"): ("invocations", unchosen(live), ""),
         }
         for name, routes in live.items():
@@ -189,6 +190,9 @@ class Endpoints:
 
     def _ping(self, job: Job, _body: bytes, _headers: Headers) -> None:
         job.ready(200 if self.ready() else 404, b"\n")
+
+    def _describe(self, job: Job, _body: bytes, _headers: Headers) -> None:
+        job.ready(200, openapi.description(self._version))
 
     def _show_version(self, job: Job, _body: bytes, _headers: Headers) -> None:
         job.ready(200, self._version.encode(), "text/plain; charset=utf-8")

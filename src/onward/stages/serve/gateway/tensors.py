@@ -58,7 +58,7 @@ class JsonTensor(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    data: msgspec.Raw = msgspec.Raw()
+    data: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     parameters: dict[str, Any] = {}
 
     def floats(self) -> Floats:
