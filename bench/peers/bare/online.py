@@ -54,7 +54,7 @@ def _in_order(found: Fetched, keys: Sequence[bytes]) -> Sequence[bytes]:
 
 
 def decoded_rows(blobs: Sequence[bytes]) -> list[Any]:
-    return [_decode(blob) for blob in blobs]
+    return [_decode(blob)[1] for blob in blobs]
 
 
 def _blobs(file: str) -> list[tuple[bytes, int, bytes]]:

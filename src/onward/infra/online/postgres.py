@@ -56,7 +56,7 @@ ON CONFLICT (view, entity) DO UPDATE SET ts = excluded.ts, row = excluded.row
 WHERE excluded.ts >= held.ts
 """
 _READ: Final = """
-SELECT asked.n, held.ts, held.row
+SELECT asked.n, held.row
 FROM unnest(%s::integer[], %s::integer[], %s::bytea[]) AS asked(n, view, entity)
 JOIN onward_online_features AS held ON held.view = asked.view AND held.entity = asked.entity
 """
@@ -147,8 +147,8 @@ class PostgresOnlineStore:
         ]
         rows: list[OnlineRow | None] = [None] * len(asked)
         columns = (list(range(len(asked))), [v for v, _ in asked], [k for _, k in asked])
-        for n, ts, row in connection.execute(_READ, columns, prepare=True, binary=True):
-            rows[n] = (ts, decode(row))
+        for n, row in connection.execute(_READ, columns, prepare=True, binary=True):
+            rows[n] = decode(row)
         given = iter(rows)
         return [[next(given) for _ in entities] for _, entities in lookups]
 

@@ -1,9 +1,9 @@
 """The online store port on Redis: a string per view version and entity.
 
-A string is the row's event time (eight bytes, big endian, signed microseconds) and its features
-in MessagePack. Rows go in by a script, which lets no older row replace a newer one, many to a
-call and many calls to a round trip; they come out by MGET. The mark is written after the rows:
-a writer that dies between leaves an old mark, and its rows are written once more.
+A string is a row's blob, as `rows` has it. Rows go in by a script, which lets no older row replace
+a newer one, many to a call and many calls to a round trip; they come out by MGET. The mark is
+written after the rows: a writer that dies between leaves an old mark, and its rows are written once
+more.
 
 A key expires when its row is past its time to live *and* that reads as a missing row. It counts
 from the write, which is never before the row's event time, so no row goes early, in a replay
@@ -25,7 +25,7 @@ from redis.retry import Retry
 
 from onward.core.ports import Entity, Lookup, OnlineRow
 from onward.core.records import Materialized, ViewPlan
-from onward.infra.online.rows import decode, encoded, key, mark_text, read_mark
+from onward.infra.online.rows import TIME, decode, encoded, key, keys, mark_text, read_mark
 from onward.infra.online.server import unavailable
 
 if TYPE_CHECKING:
@@ -34,14 +34,13 @@ if TYPE_CHECKING:
 _PER_CALL: Final = 500  # rows to a script's call: it blocks the server for about a millisecond
 _CALLS: Final = 20  # calls to a round trip
 _AT_ONCE: Final = 5_000  # keys to one MGET
-_TIME: Final = 8  # bytes of a row's event time
 
-_UPSERT: Final = """
+_UPSERT: Final = f"""
 local newer = 0
 for i, key in ipairs(KEYS) do
   local given = ARGV[i + 1]
-  local held = redis.call('GETRANGE', key, 0, 7)
-  if held == '' or struct.unpack('>i8', given) >= struct.unpack('>i8', held) then
+  local held = redis.call('GETRANGE', key, {TIME.start}, {TIME.stop - 1})
+  if held == '' or struct.unpack('>i8', given, {TIME.start + 1}) >= struct.unpack('>i8', held) then
     if ARGV[1] == '0' then
       redis.call('SET', key, given)
     else
@@ -98,7 +97,7 @@ class RedisOnlineStore:
             pipeline = self._redis.pipeline(transaction=False)
             for part in _parts(encoded(view, rows), _PER_CALL):
                 keys = [prefix + entity for entity, _, _ in part]
-                blobs = [ts.to_bytes(_TIME, "big", signed=True) + row for _, ts, row in part]
+                blobs = [row for _, _, row in part]
                 self._script(keys=keys, args=[expiry, *blobs], client=pipeline)
                 if len(pipeline) == _CALLS:
                     newer += pipeline.execute()
@@ -121,13 +120,13 @@ class RedisOnlineStore:
     # ------------------------------------------------------------ reading
 
     def read(self, lookups: Sequence[Lookup]) -> Sequence[Sequence[OnlineRow | None]]:
-        keys: list[bytes] = []
+        asked: list[bytes] = []
         for view, entities in lookups:
             prefix = self._prefix(view)
-            keys += [prefix + key(entity) for entity in entities]
-        if not keys:
+            asked += [prefix + one for one in keys(entities)]
+        if not asked:
             return [[] for _ in lookups]
-        rows = [_row(blob) for blob in self._fetched(keys)]
+        rows = [decode(blob) if blob is not None else None for blob in self._fetched(asked)]
         if len(lookups) == 1:
             return [rows]
         found = iter(rows)
@@ -174,12 +173,6 @@ def _expiry_ms(view: ViewPlan) -> int:
     if view.ttl_s is None or view.on_stale != view.on_missing:
         return 0
     return int(view.ttl_s * 1000) + 1
-
-
-def _row(blob: bytes | None) -> OnlineRow | None:
-    if blob is None:
-        return None
-    return int.from_bytes(blob[:_TIME], "big", signed=True), decode(blob[_TIME:])
 
 
 def _parts(items: Iterator[Any], size: int) -> Iterator[list[Any]]:

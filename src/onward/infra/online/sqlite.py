@@ -14,7 +14,7 @@ from filelock import FileLock
 from onward.core.errors import CorruptError
 from onward.core.ports import Entity, Lookup, OnlineRow
 from onward.core.records import Materialized, ViewPlan
-from onward.infra.online.rows import decode, encoded, key, mark_text, read_mark
+from onward.infra.online.rows import decode, encoded, key, keys, mark_text, read_mark
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -125,25 +125,31 @@ class SqliteOnlineStore:
     # ------------------------------------------------------------ reading
 
     def read(self, lookups: Sequence[Lookup]) -> Sequence[Sequence[OnlineRow | None]]:
-        return [self._read(view, entities) for view, entities in lookups]
-
-    def _read(self, view: ViewPlan, entities: Sequence[Entity]) -> Sequence[OnlineRow | None]:
-        number = self._known.get(view.table)
-        if number is None:
-            number = self._number(view)
+        found: list[Sequence[OnlineRow | None]] = []
+        for view, entities in lookups:  # plainly: this is the gateway's path
+            number = self._known.get(view.table) or self._learned(view)
             if number is None:
-                return [None] * len(entities)
-            self._known[view.table] = number
-        if len(entities) == 1:
-            one = self._db.execute(_ONE, (number, key(entities[0]))).fetchone()
-            return [(one[0], decode(one[1])) if one else None]
-        keys = [key(entity) for entity in entities]
+                found.append([None] * len(entities))
+            elif len(entities) == 1:
+                one = self._db.execute(_ONE, (number, key(entities[0]))).fetchone()
+                found.append([decode(one[0]) if one else None])
+            else:
+                found.append(self._read(number, keys(entities)))
+        return found
+
+    def _read(self, number: int, asked: Sequence[bytes]) -> Sequence[OnlineRow | None]:
         rows: dict[bytes, OnlineRow] = {}
-        for start in range(0, len(keys), _AT_ONCE):
-            part = keys[start : start + _AT_ONCE]
-            for found, ts, row in self._db.execute(_many(len(part)), (number, *part)):
-                rows[found] = (ts, decode(row))
-        return [rows.get(one) for one in keys]
+        for start in range(0, len(asked), _AT_ONCE):
+            part = asked[start : start + _AT_ONCE]
+            for entity, row in self._db.execute(_many(len(part)), (number, *part)):
+                rows[entity] = decode(row)
+        return list(map(rows.get, asked))
+
+    def _learned(self, view: ViewPlan) -> int | None:
+        number = self._number(view)
+        if number is not None:
+            self._known[view.table] = number
+        return number
 
     def close(self) -> None:
         self._db.close()
@@ -154,11 +160,11 @@ class SqliteOnlineStore:
         return found[0] if found else None
 
 
-_ONE: Final = "SELECT ts, row FROM features WHERE view = ? AND entity = ?"
+_ONE: Final = "SELECT row FROM features WHERE view = ? AND entity = ?"
 
 
 @lru_cache(maxsize=256)
 def _many(count: int) -> str:
     """Return the one query that reads `count` entities of a view."""
     places = ", ".join("?" * count)
-    return f"SELECT entity, ts, row FROM features WHERE view = ? AND entity IN ({places})"  # noqa: S608 (only placeholders)
+    return f"SELECT entity, row FROM features WHERE view = ? AND entity IN ({places})"  # noqa: S608 (only placeholders)
