@@ -65,7 +65,7 @@ soak: $(INSTALLED) $(SERVICES)
 	@end=$$((SECONDS + 30 * $(MINUTES))); round=0; \
 	while ((SECONDS < end)); do \
 	  round=$$((round + 1)); echo "round $$round"; \
-	  $(ONE_THREAD) $(BIN)/pytest -m crash -q -n auto $(ARGS); \
+	  $(ONE_THREAD) $(BIN)/pytest -m crash -q -n auto --kills 50 $(ARGS); \
 	done
 
 clean:

@@ -13,6 +13,7 @@ import pytest
 
 pytest_plugins = [
     "services.api",
+    "services.clock",
     "services.containers",
     "services.kafka",
     "services.postgres",
@@ -20,6 +21,17 @@ pytest_plugins = [
     "services.registry",
     "services.s3",
 ]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=6, help="how many processes a crash test kills")
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How many processes a crash test kills."""
+    return request.config.getoption("--kills")
+
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -42,6 +42,25 @@ def take_without_lease(folder: Path, name: str, barrier: Any) -> None:
             take(project.site, project.definition, source, new_id(project.site), source.micro_batch)
 
 
+def take_until(folder: Path, name: str, began: Any, stop: Any) -> None:
+    """Take in whatever comes until told to stop, as others do; tell when it begins."""
+    from onward.app.project import open_project
+    from onward.flow.ingest import new_id, take
+    from onward.flow.runs import new_data
+
+    with open_project(folder) as project:
+        source = project.definition.sources[name]
+        while not stop.is_set():
+            if name in new_data(project.site, project.definition):
+                began.set()
+                take(
+                    project.site, project.definition, source, new_id(project.site),
+                    source.micro_batch,
+                )  # fmt: skip
+            else:
+                stop.wait(0.05)
+
+
 def follow(folder: Path, name: str, began: Any = None) -> None:
     """Follow a source until killed; tell when its first batch is begun."""
     from onward.app import leases

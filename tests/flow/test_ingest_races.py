@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
-from ingest_workers import PROCESSES, follow, start, take_without_lease
+from ingest_workers import PROCESSES, follow, start, take_until, take_without_lease
 
 from onward.app.ingest import ingest_once
 from onward.app.project import open_project
@@ -30,18 +32,18 @@ class Payments:
     """A project that reads payments from a topic; one in ten is negative, one in ten poison."""
 
     def __init__(self, folder: Path, kafka: Kafka, rows: int) -> None:
-        self.folder, self._kafka, self._sent = folder, kafka, 0
+        self.folder, self._kafka, self.sent = folder, kafka, 0
         file = folder / "pipeline.py"
         source = SOURCE.format(brokers=kafka.brokers, rows=rows)
         file.write_text(file.read_text().replace("\n\n@ow.transform", f"{source}\n\n@ow.transform"))
 
     def send(self, count: int) -> None:
-        for number in range(self._sent, self._sent + count):
+        for number in range(self.sent, self.sent + count):
             amount = -1 if number % 10 == 3 else 5
             text = f'{{"payment_id": {number}, "paid_at": "2026-01-01", "amount": {amount}}}'
             value = b"poison" if number % 10 == 7 else text.encode()
             self._kafka.send("payments", value, partition=number % PARTITIONS)
-        self._sent += count
+        self.sent += count
 
     def reconcile(self) -> None:
         """Compare every message with the lake: each is there once, good or in quarantine."""
@@ -51,11 +53,11 @@ class Payments:
             rows = lake.read(table, columns=["kafka_partition", "kafka_offset"]).to_pylist()
             where[table] = Counter((r["kafka_partition"], r["kafka_offset"]) for r in rows)
         good, bad = where.values()
-        sent = {(n % PARTITIONS, n // PARTITIONS): n % 10 in (3, 7) for n in range(self._sent)}
+        sent = {(n % PARTITIONS, n // PARTITIONS): n % 10 in (3, 7) for n in range(self.sent)}
         assert good == Counter(place for place, offends in sent.items() if not offends)
         assert bad == Counter(place for place, offends in sent.items() if offends)
         assert set(lake.read("raw.payments")["payment_id"].to_pylist()) == {
-            number for number in range(self._sent) if number % 10 not in (3, 7)
+            number for number in range(self.sent) if number % 10 not in (3, 7)
         }
 
 
@@ -90,6 +92,43 @@ def test_a_follower_that_is_killed_again_and_again_loses_and_doubles_nothing(
         ingest_once(project, ["payments"])
         assert ingest_once(project, ["payments"]) == [None]
     payments.reconcile()
+
+
+@pytest.mark.crash
+def test_four_processes_of_which_one_after_the_other_is_killed_lose_and_double_nothing(
+    kafka: Kafka, shop: Path, kills: int
+) -> None:
+    chance = random.Random(20260102)
+    payments = Payments(shop, kafka, rows=20)
+    stop = PROCESSES.Event()
+
+    def one_more() -> tuple[BaseProcess, Event]:
+        began = PROCESSES.Event()
+        return start(take_until, shop, "payments", began, stop), began
+
+    payments.send(40)
+    workers = [one_more() for _ in range(4)]
+    for _kill in range(kills):
+        doomed = chance.randrange(4)
+        process, began = workers[doomed]
+        while not began.wait(1):  # the others may have left it nothing to begin with
+            assert process.is_alive()
+            payments.send(20)
+        payments.send(40)
+        process.join(chance.uniform(0.0, 1.0))  # killed while it works, wherever that is
+        assert process.exitcode is None
+        process.kill()
+        process.join()
+        workers[doomed] = one_more()
+    stop.set()
+    for process, _ in workers:
+        process.join(240)
+        assert process.exitcode == 0
+    with open_project(shop) as project:
+        while ingest_once(project, ["payments"]) != [None]:
+            pass
+    payments.reconcile()
+    print(f"{kills} kills, {payments.sent:,} messages")
 
 
 @pytest.mark.crash

@@ -6,7 +6,7 @@ folder are fed without pause; ``onward ingest --follow`` runs as a user runs it,
 - killed with SIGKILL at any moment, and started again; at times a second process stands by;
 - left without disk: the project's state is on a small tmpfs, which is filled to the last byte for
   some seconds (mounting it needs root; elsewhere no file may grow for as long, by RLIMIT_FSIZE);
-- told another time, by libfaketime: hours forth and back, while it runs.
+- told another time: its wall clock is set hours forth and back, while it runs.
 
 At the end every message and every line of every file must be in the lake once: published, or in
 quarantine where it breaks the rule or does not decode. A follower that ends by itself is a failure
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import resource
 import shutil
@@ -35,12 +34,13 @@ from pathlib import Path
 
 from onward.core.errors import OnwardError
 from onward.infra.lake.iceberg import open_lake
+from services.clock import WallClock
 from services.kafka import PARTITIONS, Kafka
 from soak.reconcile import Sent, reconcile
 
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 STATE_MB = 512
 AHEAD = 60_000
+HOURS = (-24, -2, 0, 1, 9 * 24)  # by which the clock is ahead
 COMMAND = [str(Path(sys.executable).with_name("onward")), "ingest"]
 PIPELINE = '''\
 """What is soaked: a topic and a folder."""
@@ -92,20 +92,13 @@ class Follower:
     """`onward ingest --follow`, as a process that may be killed, and must not end by itself."""
 
     folder: Path
-    clock: Path
+    clock: WallClock
     happened: Counter[str] = field(default_factory=Counter)
     process: subprocess.Popen[bytes] | None = None
     began: int = 0  # where in its log the process began
 
     def start(self) -> None:
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        if FAKETIME is not None:
-            environment |= {
-                "LD_PRELOAD": str(FAKETIME),
-                "FAKETIME_TIMESTAMP_FILE": str(self.clock),
-                "FAKETIME_CACHE_DURATION": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }
+        environment = {**self.clock.environment, "PYTHONUNBUFFERED": "1"}
         with (self.folder / "follower.log").open("ab") as log:
             self.began = log.tell()
             self.process = subprocess.Popen(
@@ -249,13 +242,11 @@ def soak(minutes: float, seed: int, rate: int) -> int:
     (folder / "data").mkdir(parents=True)
     (folder / "pipeline.py").write_text(PIPELINE.format(brokers=kafka.brokers))
     (folder / "onward.toml").write_text('[project]\nname = "soak"\n')
-    clock = root / "clock"
-    clock.write_text("+0")
+    clock = WallClock(root / "clock")
     follower, feed = Follower(folder, clock), Feed(kafka, folder, rate)
     with small_disk(folder / ".onward") as mounted:
         say(f"{minutes:g} minutes, seed {seed}, {rate} messages/s, in {root}")
         say(f"disk: {'tmpfs' if mounted else 'RLIMIT_FSIZE'}")
-        say(f"clock: {FAKETIME or 'left alone, for libfaketime is missing'}")
         feed.start()
         follower.start()
         while time.monotonic() - began < 60 * minutes:
@@ -265,7 +256,7 @@ def soak(minutes: float, seed: int, rate: int) -> int:
             follower.look()
             trouble(chance, follower, folder, mounted)
         feed.stop()
-        clock.write_text("+0")
+        clock.set(0)
         follower.look()
         if follower.process is not None:
             follower.process.send_signal(signal.SIGTERM)
@@ -303,7 +294,7 @@ def trouble(chance: random.Random, follower: Follower, folder: Path, mounted: bo
             time.sleep(chance.uniform(2, 5))
         follower.look(excused="was not up yet, and could not start without disk")
     else:
-        follower.clock.write_text(chance.choice(["-2h", "-1d", "+0", "+1h", "+9d"]))
+        follower.clock.set(3_600 * chance.choice(HOURS))
 
 
 def say(text: str) -> None:

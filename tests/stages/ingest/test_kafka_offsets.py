@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from onward.stages.ingest.adapters.kafka_topic import Topic
 from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.spool import Spool
 from onward.stages.ingest.step import ingest
-from services.kafka import Kafka
+from services.kafka import PARTITIONS, Kafka
 
 
 @pytest.fixture
@@ -190,3 +191,43 @@ def test_a_silent_partition_is_an_error_when_everything_is_wanted(
     monkeypatch.setattr("onward.stages.ingest.adapters.kafka_topic._SILENCE_S", 0.0)
     with pytest.raises(DataError, match=r"nothing came from partitions \[0\]"):
         shop.take()
+
+
+def test_a_silent_consumer_is_replaced_by_a_new_one(
+    kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = Shop(kafka, tmp_path, micro_batch=ow.micro_batch(rows=2, wait="100ms"))
+    kafka.send("orders", order(1))
+    while not shop.take(limited=True):
+        pass
+    stuck = shop.reader._topic(shop.source)._consumer
+    assert stuck is not None
+    stuck.pause([TopicPartition("orders", p) for p in range(PARTITIONS)])  # as if its threads slept
+    kafka.send("orders", order(2), order(3))
+    assert shop.take(limited=True) is None
+    assert shop.take(limited=True) is None
+    assert shop.reader._topic(shop.source)._consumer is stuck  # it may yet come
+    monkeypatch.setattr("onward.stages.ingest.adapters.kafka_topic._SILENCE_S", 0.0)
+    assert shop.take(limited=True) is None
+    assert "nothing comes of topic 'orders': connecting anew" in caplog.messages
+    while not shop.take(limited=True):
+        pass
+    assert shop.ids() == [1, 2, 3]
+
+
+def test_brokers_that_do_not_answer_are_asked_by_new_clients(
+    kafka: Kafka, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.send("orders", order(1))
+    shop.take()
+    kafka.send("orders", order(2))
+    topic = shop.reader._topic(shop.source)
+    dumb = SimpleNamespace(list_offsets=lambda asked, **_: dict.fromkeys(asked, Future()))
+    with monkeypatch.context() as patch:
+        patch.setattr(topic, "_patience_s", 1)
+        topic._admin = dumb
+        with pytest.raises(DataError, match="no offsets were told"):
+            shop.take()
+    shop.take()
+    assert topic._admin is not dumb
+    assert shop.ids() == [1, 2]

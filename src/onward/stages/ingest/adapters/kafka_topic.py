@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.errors import DataError, DeclarationError, unknown_name
@@ -33,6 +34,7 @@ Offsets = Mapping[int, int]
 _log = logging.getLogger(__name__)
 
 _SILENCE_S: Final = 60.0  # how long a partition may be silent that has messages
+_LOOK_S: Final = 0.02  # between looks at what librdkafka has fetched
 _AT_ONCE: Final = 1_000  # messages taken from librdkafka in one call
 _AHEAD_KB: Final = 16_384  # what librdkafka fetches ahead: more waits at the brokers
 _TAKEN: Final = frozenset((*RESERVED, *POSITION_COLUMNS))
@@ -42,6 +44,9 @@ class Topic:
     """One topic's clients: a consumer that reads, and two that ask.
 
     The one that reads stays where the last batch ended, so that what it fetched ahead is not lost.
+    librdkafka waits by the wall clock (its issue 2145): a wait under way when that is set back
+    lasts as much longer. So it is never asked to wait for messages, and clients that are silent
+    are replaced by new ones, by the monotonic clock.
     Partitions are asked of a consumer, for an admin client would create a topic that is not there;
     offsets are asked of an admin client, for all partitions at once.
     """
@@ -54,10 +59,11 @@ class Topic:
         self.types = column_types(read_schema(origin, surroundings.folder))
         self._settings = _settings(origin, surroundings)
         self._patience_s = int(self._settings["socket.timeout.ms"]) / 1000
-        self._asker = _consumer(source, self._settings)
+        self._asker: Consumer | None = _consumer(source, self._settings)
         self._consumer: Consumer | None = None
         self._admin: AdminClient | None = None
         self._at: dict[int, int] = {}
+        self._silent_since: float | None = None  # in seconds of the monotonic clock
 
     # ------------------------------------------------------------ asking
 
@@ -84,9 +90,11 @@ class Topic:
                 )
                 for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
             ]
-            found = [{p.partition: f.result().offset for p, f in each.items()} for each in asked]
-        except KafkaException as error:
-            raise self._silent(error) from None
+            left = self._patience_s + 1
+            found = [{p.partition: f.result(left).offset for p, f in e.items()} for e in asked]
+        except (KafkaException, TimeoutError) as error:
+            self.close()
+            raise self._silent(str(error) or "no offsets were told") from None
         begins, ends = found
         return {p: (begins[p], ends[p]) for p in sorted(begins)}
 
@@ -104,6 +112,8 @@ class Topic:
         return waiting
 
     def _partitions(self) -> list[int]:
+        if self._asker is None:
+            self._asker = _consumer(self._source, self._settings)
         found = self._asker.list_topics(self.origin.topic, timeout=self._patience_s)
         topic = found.topics[self.origin.topic]
         if topic.error is None and topic.partitions:
@@ -129,6 +139,7 @@ class Topic:
         """
         bounds = self.bounds()
         upto = self._seek(after, bounds)
+        start = dict(upto)
         self._at = {}  # unknown, should anything below fail
         ends = {p: end for p, (_, end) in bounds.items() if end > upto[p]}
         self.undecoded = 0
@@ -139,22 +150,43 @@ class Topic:
                 break
             room = _AT_ONCE if limits is None else min(_AT_ONCE, limits.rows - spool.rows)
             assert self._consumer is not None
-            messages = self._consumer.consume(room, timeout=min(left, 0.1))
+            messages = self._consumer.consume(room, timeout=0)
+            if not messages:
+                time.sleep(min(left, _LOOK_S))
             for message in messages:
                 self._take(message, upto, spool)
             ends = {p: end for p, end in ends.items() if upto[p] < end}
             if messages and not limits:
                 quiet = time.monotonic() + _SILENCE_S
         if ends and not limits:
+            self.close()
             raise self._silent(f"nothing came from partitions {sorted(ends)}")
         self._at = dict(upto)
+        self._watch(silent=bool(ends) and upto == start)
         return upto
 
+    def _watch(self, *, silent: bool) -> None:
+        """Let go of clients that have long given nothing of what the brokers hold."""
+        now = time.monotonic()
+        if not silent:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = now
+        elif now - self._silent_since > _SILENCE_S:
+            _log.warning("nothing comes of topic %r: connecting anew", self.origin.topic)
+            self.close()
+
     def close(self) -> None:
-        """Let go of the consumer."""
-        for client in (self._asker, self._consumer):
+        """Let go of the clients; whoever asks next gets new ones.
+
+        On a thread beside: one that is stuck holds up nobody.
+        """
+        consumers = (self._asker, self._consumer)
+        self._asker = self._consumer = self._admin = self._silent_since = None
+        self._at = {}
+        for client in consumers:
             if client is not None:
-                client.close()
+                Thread(target=client.close, daemon=True).start()
 
     def _seek(self, after: Offsets, bounds: Mapping[int, tuple[int, int]]) -> dict[int, int]:
         """Bring the consumer to `after`, unless it stands there; return where each starts."""
