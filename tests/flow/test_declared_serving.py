@@ -35,6 +35,9 @@ def test_routes_carry_what_is_declared(tmp_path):
     mark = (tmp_path / "routes/m.json").stat()
     assert declared(tmp_path, log="strict", on_log_failure="serve") == strict
     assert (tmp_path / "routes/m.json").stat().st_ino == mark.st_ino, "nothing changed"
+    bounded = declared(tmp_path, deadline="50ms", rows=100)
+    assert bounded is not None
+    assert (bounded.log, bounded.deadline_s, bounded.rows) == (None, 0.05, 100)
     undone = declared(tmp_path)
     assert undone is not None
-    assert (undone.log, undone.on_log_failure) == (None, None)
+    assert (undone.log, undone.on_log_failure, undone.deadline_s, undone.rows) == (None,) * 4

@@ -25,7 +25,7 @@ COMMANDS = (
     "init", "run", "up", "status", "predict", "score", "feedback", "lineage", "rollback", "runs",
     "models",
     "experiment", "demo", "transform", "graph", "test", "profile", "openlineage", "diff", "erase",
-    "ingest", "catalog", "reveal", "approve", "predictions",
+    "ingest", "catalog", "reveal", "approve", "predictions", "gateway",
 )  # fmt: skip
 
 

@@ -36,6 +36,8 @@ def enact(site: Site, model: str) -> Routes | None:
         routes=tuple(routes),
         log=before.log if before else None,
         on_log_failure=before.on_log_failure if before else None,
+        deadline_s=before.deadline_s if before else None,
+        rows=before.rows if before else None,
         audience=audience,
         beside=serving_ref(site.ledger, model) if audience else "",
     )

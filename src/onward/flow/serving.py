@@ -17,7 +17,14 @@ def declare(site: Site, definition: Definition) -> None:
     routes = written(site, definition.model)
     if routes is None:
         return
-    wanted = replace(routes, log=serving.log, on_log_failure=serving.on_log_failure)
+    deadline = serving.deadline
+    wanted = replace(
+        routes,
+        log=serving.log,
+        on_log_failure=serving.on_log_failure,
+        deadline_s=None if deadline is None else deadline.total_seconds(),
+        rows=serving.rows,
+    )
     if wanted != routes:
         write_routes(site.folders.routes, wanted)
 

@@ -51,6 +51,10 @@ def test_serving_refuses_what_it_does_not_know():
         ow.Serving(log="stric")  # type: ignore[arg-type]
     assert "did you mean 'strict'?" in str(caught.value)
     assert str(caught.value).startswith(__file__)
+    with pytest.raises(DeclarationError, match="may have 0 rows"):
+        ow.Serving(rows=0)
+    with pytest.raises(DeclarationError, match="'soon' is not a duration"):
+        ow.Serving(deadline="soon")
     with pytest.raises(DeclarationError, match="no policy 'ignore'"):
         ow.Serving(on_log_failure="ignore")  # type: ignore[arg-type]
 

@@ -49,7 +49,8 @@ class Logging:
 class Routes:
     """What the gateway serves for one model. The salt makes assignment sticky per release.
 
-    `log` and `on_log_failure` are the deployment's own `Logging`; None leaves it to the gateway.
+    `log` and `on_log_failure` are the deployment's own `Logging`; `deadline_s` is that of requests
+    that name none, in seconds, and `rows` how many one may have; None leaves it to the gateway.
 
     With an `audience`, an expression on request columns, only rows that match are assigned; the
     others get the champion, as the step `beside` the release.
@@ -60,6 +61,8 @@ class Routes:
     routes: tuple[Route, ...]
     log: Literal["fast", "strict"] | None = None
     on_log_failure: Literal["refuse", "serve"] | None = None
+    deadline_s: float | None = None
+    rows: int | None = None
     audience: str = ""
     beside: str = ""
 

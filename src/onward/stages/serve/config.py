@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal
 
+from onward.core.clock import duration
 from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location, unknown_name
 
@@ -24,10 +26,17 @@ class Serving:
     on_log_failure
         What becomes of a prediction that cannot be logged, the disk being full for one:
         ``"refuse"`` answers 503, ``"serve"`` answers it and says that it is not logged.
+    deadline
+        How long a request waits for its turn whose caller names no deadline (``"50ms"``); then it
+        is answered 504, without a prediction.
+    rows
+        How many rows a request may have; larger ones get 413.
     """
 
     log: Literal["fast", "strict"] | None
     on_log_failure: Literal["refuse", "serve"] | None
+    deadline: timedelta | None
+    rows: int | None
     location: Location | None = field(compare=False)
 
     def __init__(
@@ -35,13 +44,21 @@ class Serving:
         *,
         log: Literal["fast", "strict"] | None = None,
         on_log_failure: Literal["refuse", "serve"] | None = None,
+        deadline: str | timedelta | None = None,
+        rows: int | None = None,
     ) -> None:
         location = here()
+        if rows is not None and rows < 1:
+            raise DeclarationError(
+                f"a request may have {rows} rows", expected="one or more", location=location
+            )
         _known("guarantee", log, ("fast", "strict"), location)
         _known("policy", on_log_failure, ("refuse", "serve"), location)
         set_ = object.__setattr__
         set_(self, "log", log)
         set_(self, "on_log_failure", on_log_failure)
+        set_(self, "deadline", None if deadline is None else duration(deadline, location))
+        set_(self, "rows", rows)
         set_(self, "location", location)
 
 

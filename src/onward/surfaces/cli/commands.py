@@ -17,6 +17,7 @@ from onward.surfaces.cli import (
     erase,
     features,
     feedback,
+    gateway,
     image,
     importing,
     ingest,
@@ -234,4 +235,5 @@ access.register(cli)
 audit.register(cli)
 secrets.register(cli)
 image.register(cli)
+gateway.register(cli)
 release.register(cli)

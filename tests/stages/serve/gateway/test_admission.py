@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -147,7 +148,7 @@ def job() -> Job:
 )
 def test_deadlines_in_both_protocols_words(name, value, ns):
     asked = job()
-    assert Admission(Limits(), Metrics()).admit(asked, {name: value}, 10)
+    assert Admission(Limits(), Metrics()).admit(asked, "m", {name: value}, 10)
     assert asked.deadline == asked.started + ns
 
 
@@ -165,7 +166,7 @@ def test_deadlines_in_both_protocols_words(name, value, ns):
 def test_a_deadline_that_means_nothing_is_refused(name, value):
     metrics = Metrics()
     with pytest.raises(DataError, match=r"deadline|timeout"):
-        Admission(Limits(), metrics).admit(job(), {name: value}, 10)
+        Admission(Limits(), metrics).admit(job(), "m", {name: value}, 10)
     assert metrics.waiting == 0
 
 
@@ -174,8 +175,18 @@ def test_rows_are_counted_over_all_arms():
     asked.parts = [Part(None, 0), Part(None, 0)]  # type: ignore[arg-type]  # no arm is asked
     for part in asked.parts:
         part.units = ["a", "b"]
-    Admission(Limits(rows=3), Metrics()).measure(asked)
+    Admission(Limits(rows=3), Metrics()).measure(asked, "m")
     assert (asked.status, asked.parts) == (413, ())
+
+
+def test_a_deployments_own_limits_come_with_its_routes(tmp_path, image):
+    own = replace(routes_of((image("plain"), 100.0)), rows=2, deadline_s=1e-6)
+    with serving(tmp_path, own, routes_of((image("sorter"), 100.0))) as site:
+        assert site.predict(ROWS).status_code == 413
+        assert site.predict(ROWS[:2]).status_code == 504
+        assert site.predict(ROWS, "sorter").status_code == 200
+        site.route((image("plain"), 100.0))
+        assert site.predict(ROWS).status_code == 200
 
 
 @pytest.fixture(scope="module")

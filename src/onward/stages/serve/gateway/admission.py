@@ -7,12 +7,13 @@ turn is answered without a prediction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
 
 from onward.core.errors import DataError
+from onward.core.records import Routes
 from onward.stages.serve.gateway.callers import Gate
 from onward.stages.serve.gateway.job import Job
 from onward.stages.serve.gateway.limits import Limits
@@ -45,7 +46,9 @@ class Admission:
         self._gate = gate
         self._waiting = limits.waiting
         self._bytes = limits.waiting_bytes
-        self._rows = limits.rows
+        self._rows: Mapping[str, int] = {}
+        self._most_rows = limits.rows
+        self._deadlines: Mapping[str, int] = {}
         self._default_ns = 0 if limits.deadline_s is None else round(limits.deadline_s * 1e9)
         self._full = msgspec.json.encode(
             {"error": f"{limits.waiting:,} requests wait already; try again in a second"}
@@ -55,8 +58,16 @@ class Admission:
         """Whether who asks may, and not too often; if not, the request has its refusal."""
         return self._gate is None or self._gate.let(job, model, headers)
 
-    def admit(self, job: Job, headers: Mapping[bytes, bytes], size: int) -> bool:
-        """Let a request with a body of `size` bytes in, or give it its refusal.
+    def serve(self, routes: Iterable[Routes]) -> None:
+        """Keep to what deployments say of their requests, from the next one on."""
+        found = list(routes)
+        self._rows = {r.model: r.rows for r in found if r.rows is not None}
+        self._deadlines = {
+            r.model: round(r.deadline_s * 1e9) for r in found if r.deadline_s is not None
+        }
+
+    def admit(self, job: Job, model: str, headers: Mapping[bytes, bytes], size: int) -> bool:
+        """Let a request to a model, with a body of `size` bytes, in, or give it its refusal.
 
         `headers` are read for the deadline only: `onward-deadline-ms`, or `grpc-timeout`.
 
@@ -73,20 +84,21 @@ class Admission:
             return False
         if DEADLINE in headers or GRPC_TIMEOUT in headers:
             job.deadline = job.started + _wait_ns(headers)
-        elif self._default_ns:
-            job.deadline = job.started + self._default_ns
+        elif wait_ns := self._deadlines.get(model, self._default_ns):
+            job.deadline = job.started + wait_ns
         metrics.waiting += 1
         metrics.waiting_bytes += size
         job.admitted = size
         return True
 
-    def measure(self, job: Job) -> None:
+    def measure(self, job: Job, model: str) -> None:
         """Refuse a request of too many rows, now that they are known."""
         parts = job.parts
         rows = len(parts[0].units) if len(parts) == 1 else sum(len(p.units) for p in parts)
-        if rows > self._rows:
+        most = self._rows.get(model, self._most_rows)
+        if rows > most:
             self._metrics.refused["rows"] += 1
-            body = {"error": f"the request has {rows:,} rows; at most {self._rows:,} are taken"}
+            body = {"error": f"the request has {rows:,} rows; at most {most:,} are taken"}
             job.ready(TOO_LARGE, msgspec.json.encode(body))
 
 

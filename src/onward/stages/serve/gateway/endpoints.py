@@ -103,6 +103,7 @@ class Endpoints:
                 ):
                     table[method.encode(), f"{base}{tail}".encode()] = (route, handler, name)
         self.live, self._table = dict(live), table
+        self._admission.serve(routes.routes for routes in live.values())
         self._metrics.routes = {name: routes.version for name, routes in live.items()}
 
     # ------------------------------------------------------------ requests
@@ -127,9 +128,9 @@ class Endpoints:
                 pass  # it has its answer
             elif method not in _COUNTED:
                 handler(job, body, headers)
-            elif self._admission.admit(job, headers, len(body)):
+            elif self._admission.admit(job, model, headers, len(body)):
                 handler(job, body, headers)
-                self._admission.measure(job)
+                self._admission.measure(job, model)
         except RefusedError as error:
             job.ready(error.status, error_body(str(error)))
         except OnwardError as error:
