@@ -12,11 +12,11 @@ from log_records import HEADER, WIDE, batch, feedback, wide
 
 from onward.core.errors import NotFoundError
 from onward.infra.lake.iceberg import open_lake
-from onward.stages.serve.log.reader import read
+from onward.stages.serve.log.reader import GONE, answered_by, read
 from onward.stages.serve.log.segment import Address, segments
 from onward.stages.serve.log.writer import PredictionLog
 from onward.stages.serve.search import Wanted, search
-from onward.stages.serve.step import FEEDBACK, TABLE, fold, look_up, prune
+from onward.stages.serve.step import FEEDBACK, TABLE, cursor, fold, look_up, prune
 
 
 @pytest.fixture
@@ -144,9 +144,30 @@ def test_segments_go_once_they_are_in_the_lake_and_ids_stay_good(tmp_path, lake)
     logs[1].close()
     assert prune(folder, lake=lake, before=later)
     assert segments(folder) == []
+    known = next(iter(before))
+    assert answered_by(folder, [known, "x.0.8.0", f"{logs[1]._writer}.77.8.0"]) == [
+        GONE, None, None,
+    ]  # fmt: skip
     assert lake.read(TABLE).num_rows == len(before) + 1
     with pytest.raises(NotFoundError, match="no prediction"):
         look_up(folder, f"{next(iter(before)).rpartition('.')[0]}.77", lake=lake)
+
+
+def test_the_cursor_speaks_of_no_writer_whose_segments_have_gone(tmp_path, lake):
+    folder = tmp_path / "predictions"
+    later = datetime.now(UTC) + timedelta(hours=1)
+    for n in range(1, 5):
+        log = PredictionLog(folder, started_ns=n * 10**6)
+        log.append([(HEADER, batch(1, first=n))])
+        log.close()
+        assert fold(folder, lake=lake, run=f"r{n}") == 1
+        assert set(cursor(lake).positions) == {segment.writer for segment in segments(folder)}
+        prune(folder, lake=lake, before=later)
+    away = folder.rename(tmp_path / "away")  # a folder that is not mounted says nothing
+    assert fold(folder, lake=lake, run="r9") == 0
+    away.rename(folder)
+    assert fold(folder, lake=lake, run="r10") == 0
+    assert lake.read(TABLE).num_rows == 4
 
 
 def test_what_is_not_folded_or_was_written_since_stays(tmp_path, lake):

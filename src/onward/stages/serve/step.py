@@ -43,7 +43,8 @@ def fold(folder: Path, *, lake: Lake, run: str, limit: int = 200_000) -> int:
     after, told = cursor(lake), cursor(lake, FEEDBACK)
     rows = 0
     while span := read_span(folder, after, limit):
-        key, state = f"{run}/serve.fold/{after.dumps()}", {CURSOR: span.cursor.dumps()}
+        key = f"{run}/serve.fold/{after.dumps()}"
+        state = {CURSOR: pruning.forget(folder, span.cursor).dumps()}
         if new := [each for each in span.feedback if not told.covers(each.address)]:
             lake.append(FEEDBACK, feedback_table(new), key=key, state=state)
         if span.batches:

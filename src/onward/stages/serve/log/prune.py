@@ -1,15 +1,22 @@
-"""Letting folded segments of the prediction log go: what they held is in the lake."""
+"""Letting folded segments of the prediction log go: what they held is in the lake.
+
+A file beside the segments remembers, by writer, up to which number they went: an id that points
+into one of them was a prediction, and a cursor need not speak of a writer that has nothing left.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from onward.stages.serve.log.reader import Cursor
-from onward.stages.serve.log.segment import SegmentFile, parse_frame, segments
+from onward.stages.serve.log.segment import PRUNED, SegmentFile, parse_frame, pruned, segments
 
 
 def prune(folder: Path, folded: Cursor, *, before: datetime) -> list[Path]:
@@ -19,11 +26,31 @@ def prune(folder: Path, folded: Cursor, *, before: datetime) -> list[Path]:
     no reader will ever see more of it. Returns what was deleted.
     """
     deleted: list[Path] = []
+    gone = pruned(folder)
     for segment in segments(folder):
         path = segment.within(folder)
-        if path.stat().st_mtime < before.timestamp() and _passed(segment, folder, folded):
-            deleted += _unlinked(path)
+        if path.stat().st_mtime >= before.timestamp() or not _passed(segment, folder, folded):
+            continue
+        with _held_by_nobody(path) as free:
+            if free:
+                gone[segment.writer] = max(segment.number, gone.get(segment.writer, -1))
+                _remember(folder, gone)
+                path.unlink()
+                deleted.append(path)
     return deleted
+
+
+def forget(folder: Path, cursor: Cursor) -> Cursor:
+    """Return a cursor without the writers whose segments have all gone."""
+    present = {segment.writer for segment in segments(folder)}
+    gone = pruned(folder)
+    return Cursor(
+        {
+            writer: position
+            for writer, position in cursor.positions.items()
+            if writer in present or position[0] > gone.get(writer, -1)
+        }
+    )
 
 
 def _passed(segment: SegmentFile, folder: Path, folded: Cursor) -> bool:
@@ -33,14 +60,23 @@ def _passed(segment: SegmentFile, folder: Path, folded: Cursor) -> bool:
     return parse_frame(segment.within(folder).read_bytes(), offset) is None
 
 
-def _unlinked(path: Path) -> Iterator[Path]:
-    """Delete a segment unless its writer holds it."""
+@contextmanager
+def _held_by_nobody(path: Path) -> Iterator[bool]:
+    """Tell whether no writer holds a segment; on a file system without locks it cannot be told."""
     fd = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
-        yield path
-    except OSError:  # held; or a file system without locks, where it cannot be known
-        return
+        yield True
+    except OSError:
+        yield False
     finally:
         os.close(fd)
+
+
+def _remember(folder: Path, gone: Mapping[str, int]) -> None:
+    scratch = folder / f".{PRUNED}.part"
+    with scratch.open("wb") as file:
+        file.write(msgspec.json.encode(gone))
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(folder / PRUNED)

@@ -22,6 +22,7 @@ from onward.stages.serve.log.segment import (
     SegmentFile,
     decode,
     parse_frame,
+    pruned,
     segments,
 )
 
@@ -161,16 +162,17 @@ def find(folder: Path, id: str) -> Prediction:
 def answered_by(folder: Path, ids: Sequence[str]) -> list[str | None]:
     """Return, for each id, the model whose prediction it is; None where it is nobody's.
 
-    `GONE` stands for one in a segment that is no longer in the log: only the lake knows it.
+    `GONE` stands for one in a segment that went after being folded: only the lake knows it.
     """
     found: dict[Address, tuple[str, int]] = {}
     models: list[str | None] = []
+    gone = pruned(folder)
     for text in ids:
         try:
             address = Address.parse(text)
             batch = address._replace(row=0)
             if batch not in found:
-                found[batch] = _about(folder, batch)
+                found[batch] = _about(folder, batch, gone)
             model, rows = found[batch]
             models.append(model if address.row < rows else None)
         except (NotFoundError, CorruptError):  # an id made up may point into the middle of a frame
@@ -178,10 +180,11 @@ def answered_by(folder: Path, ids: Sequence[str]) -> list[str | None]:
     return models
 
 
-def _about(folder: Path, address: Address) -> tuple[str, int]:
-    """Return a batch's model and its number of rows."""
+def _about(folder: Path, address: Address, gone: Mapping[str, int]) -> tuple[str, int]:
+    """Return a batch's model and its number of rows; 0 for what was none."""
     if not SegmentFile(address.writer, address.segment).within(folder).exists():
-        return GONE, MOST_ROWS
+        left = address.segment <= gone.get(address.writer, -1)
+        return (GONE, MOST_ROWS) if left else ("", 0)
     logged = _logged(folder, address)
     return ("", 0) if logged is None else (logged.header.model, len(logged))
 

@@ -20,6 +20,7 @@ import msgspec
 from onward.core.errors import CorruptError, NotFoundError
 
 MAGIC: Final = b"onward\x00\x01"
+PRUNED: Final = "pruned.json"
 _PREFIX: Final = struct.Struct("<II")
 _NAME: Final = re.compile(r"([0-9a-z]+)-(\d+)\.log")
 
@@ -131,6 +132,14 @@ def segments(folder: Path) -> list[SegmentFile]:
         return []
     matches = (_NAME.fullmatch(path.name) for path in folder.iterdir())
     return sorted(SegmentFile(m[1], int(m[2])) for m in matches if m)
+
+
+def pruned(folder: Path) -> dict[str, int]:
+    """Return, by writer, the last of its segments that went after being folded."""
+    try:
+        return msgspec.json.decode((folder / PRUNED).read_bytes(), type=dict[str, int])
+    except FileNotFoundError:
+        return {}
 
 
 def frame(payload: bytes) -> bytes:
