@@ -62,16 +62,18 @@ def _show(found: Sequence[Prediction]) -> None:
     if not found:
         console.print("there are no such predictions")
         return
-    table = Table("at", "unit", "version", "arm", "output", "ms", "id", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "at", "unit", "version", "arm", "output", "ms"):
+        table.add_column(name, no_wrap=name == "id", overflow="fold")
     for each in found:
         table.add_row(
-            f"{each.at:%Y-%m-%d %H:%M:%S}",
+            each.id,
+            f"{each.at:%m-%d %H:%M:%S}",
             plain(each.unit),
             str(each.version),
             each.arm,
             _output(each),
             f"{each.latency_us / 1000:.1f}",
-            each.id,
         )
     console.print(table)
 
