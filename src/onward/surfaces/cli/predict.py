@@ -24,7 +24,10 @@ def predict_rows(folder: Path, text: str | None, *, sample: int, as_json: bool) 
         shown = plain(", ".join(f"{k}={v}" for k, v in list(row.items())[:4]))
         output = plain(_figures(given["output"]))
         console.print(f"[bold]{output}[/]  [dim]version {given['version']}, {shown}…[/]")
-        console.print(f"  onward lineage {given['id']}", style="dim")
+        if "id" in given:
+            console.print(f"  onward lineage {given['id']}", style="dim")
+        else:
+            console.print("  not logged: see `onward status`", style="yellow")
 
 
 def _figures(output: Any) -> str:

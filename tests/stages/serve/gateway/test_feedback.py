@@ -13,6 +13,7 @@ import trained_models as small
 from gateway_site import routes_of, serving
 
 from onward.stages.serve.log.reader import read_span
+from onward.stages.serve.log.segment import PRUNED
 
 MODEL = "/v2/models/returns"
 
@@ -116,7 +117,11 @@ def test_answers_leave_in_the_order_of_the_requests(site):
 
 
 def test_a_prediction_that_is_in_the_lake_alone_is_taken_on_trust(site):
-    assert tell(site, {"prediction": "mab3k9x1f2c4.0.8.0", "value": 1}).status_code == 200
+    (site.predictions / PRUNED).write_text('{"mab3k9x1f2c4": 6}')
+    for segment, status in ((0, 200), (6, 200), (7, 404)):
+        told = {"prediction": f"mab3k9x1f2c4.{segment}.8.0", "value": 1}
+        assert tell(site, told).status_code == status
+    assert tell(site, {"prediction": "another.0.8.0", "value": 1}).status_code == 404
 
 
 def test_a_gateway_without_a_log_knows_no_predictions(tmp_path, image):
