@@ -20,6 +20,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, Self
 
+from rich.console import Console
+
 from bench.report import NOT_INSTALLED
 
 ROOT: Final = Path(__file__).parents[1]
@@ -101,49 +103,55 @@ def contest(
     folder: Path,
     rounds: int,
     warm: Mapping[str, Any] | None = None,
+    fresh: bool = False,
     patience_s: float = PATIENCE_S,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] | None = None,
 ) -> dict[str, Outcome]:
     """Let `entrants` do the same work `rounds` times, in turns; return their outcomes by name.
 
-    Each is given `given` and a ``folder`` of its own, which stays as it is from one contest in
-    `folder` to the next. With `warm`, the same of a small size, each runs once before, unmeasured,
-    so that what is imported on first use is there.
+    Each process is given `given` and an empty ``folder`` of its own under `folder`. With `warm`,
+    the same of a small size, it runs once before, unmeasured, so that what is imported on first use
+    is there. `fresh` starts one for each run: what a large run holds is free while others run.
     """
-    outcomes: dict[str, Outcome] = {}
+    outcomes = {entrant.name: Outcome(entrant.name) for entrant in entrants}
+    running: dict[str, Process] = {}
+    left = list(entrants)
     with ExitStack() as stack:
-        running: dict[str, Process] = {}
-        for entrant in entrants:
-            own = folder / entrant.name.replace(" ", "-").replace("/", "-")
-            (own / "warm").mkdir(parents=True, exist_ok=True)
-            outcomes[entrant.name] = Outcome(entrant.name)
-            try:
-                small = None if warm is None else {**warm, "folder": str(own / "warm")}
-                process = Process(entrant, {**given, "folder": str(own)}, small)
-            except AbsentError as absent:
-                outcomes[entrant.name] = Outcome(entrant.name, error=str(absent))
-            else:
-                running[entrant.name] = stack.enter_context(process)
+        say = tell or stack.enter_context(Console(stderr=True).status("")).update
         for number in range(rounds):
-            for name in list(running)[:: (1, -1)[number % 2]]:
-                tell(f"{name}, round {number + 1}")
-                outcome = outcomes[name]
+            for entrant in left[:: (1, -1)[number % 2]]:
+                name, runs = entrant.name, outcomes[entrant.name].runs
+                say(f"{name}, round {number + 1} of {rounds}")
                 try:
-                    outcome.runs.append(running[name].run())
+                    if name not in running:
+                        process = Process(entrant, *_given(given, warm, folder))
+                        running[name] = stack.enter_context(process)
+                    runs.append(running[name].run())
                 except AbsentError as absent:
                     outcomes[name] = Outcome(name, error=str(absent))
-                    del running[name]
-                else:
-                    if sum(run["seconds"] for run in outcome.runs) > patience_s:
-                        running.pop(name).close()
+                    left.remove(entrant)
+                    continue
+                tired = sum(run["seconds"] for run in runs) > patience_s
+                if fresh or tired:
+                    running.pop(name).close()
+                if tired:
+                    left.remove(entrant)
     return outcomes
+
+
+def _given(
+    given: Mapping[str, Any], warm: Mapping[str, Any] | None, folder: Path
+) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """Return what a process is given, and what to warm up with, each with a folder."""
+    own, small = tempfile.mkdtemp(dir=folder), tempfile.mkdtemp(dir=folder)
+    return {**given, "folder": own}, None if warm is None else {**warm, "folder": small}
 
 
 class Process:
     """A contestant under way; `run` asks for one run more."""
 
     def __init__(
-        self, entrant: Entrant, given: Mapping[str, Any], warm: Mapping[str, Any] | None = None
+        self, entrant: Entrant, given: Mapping[str, Any], warm: Mapping[str, Any] | None
     ) -> None:
         command = entrant.command()
         ours = command[0] == sys.executable

@@ -55,14 +55,14 @@ def measure(rows: int = 10_000_000, rounds: int = 3) -> Sequence[Row]:
             _written(place / "few.parquet", 10_000),
         )
         work = f"validate and split {rows:,} x 10, {len(RULES)} rules"
-        found = contest(SPLIT, given, warm=warm, folder=place, rounds=rounds)
+        found = contest(SPLIT, given, warm=warm, folder=place, rounds=rounds, fresh=True)
         split = Comparison(work=work, ours="onward", limit="DuckDB by hand", targets=TARGETS)
         told = [
             *split.rows(found, _wrong(found, given["files"][0])),
             *split.memory(found, ">= 3", "dataframely", "Pandera", "pointblank"),
         ]
         hand = AUDIT[1].name
-        found = contest(AUDIT, given, warm=warm, folder=place, rounds=rounds)
+        found = contest(AUDIT, given, warm=warm, folder=place, rounds=rounds, fresh=True)
         audit = Comparison(
             work=f"audit, with a profile, {rows:,} x 10, {len(RULES)} rules",
             ours="onward", limit=hand, targets={hand: "<= 1.3"},

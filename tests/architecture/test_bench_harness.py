@@ -123,13 +123,24 @@ def test_contestants_take_turns_in_processes_of_their_own(contests, tmp_path):
         entrants(contests, a="runs", b="runs"), {"n": 1000}, folder=tmp_path, rounds=2,
         tell=told.append,
     )  # fmt: skip
-    assert told == ["a, round 1", "b, round 1", "b, round 2", "a, round 2"]
+    turns = ["a, round 1", "b, round 1", "b, round 2", "a, round 2"]
+    assert told == [f"{turn} of 2" for turn in turns]
     for name in "ab":
         assert [run["number"] for run in found[name].runs] == [1, 2]
         assert found[name]["total"] == sum(range(1000))
-        assert found[name]["folder"] == str(tmp_path / name)
         assert found[name].seconds > 0
         assert found[name].peak_mb > 1
+    folders = {found[name]["folder"] for name in "ab"}
+    assert len(folders) == 2
+    assert all(Path(folder).parent == tmp_path for folder in folders)
+
+
+def test_a_fresh_process_for_each_run_holds_nothing_of_the_one_before(contests, tmp_path):
+    given = {"folder": tmp_path, "rounds": 2, "warm": {"n": 1}, "fresh": True}
+    found = contests.contest(entrants(contests, a="runs"), {"n": 10}, **given)
+    assert [run["number"] for run in found["a"].runs] == [1, 1]
+    assert len({run["folder"] for run in found["a"].runs}) == 2
+    assert {run["total"] for run in found["a"].runs} == {45}
 
 
 def test_a_contestant_that_fails_is_said_to_and_the_others_go_on(contests, tmp_path):
