@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,10 +47,10 @@ def recorded(model: ModelRef, python: str = "3.11.2", **distributions: str) -> M
     return replace(model, digest=digest.of_folder(trained))
 
 
-def wheels(folder: Path, trained: Path) -> Path:
+def wheels(folder: Path, trained: Path, extras: Sequence[str] = ()) -> Path:
     """Write a wheel of one line for each distribution that the lock pins."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, version in lock(trained).pins.items():
+    for name, version in lock(trained, extras=extras).pins.items():
         module = name.replace("-", "_").replace(".", "_")
         about = f"{module}-{version}.dist-info"
         metadata = f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from onward.core.errors import OnwardError
 from onward.core.version import VERSION
 from onward.flow.pipeline import Pipeline
-from onward.stages.deploy.config import latency
+from onward.stages.deploy.config import Kubernetes, latency
 from onward.stages.evaluate.config import at_least, beats_champion, fair, robust
 from onward.stages.experiment.config import categorical, integer, real
 from onward.stages.features.config import feature_view, label, on_demand
@@ -67,6 +67,7 @@ __all__ = [
     "BlueGreen",
     "Canary",
     "Guardrails",
+    "Kubernetes",
     "OnwardError",
     "Pipeline",
     "Serving",

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 KEY: Final = "image-signing"
 """The secret with which images are signed, where there is one."""
 
+_STORES: Final = {
+    "sqlite": (),
+    "redis": ("redis", "hiredis"),
+    "postgres": ("psycopg", "psycopg-binary"),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerInfo:
@@ -63,6 +69,7 @@ def open_workbench(settings: Settings, secrets: Secrets) -> Workbench:
         bom=_bom(),
         signer=None if key is None else signer(key),
         platform=settings.deploy.platform,
+        extras=_STORES[settings.online.store],
     )
 
 

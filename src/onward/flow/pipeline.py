@@ -10,7 +10,7 @@ from onward.core.clock import duration
 from onward.core.declarations import Model
 from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location
-from onward.stages.deploy.config import Latency
+from onward.stages.deploy.config import Kubernetes, Latency
 from onward.stages.evaluate.config import AtLeast, BeatsChampion, Fair, Gate, Robust
 from onward.stages.monitor.config import (
     Drift,
@@ -44,6 +44,8 @@ class Pipeline:
         How the model is served: by which guarantee predictions are logged, for one.
     on_breach
         What a breach that persists starts; None only alerts.
+    deploy
+        How its containers run, where `onward deploy` puts them; a change of it starts no run.
     """
 
     model: Model
@@ -54,6 +56,7 @@ class Pipeline:
     every: timedelta
     on_breach: Retrain | None
     serving: Serving
+    deploy: Kubernetes = field(compare=False)
     location: Location | None = field(compare=False)
 
     def __init__(
@@ -66,6 +69,7 @@ class Pipeline:
         every: str | timedelta = "1d",
         on_breach: Retrain | None = None,
         serving: Serving | None = None,
+        deploy: Kubernetes | None = None,
     ) -> None:
         location = here()
         _each(model=[model], kinds=(Model,), hint="@ow.model(...)", location=location)
@@ -82,6 +86,8 @@ class Pipeline:
               hint="ow.retrain(...)", location=location)  # fmt: skip
         _each(serving=[serving or Serving()], kinds=(Serving,), hint="ow.Serving(...)",
               location=location)  # fmt: skip
+        _each(deploy=[deploy or Kubernetes()], kinds=(Kubernetes,), hint="ow.Kubernetes(...)",
+              location=location)  # fmt: skip
         set_ = object.__setattr__
         set_(self, "model", model)
         set_(self, "gates", tuple(g for g in gates if not isinstance(g, Latency)))
@@ -91,6 +97,7 @@ class Pipeline:
         set_(self, "every", duration(every, location))
         set_(self, "on_breach", on_breach)
         set_(self, "serving", serving or Serving())
+        set_(self, "deploy", deploy or Kubernetes())
         set_(self, "location", location)
 
 

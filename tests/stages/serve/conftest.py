@@ -31,7 +31,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ImageRef]
         if kind not in made:
             estimator, options = ESTIMATORS[kind]()
             trained = small.train(folder / "trained" / kind, estimator, **options)
-            made[kind] = package(trained, folder=folder / "images")
+            made[kind] = package(trained, folder=folder / "images" / kind)
         return made[kind]
 
     return make

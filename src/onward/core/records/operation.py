@@ -13,7 +13,10 @@ from onward.core.refs import ref
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRef:
-    """An OCI image layout on disk. `digest` is the manifest's, ``sha256:…``."""
+    """An image on disk. `digest` is its manifest's, ``sha256:…``.
+
+    `layout` is the OCI image layout that it is in, or its ``/opt/onward``, unpacked.
+    """
 
     name: str
     digest: str

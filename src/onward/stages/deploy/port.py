@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +11,7 @@ from onward.core.records import ModelRef, RunRef
 from onward.stages.deploy.image.lock import Lock
 from onward.stages.deploy.oci.image import Image
 from onward.stages.deploy.oci.layout import Layout
+from onward.stages.deploy.workload import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +107,32 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workbench:
-    """All that building an image takes."""
+    """All that building an image takes.
+
+    `extras` are distributions that the gateway needs besides: an online store's client.
+    """
 
     base: Base
     packages: Packages
     bom: Bom
     signer: Signer | None
     platform: str = "linux/amd64"
+    extras: tuple[str, ...] = ()
+
+
+class Target(Protocol):
+    """A place where the gateway's containers run."""
+
+    def render(self, workload: Workload) -> Mapping[str, str]:
+        """Return the files that describe the workload there, by path.
+
+        Raises
+        ------
+        DeclarationError
+            The place cannot do what is asked for.
+        """
+        ...
+
+    def command(self, folder: Path, workload: Workload) -> Sequence[str]:
+        """Return the command that puts the files in `folder` into effect."""
+        ...

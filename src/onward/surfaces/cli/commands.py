@@ -13,6 +13,7 @@ from onward.surfaces.cli import (
     catalog,
     check,
     data,
+    deploy,
     diff,
     erase,
     features,
@@ -237,3 +238,4 @@ secrets.register(cli)
 image.register(cli)
 gateway.register(cli)
 release.register(cli)
+deploy.register(cli)

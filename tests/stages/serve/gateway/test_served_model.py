@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from onward.core import digest
 from onward.core.errors import CorruptError
 from onward.stages.deploy.step import package
-from onward.stages.serve.gateway.image import MODEL_FOLDER, unpack
+from onward.stages.serve.gateway.image import MODEL_FOLDER, home, unpack
 from onward.stages.serve.gateway.model import load
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -122,6 +122,16 @@ def test_an_image_is_unpacked_once_and_read_again(tmp_path, image):
     assert unpack(image("plain"), tmp_path) == first
     assert (first / MODEL_FOLDER / "model.pkl").stat().st_ino == mark
     assert digest.of_folder(first / MODEL_FOLDER) == image("plain").model.digest
+
+
+def test_a_model_that_lies_unpacked_is_loaded_from_there(tmp_path, image):
+    unpacked = (unpack(image("plain"), tmp_path / "first") / MODEL_FOLDER).parent
+    there = replace(image("plain"), layout=str(unpacked))
+    assert home(there, tmp_path / "cache") == unpacked
+    assert not (tmp_path / "cache").exists()
+    assert load(home(there, tmp_path / "cache")).version == 1
+    packed = home(image("plain"), tmp_path / "cache")
+    assert digest.of_folder(packed) == digest.of_folder(unpacked)
 
 
 def test_every_altered_blob_is_found(tmp_path, image):

@@ -41,7 +41,7 @@ def build(model: ModelRef, made: Made, *, bench: Workbench, folder: Path) -> Ima
     """
     trained = Path(model.path)
     digest.require(trained, model.digest, model.ref)
-    layout, locked = Layout(folder), lock(trained)
+    layout, locked = Layout(folder), lock(trained, extras=bench.extras)
     base = bench.base.fetch(layout, platform=bench.platform)
     inside = inspect(layout, base)
     python = require_python(inside, locked.python)

@@ -11,7 +11,7 @@ from onward.core.errors import CorruptError, OnwardError
 from onward.core.ports import Masks
 from onward.core.records import Route, Routes
 from onward.stages.serve.gateway.endpoints import Endpoints
-from onward.stages.serve.gateway.image import MODEL_FOLDER, unpack
+from onward.stages.serve.gateway.image import home
 from onward.stages.serve.gateway.live import Live, open_live
 from onward.stages.serve.gateway.metrics import Metrics
 from onward.stages.serve.gateway.model import ServedModel, load
@@ -105,7 +105,7 @@ def load_route(route: Route, cache: Path) -> ServedModel:
     CorruptError
         It cannot be used, or is another version's.
     """
-    model = load((unpack(route.image, cache) / MODEL_FOLDER).parent)
+    model = load(home(route.image, cache))
     wanted = route.image.model
     if (model.name, model.version) != (wanted.name, wanted.version):
         raise CorruptError(

@@ -19,6 +19,20 @@ _LAYER: Final = "dev.onward.layer"
 _OURS: Final = ("record", "model")
 
 
+def home(image: ImageRef, cache: Path) -> Path:
+    """Return the folder with the image's ``model.json``: as it is, or unpacked under `cache`.
+
+    Raises
+    ------
+    CorruptError
+        The layout is not one, or a blob is not what its digest says.
+    """
+    there = Path(image.layout)
+    if (there / "model.json").is_file():
+        return there
+    return (unpack(image, cache) / MODEL_FOLDER).parent
+
+
 def unpack(image: ImageRef, cache: Path) -> Path:
     """Return the model's layers as a folder under `cache`, unpacked once per digest.
 

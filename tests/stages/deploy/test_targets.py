@@ -1,0 +1,217 @@
+"""What targets write: by their schemas, and as it was reviewed."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import msgspec
+import pytest
+import yaml
+
+import onward as ow
+import workloads
+from onward.core.errors import DeclarationError
+from onward.core.records import Routes
+from onward.stages.deploy.adapters.compose import ComposeTarget
+from onward.stages.deploy.adapters.helm import HelmTarget
+from onward.stages.deploy.adapters.kserve import KServeTarget
+from onward.stages.deploy.adapters.kubernetes import KubernetesTarget
+from onward.stages.serve.gateway.settings import GatewayConfig
+from workloads import EVERYTHING, workload
+
+HERE = Path(__file__).parent
+TARGETS = {
+    "kubernetes": KubernetesTarget(),
+    "helm": HelmTarget(),
+    "kserve": KServeTarget(),
+    "compose": ComposeTarget(),
+}
+BY_REQUESTS = {"scale_at_requests": 200, "prometheus": "http://prometheus:9090"}
+VARIANTS = {
+    "plain": {"candidate": False},
+    "everything": {**EVERYTHING, "egress": (6379,)},
+    "by requests": {**EVERYTHING, **BY_REQUESTS, "gpu": 2},
+}
+
+
+def schema(name):
+    return json.loads((HERE / "schemas" / f"{name}.json").read_text())
+
+
+def required(found):
+    """Hold a resource to its schema: Kubernetes' own, or its definition's."""
+    if found["kind"] == "ScaledObject":
+        jsonschema.validate(found, schema("keda-scaledobject"))
+    elif found["kind"] == "InferenceService":
+        jsonschema.validate(found, schema("kserve-inferenceservice"))
+    else:
+        for version in ("1.30", "1.37"):
+            kubernetes_validate.validate(found, version, strict=True)
+
+
+def resources(files):
+    return {name: yaml.safe_load(text) for name, text in files.items()}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_manifests_are_valid(variant):
+    found = resources(KubernetesTarget().render(workload(**VARIANTS[variant])))
+    for resource in found.values():
+        required(resource)
+    kinds = {resource["kind"] for resource in found.values()}
+    assert {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "ConfigMap"} <= kinds
+    assert ("HorizontalPodAutoscaler" in kinds) == (variant == "everything")
+    assert ("ScaledObject" in kinds) == (variant == "by requests")
+    assert ("PersistentVolumeClaim" in kinds) == (variant != "plain")
+
+
+def test_the_schemas_refuse_what_is_wrong():
+    found = resources(KubernetesTarget().render(workload(**EVERYTHING, **BY_REQUESTS)))
+    found["deployment.yaml"]["spec"]["template"]["spec"]["containers"][0]["imagee"] = "x"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        required(found["deployment.yaml"])
+    found["scaling.yaml"]["spec"]["minReplicaCount"] = "three"
+    with pytest.raises(jsonschema.ValidationError):
+        required(found["scaling.yaml"])
+
+
+def test_a_pod_is_confined_asked_and_given_what_was_declared():
+    files = KubernetesTarget().render(workload(**EVERYTHING))
+    pod = resources(files)["deployment.yaml"]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    for container in [*pod["initContainers"], *pod["containers"]]:
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    [gateway] = pod["containers"]
+    assert gateway["resources"]["limits"] == {"memory": "4Gi", "nvidia.com/mig-1g.10gb": 1}
+    assert gateway["readinessProbe"]["httpGet"]["path"] == "/v2/models/order_return/ready"
+    assert [t["key"] for t in pod["tolerations"]] == ["nvidia.com/gpu", "example/spot"]
+    mounted = {mount["name"] for mount in gateway["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in pod["volumes"]}
+    assert [c["image"] for c in pod["initContainers"]] == [a.image for a in workload().arms]
+
+
+def test_a_step_of_the_canary_changes_the_routes_alone():
+    before = workload(namespace="shop")
+    share = workloads.arm("champion", 1, 50.0), workloads.arm("candidate", 2, 50.0)
+    one = KubernetesTarget().render(before)
+    other = KubernetesTarget().render(replace(before, arms=share))
+    assert [name for name in one if one[name] != other[name]] == ["routes.yaml"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_gateway_understands_what_it_is_told(variant):
+    found = resources(KubernetesTarget().render(workload(**VARIANTS[variant])))
+    told = found["gateway.yaml"]["data"]["gateway.json"]
+    config = msgspec.json.decode(told, type=GatewayConfig)
+    assert (config.routes, config.port) == ("/etc/onward/routes", 8080)
+    routes = msgspec.json.decode(found["routes.yaml"]["data"]["order_return.json"], type=Routes)
+    assert sum(route.percent for route in routes.routes) == 100
+    assert routes.routes[0].image.layout == "/models/1"
+    copied = found["deployment.yaml"]["spec"]["template"]["spec"]["initContainers"]
+    assert [c["command"][-1] for c in copied] == [r.image.layout for r in routes.routes]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_chart_with_its_own_values_gives_the_plain_manifests(variant):
+    """Values are inserted as Helm's `toJson` does; no other template action is used."""
+    wanted = workload(**{**VARIANTS[variant], "namespace": None})
+    files = HelmTarget().render(wanted)
+    chart, values = (yaml.safe_load(files[name]) for name in ("Chart.yaml", "values.yaml"))
+    assert chart["apiVersion"] == "v2"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", chart["version"])
+
+    def value(place: re.Match[str]) -> str:
+        found = values
+        for name in place.group(1).split("."):
+            found = found[name]
+        return json.dumps(found)
+
+    plain = resources(KubernetesTarget().render(wanted))
+    for name, text in files.items():
+        if name.startswith("templates/"):
+            filled = re.sub(r"\{\{ \.Values\.([\w.]+) \| toJson \}\}", value, text)
+            assert "{{" not in filled
+            found = yaml.safe_load(filled)
+            required(found)
+            assert _without_empty(found) == _without_empty(plain[name.removeprefix("templates/")])
+    assert {n.removeprefix("templates/") for n in files if n.startswith("templates/")} == set(plain)
+
+
+def _without_empty(found):
+    """Leave out what a chart writes as empty: no node selector is none."""
+    if isinstance(found, dict):
+        return {k: _without_empty(v) for k, v in found.items() if v not in ([], {}) or k in (
+            "emptyDir", "podSelector")}  # fmt: skip
+    if isinstance(found, list):
+        return [_without_empty(each) for each in found]
+    return found
+
+
+def test_an_inference_service_is_valid_and_has_the_canarys_share():
+    wants = {**EVERYTHING, "log": None}
+    for found in resources(KServeTarget().render(workload(**wants))).values():
+        required(found)
+    predictor = found["spec"]["predictor"]
+    assert predictor["canaryTrafficPercent"] == 10
+    assert predictor["containers"][0]["image"].startswith("registry.example/shop/order_return:2@")
+    alone = resources(KServeTarget().render(workload(candidate=False)))
+    assert "canaryTrafficPercent" not in alone["inference-service.yaml"]["spec"]["predictor"]
+    config = msgspec.json.decode(alone["gateway.yaml"]["data"]["gateway.json"], type=GatewayConfig)
+    assert config.model == "/opt/onward"
+    with pytest.raises(DeclarationError, match="do not share a volume"):
+        KServeTarget().render(workload(log="1Gi"))
+    three = replace(workload(), arms=(*workload().arms, workloads.arm("other", 3, 0.0)))
+    with pytest.raises(DeclarationError, match="between two revisions, not 3"):
+        KServeTarget().render(three)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_compose_file_is_valid(variant):
+    files = ComposeTarget().render(workload(**VARIANTS[variant]))
+    found = yaml.safe_load(files["compose.yaml"])
+    jsonschema.Draft7Validator(schema("compose")).validate(found)
+    gateway = found["services"]["gateway"]
+    assert gateway["read_only"]
+    assert set(gateway["depends_on"]) == set(found["services"]) - {"gateway"}
+    assert ("deploy" in gateway) == (variant != "plain")
+    assert gateway["mem_limit"] in ("1g", "4g")
+    mounted = {v["source"] for v in gateway["volumes"]}
+    assert {"./gateway.json", "./routes"} <= mounted
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_files_are_as_they_were_reviewed(target, request):
+    wants = {**EVERYTHING, "log": None} if target == "kserve" else EVERYTHING
+    files = TARGETS[target].render(workload(**wants, egress=(6379,)))
+    golden = HERE / "golden" / target
+    expected = {
+        path.relative_to(golden).as_posix(): path.read_text()
+        for path in golden.rglob("*")
+        if path.is_file()
+    }
+    assert files == expected, "if it is meant: write them anew, and read the difference"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ({"replicas": 0}, "0 to 0 replicas"),
+        ({"replicas": 3, "max_replicas": 2}, "3 to 2 replicas"),
+        ({"memory": "much"}, "memory is 'much'"),
+        ({"log": "20 GB"}, "log is '20 GB'"),
+        ({"gpu": 0}, "gpu is 0"),
+        ({"gpu": "half"}, "gpu is 'half'"),
+        ({"scale_at_requests": 10}, "scale_at_requests is 10 with prometheus None"),
+        ({"scale_at_requests": 0, "prometheus": "http://p"}, "scale_at_requests is 0"),
+    ],
+)
+def test_what_no_cluster_could_do_is_refused_where_it_is_declared(wrong, what):
+    with pytest.raises(DeclarationError, match=re.escape(what)) as refused:
+        ow.Kubernetes(**wrong)
+    assert refused.value.location.file == __file__
