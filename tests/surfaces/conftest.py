@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,13 @@ from taking_in import take_in
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onward.surfaces.cli.show.console.width", 160)
+
+
+@pytest.fixture(autouse=True)
+def _no_lent_stderr() -> Iterator[None]:
+    """A runner closes the stderr that it lent, which DBOS's logger would flush at the next run."""
+    yield
+    logging.getLogger("dbos").handlers.clear()
 
 
 @pytest.fixture(scope="session")

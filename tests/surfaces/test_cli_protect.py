@@ -86,9 +86,13 @@ def test_erase_counts_then_erases_and_shows_what_is_left(stock: Path) -> None:
     assert report["files_searched"] > 10
     whole = invoke(stock, *asked, given="customer-unknown\n")
     assert whole.exit_code == 0
-    assert "nothing of it is left" in whole.output
+    assert "nothing of it is left; it was nowhere" in whole.output
     with open_project(stock) as project:
         assert who not in project.site.lake.read("raw.orders")["customer"].to_pylist()
+    let_in = json.loads(invoke(stock, *asked, "--readmit", "--json", given=f"{who}\n").output)
+    assert let_in == {"readmitted": ["customer"]}
+    with pytest.raises(NotFoundError, match="nobody of that name in customer was erased"):
+        invoke(stock, *asked, "--readmit", given=f"{who}\n")
 
 
 def test_erase_says_what_it_could_not_rewrite(stock: Path) -> None:
@@ -101,7 +105,7 @@ def test_erase_says_what_it_could_not_rewrite(stock: Path) -> None:
 
 
 def test_the_column_must_be_known(stock: Path) -> None:
-    with pytest.raises(OnwardError, match="--column NAME"):
+    with pytest.raises(OnwardError, match="--column NAME, such as customer, or subject="):
         invoke(stock, "erase", "--subject", "c1")
 
 

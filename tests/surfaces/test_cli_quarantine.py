@@ -160,9 +160,11 @@ def test_a_table_that_is_built_afresh_leaves_what_earlier_builds_quarantined(
             amounts = project.site.lake.read("raw.orders")["amount"].to_pylist()
             held = project.site.lake.dataset("quarantine.derived_sold").rows
             [sold] = data_status(project, "sold").tables
+            [stands] = [d for d in project.status().datasets if d.name == "derived.sold"]
         dear = sum(amount >= 30 for amount in amounts)
         [entry] = told(own_stock, "show", "sold", "--limit", "1000")
         assert (entry["waiting"], len(entry["newest"]), sold.waiting) == (dear, dear, dear)
+        assert stands.quarantined == dear
     assert held > dear
     [earlier] = told(own_stock, "show", "sold", "--run", first_run(own_stock))
     assert 0 < earlier["waiting"] < dear

@@ -78,6 +78,10 @@ def test_a_service_and_a_view_are_read_for_one_entity(trained: Path) -> None:
     with open_project(trained) as project:
         customer = project.site.lake.read("features.habits_v1")["customer"][0].as_py()
     [served] = asked(trained, "get", "buying", f"customer={customer}")
+    shown = CliRunner().invoke(
+        cli, ["features", "get", "buying", f"customer={customer}", "--project", str(trained)]
+    )
+    assert f" {served['value']:.4g} " in shown.output
     assert served["feature"] == "habits__mean_amount"
     assert served["value"] > 0
     assert not served["stale"]

@@ -101,4 +101,8 @@ def _show(report: ErasureReport, *, as_json: bool) -> None:
         console.print(f"[bold yellow]left[/] {plain(residue.path)}: {residue.why}")
         console.print(f"  [dim]next[/] {plain(residue.next_step)}")
     if report.complete:
-        console.print("[bold green]nothing of it is left[/], and no source brings it back")
+        kept_out = any(part.rows for part in report.removed)
+        console.print(
+            "[bold green]nothing of it is left[/]"
+            + (", and no source brings it back" if kept_out else "; it was nowhere")
+        )
