@@ -148,3 +148,13 @@ def test_where_there_are_no_rows_yet_there_is_nothing_to_hold_against(
     for file in (shop / "data" / "orders").iterdir():
         file.unlink()
     assert "no rows yet" in checked(shop).output
+
+
+def test_a_check_may_refer_to_a_column_by_the_name_that_it_gets_in_the_same_run(
+    own_stock: Path,
+) -> None:
+    pipeline = own_stock / "pipeline.py"
+    text = pipeline.read_text().replace(RULE, 'ow.references("buyer", "orders.buyer")')
+    text = text.replace('key=["order_id"]', 'renamed={"buyer": "customer"}, key=["order_id"]', 1)
+    pipeline.write_text(text)
+    assert checked(own_stock).exit_code == 0

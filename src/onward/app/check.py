@@ -44,17 +44,17 @@ def check(project: Project) -> Fit:
     DataError
         An origin that was never taken in does not answer.
     """
-    from onward.flow.fit import look, require_published, stored
+    from onward.flow.fit import look, published, require_published
 
     site, definition = project.site, project.definition
     require_published(site, definition)
-    tables = stored(site, definition)
+    tables = published(site, definition)
     found = []
     for source in definition.sources.values():
-        published = tables.get(source.name)
-        columns = look(site, definition, source) if published is None else published
+        table = tables.get(source.name)
+        columns = look(site, definition, source) if table is None else table
         seen: Literal["published", "origin", "no rows"] = (
-            "published" if published is not None else "origin" if columns else "no rows"
+            "published" if table is not None else "origin" if columns else "no rows"
         )
         names = [] if columns is None else columns.names
         checks = len(source.checks)

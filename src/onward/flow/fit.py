@@ -26,12 +26,9 @@ def require_published(site: Site, definition: Definition) -> None:
     DeclarationError
         A column that is named does not exist, or is of the wrong type.
     """
-    tables = stored(site, definition)
-    for source in definition.sources.values():
-        if source.name in tables:
-            columns = published_columns(source, tables[source.name])
-            if source.on_schema_change == "refuse":  # else a check may be about what is to come
-                _require_checks(source, columns, tables)
+    settled = _settled(published(site, definition), definition)
+    for name, columns in settled.items():  # of others a check may be about what is to come
+        _require_checks(definition.sources[name], columns, settled)
 
 
 def look(site: Site, definition: Definition, source: Source) -> pa.Schema | None:
@@ -48,19 +45,35 @@ def look(site: Site, definition: Definition, source: Source) -> pa.Schema | None
     """
     columns = first_columns(source, reader=site.reader(source), masks=site.masks)
     if columns is not None:
-        _require_checks(source, columns, stored(site, definition))
+        others = _settled(published(site, definition), definition)
+        _require_checks(source, columns, others)
     return columns
 
 
-def stored(site: Site, definition: Definition) -> Mapping[str, pa.Schema]:
-    """Return the columns of every declared table that is there, by the dataset's name."""
-    names = (*definition.sources, *(t.name for t in definition.transforms))
-    found = {name: site.lake.schema(definition.table(name)) for name in names}
-    return {name: schema for name, schema in found.items() if schema is not None}
+def published(site: Site, definition: Definition) -> Mapping[str, pa.Schema]:
+    """Return the columns of the sources that have a table, under the names that they have now.
+
+    Raises
+    ------
+    DeclarationError
+        A source names a column that its table does not have, or a time that is none.
+    """
+    tables = {name: site.lake.schema(s.table) for name, s in definition.sources.items()}
+    return {
+        name: published_columns(definition.sources[name], schema)
+        for name, schema in tables.items()
+        if schema is not None
+    }
 
 
-def _require_checks(source: Source, columns: pa.Schema, tables: Mapping[str, pa.Schema]) -> None:
+def _settled(found: Mapping[str, pa.Schema], definition: Definition) -> Mapping[str, pa.Schema]:
+    """Return those whose columns stay as they are."""
+    sources = definition.sources
+    return {n: found[n] for n in found if sources[n].on_schema_change == "refuse"}
+
+
+def _require_checks(source: Source, columns: pa.Schema, known: Mapping[str, pa.Schema]) -> None:
     read = {name for check in source.checks for name in check.reads} - {source.name}
     if source.checks:
-        others = {name: tables[name] for name in sorted(read & tables.keys())}
+        others = {name: known[name] for name in sorted(read & known.keys())}
         require_fit(source.name, source.checks, columns, others=others)
