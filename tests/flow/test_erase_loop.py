@@ -17,6 +17,7 @@ from typing import cast
 import pytest
 
 from onward.app.erase import _elsewhere, erase_subject
+from onward.app.gateway import calling
 from onward.app.project import Project, open_project
 from onward.core.errors import DeclarationError, NotFoundError
 from onward.core.ports import Erased
@@ -117,9 +118,20 @@ def units(project: Project) -> set[str]:
 def test_what_was_predicted_about_a_customers_orders_goes_too(shop: Project) -> None:
     order = min(units(shop) - {"first-0"})
     row = {**shop.sample(1)[0], "order_id": order, "customer": "customer-0001"}
-    id_ = shop.predict([row])["predictions"][0]["id"]
-    erase_subject(shop, WHO)
-    assert order not in find(shop.site.folders.predictions, id_).unit
+    with calling(shop.settings, shop.definition.model) as caller:
+        [mine, other] = caller.predict([row, {**row, "order_id": "o-else"}])["predictions"]
+        caller.tell([{"prediction": each["id"], "value": 1} for each in (mine, other)])
+        bring_in(shop.site)
+        caller.tell([{"prediction": mine["id"], "value": 0}])
+    report = erase_subject(shop, WHO)
+    gone = {part.place: part.rows for part in report.removed}
+    assert gone["serving.feedback"] == 1
+    assert report.complete, report.residues
+    assert order not in find(shop.site.folders.predictions, mine["id"]).unit
+    bring_in(shop.site)
+    feedback = shop.site.lake.read("serving.feedback").to_pylist()
+    named = [(each["prediction"], each["name"].strip("~"), each["value"]) for each in feedback]
+    assert sorted(named) == sorted([(mine["id"], "", None), (other["id"], "label", 1.0)])
 
 
 def test_repeating_it_changes_nothing(shop: Project) -> None:
@@ -152,6 +164,7 @@ ERASE = """
 import os, signal, sys
 from pathlib import Path
 from onward.app.erase import _elsewhere, erase_subject
+from onward.app.gateway import calling
 from onward.app.project import open_project
 left = int(sys.argv[2])
 def heard(part):

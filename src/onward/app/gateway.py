@@ -19,6 +19,7 @@ from onward.app.settings import Settings
 from onward.core.errors import CorruptError, DataError, NotFoundError, OnwardError
 from onward.core.ports.masks import MASKS_ENTRY
 from onward.core.records import Logging
+from onward.core.wording import counted
 from onward.flow.release import end
 from onward.flow.releases import current
 from onward.flow.site import Folders, Site
@@ -312,5 +313,5 @@ def log_trouble(url: str) -> str | None:
     if not total("onward_prediction_log_failing"):
         return None
     unlogged = total("onward_predictions_unlogged_total")
-    served = f"{unlogged:,} rows were answered unlogged" if unlogged else "rows are refused"
-    return f"fails since its last write or flush, {served}: is its disk full?"
+    served = f"{counted(unlogged, 'row')} answered unlogged" if unlogged else "rows are refused"
+    return f"its last write or flush failed, {served}: is the disk full?"

@@ -12,7 +12,8 @@ from log_records import HEADER, WIDE, batch, feedback, wide
 
 from onward.core.errors import NotFoundError
 from onward.infra.lake.iceberg import open_lake
-from onward.stages.serve.log.reader import GONE, answered_by, read
+from onward.stages.serve.log import reader
+from onward.stages.serve.log.reader import GONE, Cursor, answered_by, read
 from onward.stages.serve.log.segment import Address, segments
 from onward.stages.serve.log.writer import PredictionLog
 from onward.stages.serve.search import Wanted, search
@@ -186,6 +187,21 @@ def test_what_is_not_folded_or_was_written_since_stays(tmp_path, lake):
     assert prune(folder, lake=lake, before=later) == [segment.within(folder)]
     with pytest.raises(NotFoundError):
         look_up(folder, "x.0.8.0", lake=open_lake(tmp_path / "another"))
+
+
+def test_a_segment_that_goes_while_it_is_looked_for_is_found_in_the_lake(
+    tmp_path, lake, monkeypatch
+):
+    folder = tmp_path / "predictions"
+    log = PredictionLog(folder, started_ns=1)
+    [address] = log.append([(HEADER, batch(2))])
+    fold(folder, lake=lake, run="r1")
+    log.close()
+    seen = segments(folder)
+    assert prune(folder, lake=lake, before=datetime.now(UTC) + timedelta(hours=1))
+    monkeypatch.setattr(reader, "segments", lambda _: seen)
+    assert read(folder) == ([], Cursor())
+    assert look_up(folder, f"{address}.1", lake=lake).unit == "u1"
 
 
 def test_predictions_are_searched_in_the_lake_and_the_log_as_one(tmp_path, lake):

@@ -113,7 +113,7 @@ def test_refused_while_the_disk_is_full_and_served_again_after(tmp_path, image, 
     assert all("the disk of the prediction log is full" in a.json()["error"] for a in full)
     assert {a.headers["retry-after"] for a in full} == {"1"}
     assert (failing, recovered) == (1, 0)
-    assert alert == "fails since its last write or flush, rows are refused: is its disk full?"
+    assert alert == "its last write or flush failed, rows are refused: is the disk full?"
     assert failures >= 3
     assert health == first.status_code == again.status_code == 200
     logged = [p.id for p in read(site.predictions)[0]]
@@ -131,7 +131,7 @@ def test_served_unlogged_while_the_disk_is_full_and_logged_again_after(tmp_path,
         ]}  # fmt: skip
         infer = site.client.post("/v2/models/returns/infer", json=tensors)
         unlogged = value(site, "onward_predictions_unlogged_total")
-        assert f"{unlogged:.0f} rows were answered unlogged" in (log_trouble(site.server.url) or "")
+        assert f"{unlogged:.0f} rows answered unlogged" in (log_trouble(site.server.url) or "")
         disk.empty(site)
         again = site.predict(ROWS)
         answered = [e["id"] for a in (first, again) for e in a.json()["predictions"]]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -192,11 +194,13 @@ def _about(folder: Path, address: Address, gone: Mapping[str, int]) -> tuple[str
 def _logged(folder: Path, address: Address) -> Logged | None:
     """Return the batch at an address, None where there is none."""
     path = SegmentFile(address.writer, address.segment).within(folder)
-    if not path.is_file() or path.stat().st_size <= address.offset:
-        return None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        batch = _decode_at(data, address.offset, path)
-        header = _decode_at(data, batch.header, path) if isinstance(batch, Batch) else None
+    batch: Record | None = None
+    header: Record | None = None
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size > address.offset:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                batch = _decode_at(data, address.offset, path)
+                header = _decode_at(data, batch.header, path) if isinstance(batch, Batch) else None
     if isinstance(batch, Batch) and isinstance(header, Header):
         return Logged(address._replace(row=0), header, batch)
     return None
@@ -246,36 +250,39 @@ def _scan(segment: SegmentFile, folder: Path, start: int) -> Iterator[tuple[Logg
     A torn tail ends the segment.
     """
     path = segment.within(folder)
-    if path.stat().st_size <= start:
+    try:
+        data = path.read_bytes()  # not mapped: a writer may cut off what it could not write whole
+    except FileNotFoundError:  # it was in the lake whole, and went a moment ago
         return
+    if len(data) <= start:
+        return
+    if data[: len(MAGIC)] != MAGIC:
+        raise CorruptError(
+            f"{path} is no segment of a prediction log", expected=f"it begins with {MAGIC!r}"
+        )
     headers: dict[int, Header] = {}
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if data[: len(MAGIC)] != MAGIC:
-            raise CorruptError(
-                f"{path} is no segment of a prediction log", expected=f"it begins with {MAGIC!r}"
-            )
-        offset = start
-        while (parsed := _parse(data, offset, path)) is not None:
-            record, end = parsed
-            address = Address(segment.writer, segment.number, offset, 0)
-            if isinstance(record, Batch):
-                if record.header not in headers:
-                    header = _decode_at(data, record.header, path)
-                    if not isinstance(header, Header):
-                        raise CorruptError(f"the batch at byte {offset} of {path} has no header")
-                    headers[record.header] = header
-                yield Logged(address, headers[record.header], record), end
-            elif isinstance(record, Feedback):
-                yield Told(address, record), end
-            offset = end
+    offset = start
+    while (parsed := _parse(data, offset, path)) is not None:
+        record, end = parsed
+        address = Address(segment.writer, segment.number, offset, 0)
+        if isinstance(record, Batch):
+            if record.header not in headers:
+                header = _decode_at(data, record.header, path)
+                if not isinstance(header, Header):
+                    raise CorruptError(f"the batch at byte {offset} of {path} has no header")
+                headers[record.header] = header
+            yield Logged(address, headers[record.header], record), end
+        elif isinstance(record, Feedback):
+            yield Told(address, record), end
+        offset = end
 
 
-def _decode_at(data: mmap.mmap, offset: int, path: Path) -> Record | None:
+def _decode_at(data: bytes | mmap.mmap, offset: int, path: Path) -> Record | None:
     parsed = _parse(data, offset, path)
     return None if parsed is None else parsed[0]
 
 
-def _parse(data: mmap.mmap, offset: int, path: Path) -> tuple[Record, int] | None:
+def _parse(data: bytes | mmap.mmap, offset: int, path: Path) -> tuple[Record, int] | None:
     try:
         parsed = parse_frame(data, offset)
     except CorruptError as error:
