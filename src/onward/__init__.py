@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from onward.core.errors import OnwardError
 from onward.core.version import VERSION
 from onward.flow.pipeline import Pipeline
-from onward.stages.deploy.config import Kubernetes, latency
+from onward.stages.deploy.config import Kubernetes, latency, replayed, under_load
 from onward.stages.evaluate.config import at_least, beats_champion, fair, robust
 from onward.stages.experiment.config import categorical, integer, real
 from onward.stages.features.config import feature_view, label, on_demand
@@ -114,6 +114,7 @@ __all__ = [
     "real",
     "reconcile",
     "references",
+    "replayed",
     "retrain",
     "revealable",
     "robust",
@@ -122,6 +123,7 @@ __all__ = [
     "sql_transform",
     "thompson",
     "transform",
+    "under_load",
     "unique",
     "window",
     "windowed_view",

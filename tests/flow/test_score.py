@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +17,14 @@ from onward.app.project import Project, open_project
 from onward.app.score import score
 from onward.app.settings import read_settings
 from onward.core.errors import DataError, DeclarationError, NotFoundError
-from onward.flow.runs import request
 from onward.surfaces.cli.commands import cli
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "scoring.md").read_text()
-STRICT = (
-    '@ow.feature_view(entity="customer", ttl="365d")',
-    '@ow.feature_view(entity="customer", ttl="36500d", on_missing="error")',
-)
-ODD = "{},2026-02-12T00:00:00+00:00,2026-02-13T00:00:00+00:00,{},5.0,0,0\n"
-
-
-@pytest.fixture(scope="module")
-def folder(
-    tmp_path_factory: pytest.TempPathFactory,
-    shops: Callable[[Path], Path],
-    add_orders: Callable[..., Path],
-) -> Path:
-    """A shop with a champion, and with two orders that it gives no answer to: of one the price is
-    infinite, and its view refuses the other's customer, whom it does not know.
-    """
-    folder = shops(tmp_path_factory.mktemp("score") / "shop")
-    file = folder / "pipeline.py"
-    file.write_text(file.read_text().replace(*STRICT))
-    with open_project(folder) as opened:
-        assert opened.run() is not None
-        more = add_orders(folder, "more", rows=30)
-        more.write_text(more.read_text() + ODD.format("zero", "c1") + ODD.format("nobody", "?"))
-        opened.deliver(request(opened.site, "two odd orders", train=False))
-    return folder
 
 
 @pytest.fixture
-def project(folder: Path) -> Iterator[Project]:
-    with open_project(folder) as opened:
+def project(odd_shop: Path) -> Iterator[Project]:
+    with open_project(odd_shop) as opened:
         yield opened
 
 
@@ -135,15 +109,15 @@ def test_a_table_must_have_the_models_columns(project: Project) -> None:
         require_columns(plan, wrong, "derived.sold", image.model)
 
 
-def test_the_guides_command(folder: Path) -> None:
+def test_the_guides_command(odd_shop: Path) -> None:
     told = re.search(r"^\$ onward (score .*)$", GUIDE, re.MULTILINE)
     assert told is not None
-    done = CliRunner().invoke(cli, [*shlex.split(told[1]), "--project", str(folder)])
+    done = CliRunner().invoke(cli, [*shlex.split(told[1]), "--project", str(odd_shop)])
     assert done.exit_code == 0, done.output
     assert "answers in snapshot:scores.sold@" in done.output
-    done = CliRunner().invoke(cli, ["score", "orders", "--project", str(folder)])
+    done = CliRunner().invoke(cli, ["score", "orders", "--project", str(odd_shop)])
     assert "2 rows without an answer in quarantine.scores_orders" in done.output
-    done = CliRunner().invoke(cli, ["score", "sold", "--json", "--project", str(folder)])
+    done = CliRunner().invoke(cli, ["score", "sold", "--json", "--project", str(odd_shop)])
     assert json.loads(done.output)["failed"] == 0
 
 

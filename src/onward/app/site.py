@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from onward.app.images import open_workbench
-from onward.app.online import open_online
+from onward.app.online import open_online, opener
 from onward.app.origins import find_readers
 from onward.app.secrets import filling, open_project_secrets
 from onward.app.settings import Settings
@@ -67,7 +67,7 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
         compute=_compute(settings),
         tracker=tracker,
         registry=MlflowRegistry(tracker.store),
-        servers=LocalServers(),
+        servers=LocalServers(opener(settings)),
         alerts=_alerts(settings, surroundings.fill),
         tell=tell,
         dbt=open_dbt(settings),

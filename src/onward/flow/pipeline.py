@@ -10,7 +10,7 @@ from onward.core.clock import duration
 from onward.core.declarations import Model
 from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location
-from onward.stages.deploy.config import Kubernetes, Latency
+from onward.stages.deploy.config import Acceptance, Kubernetes, Latency, Load, Replay
 from onward.stages.evaluate.config import AtLeast, BeatsChampion, Fair, Gate, Robust
 from onward.stages.monitor.config import (
     Drift,
@@ -34,7 +34,8 @@ class Pipeline:
     model
         What `onward.model` declared.
     gates
-        What a challenger must pass before it is registered (and, for latency, released).
+        What a challenger must pass before it is registered or, for latency, load and replay,
+        before it is released.
     release
         How a new version takes over from the champion: a strategy, or several in a row, such as
         ``[ow.Shadow(), ow.Canary()]``.
@@ -50,7 +51,7 @@ class Pipeline:
 
     model: Model
     gates: tuple[Gate, ...]
-    acceptance: tuple[Latency, ...]
+    acceptance: tuple[Acceptance, ...]
     release: tuple[Strategy, ...]
     monitors: tuple[Monitor, ...]
     every: timedelta
@@ -63,7 +64,7 @@ class Pipeline:
         self,
         *,
         model: Model,
-        gates: Sequence[Gate | Latency] = (),
+        gates: Sequence[Gate | Acceptance] = (),
         release: Strategy | Sequence[Strategy] | None = None,
         monitors: Sequence[Monitor] = (),
         every: str | timedelta = "1d",
@@ -73,8 +74,9 @@ class Pipeline:
     ) -> None:
         location = here()
         _each(model=[model], kinds=(Model,), hint="@ow.model(...)", location=location)
-        _each(gates=gates, kinds=(AtLeast, BeatsChampion, Fair, Robust, Latency),
-              hint="ow.at_least, ow.beats_champion, ow.fair, ow.robust or ow.latency",
+        _each(gates=gates, kinds=(AtLeast, BeatsChampion, Fair, Robust, Latency, Load, Replay),
+              hint="ow.at_least, ow.beats_champion, ow.fair, ow.robust, ow.latency, "
+              "ow.under_load or ow.replayed",
               location=location)  # fmt: skip
         _each(monitors=monitors, kinds=(Drift, Performance, Operational, Freshness, Skew),
               hint="ow.drift, ow.performance, ow.operational, ow.freshness or ow.skew",
@@ -90,8 +92,8 @@ class Pipeline:
               location=location)  # fmt: skip
         set_ = object.__setattr__
         set_(self, "model", model)
-        set_(self, "gates", tuple(g for g in gates if not isinstance(g, Latency)))
-        set_(self, "acceptance", tuple(g for g in gates if isinstance(g, Latency)))
+        set_(self, "gates", tuple(g for g in gates if not isinstance(g, Acceptance)))
+        set_(self, "acceptance", tuple(g for g in gates if isinstance(g, Acceptance)))
         set_(self, "release", tuple(strategies))
         set_(self, "monitors", tuple(monitors))
         set_(self, "every", duration(every, location))

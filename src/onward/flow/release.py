@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from onward.core.errors import NotFoundError, unknown_name
@@ -20,6 +21,7 @@ from onward.flow.image import packaged
 from onward.flow.judge import judge
 from onward.flow.observe import bring_in
 from onward.flow.releases import Release, champion, current, promotions, reversions
+from onward.flow.replay import answered
 from onward.flow.routing import enact
 from onward.flow.site import Site
 from onward.stages.deploy.step import accept
@@ -35,6 +37,7 @@ def deploy(site: Site, definition: Definition, model: ModelRef, run: str) -> Dep
         servers=site.servers,
         acceptance=definition.pipeline.acceptance,
         folder=site.folders.staging / run,
+        past=partial(answered, site, definition.model),
     )
     happened(
         site,

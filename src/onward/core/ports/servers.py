@@ -32,3 +32,7 @@ class Servers(Protocol):
     def start_staging(self, image: ImageRef, folder: Path) -> Server:
         """Serve one image alone on a free port, its log and state under `folder`."""
         ...
+
+    def start_replay(self, image: ImageRef, folder: Path) -> Server:
+        """The same, with production's online features, each request answered as of its own time."""
+        ...

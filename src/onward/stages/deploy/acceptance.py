@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from onward.core.records import GateResult, ImageRef
-from onward.stages.deploy.config import Latency
+import msgspec
+
+from onward.core.records import FeaturePlan, GateResult
+from onward.stages.deploy.config import Latency, Load, Replay
+from onward.stages.deploy.load import bear
+from onward.stages.deploy.replay import Answered, replay
+from onward.stages.deploy.staged import Staged, ask, jsonable, percentile, request_rows
 
 TOLERANCE: Final = 1e-9
 """How far a golden prediction may differ, relative to itself or to 1: BLAS's last digits, which
@@ -28,32 +31,8 @@ _ANSWER: Final = {
 _WARM_UP: Final = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """An image that a staging gateway serves at `url`."""
-
-    url: str
-    image: ImageRef
-
-    @property
-    def path(self) -> str:
-        return f"/v2/models/{self.image.model.name}"
-
-    def connect(self) -> http.client.HTTPConnection:
-        parts = urlsplit(self.url)
-        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-
-    def ask(self, path: str, body: bytes | None = None) -> tuple[int, Any]:
-        """GET, or POST `body`; return the status and the answer's JSON."""
-        connection = self.connect()
-        try:
-            return _ask(connection, path, body)
-        finally:
-            connection.close()
-
-
-def checks(staged: Staged, acceptance: Sequence[Latency]) -> tuple[GateResult, ...]:
-    """Hold the staged image to its schema, its golden rows, bad input, and each latency."""
+def checks(staged: Staged, acceptance: Sequence[Latency | Load]) -> tuple[GateResult, ...]:
+    """Hold the staged image to its schema, its golden rows, bad input, each latency and load."""
     trained = Path(staged.image.model.path)
     planned = json.loads((trained / "plan.json").read_bytes())
     golden = json.loads((trained / "golden.json").read_bytes())
@@ -64,12 +43,26 @@ def checks(staged: Staged, acceptance: Sequence[Latency]) -> tuple[GateResult, .
         ("malformed input", lambda: _malformed(staged)),
     ]
     for gate in acceptance:
-        name = f"latency: p99 ≤ {gate.p99_ms:g} ms"
-        asked.append((name, lambda gate=gate, name=name: _latency(staged, golden, gate, name)))  # type: ignore[misc]  # bound now
-    return tuple(_answered(name, check) for name, check in asked)
+        name, check = _named(gate)
+        asked.append((name, partial(check, staged, golden, gate, name)))
+    return tuple(answered(name, check) for name, check in asked)
 
 
-def _answered(name: str, check: Callable[[], GateResult]) -> GateResult:
+def _named(gate: Latency | Load) -> tuple[str, Callable[..., GateResult]]:
+    if isinstance(gate, Load):
+        return f"load: {gate.connections} connections, p99 ≤ {gate.p99_ms:g} ms", bear
+    return f"latency: p99 ≤ {gate.p99_ms:g} ms", _latency
+
+
+def replayed(staged: Staged, past: Sequence[Answered], gate: Replay) -> GateResult:
+    """Hold the staged image beside what the champion answered."""
+    planned = json.loads((Path(staged.image.model.path) / "plan.json").read_bytes())
+    name = f"replay: {gate.rows:,} requests"
+    plan = msgspec.convert(planned["plan"], FeaturePlan)
+    return answered(name, lambda: replay(staged, past, gate, name, plan=plan, task=planned["task"]))
+
+
+def answered(name: str, check: Callable[[], GateResult]) -> GateResult:
     """A check that gets no answer has failed: the gateway is what is being judged."""
     try:
         return check()
@@ -124,7 +117,7 @@ def _requests(staged: Staged, planned: Mapping[str, Any], golden: Mapping[str, A
     the same entity must be answered, and may differ.
     """
     name, rows = "request rows", golden["rows"]
-    status, found = staged.ask(f"{staged.path}/predict", _rows(rows))
+    status, found = staged.ask(f"{staged.path}/predict", request_rows(rows))
     entries = found.get("predictions", [])
     failed = [entry for entry in entries if "output" not in entry]
     if status != http.client.OK or failed or len(entries) != len(rows):
@@ -185,26 +178,25 @@ def _malformed(staged: Staged) -> GateResult:
 def _latency(staged: Staged, golden: Mapping[str, Any], gate: Latency, name: str) -> GateResult:
     """Time `gate.requests` single rows on one connection, after a warm-up."""
     rows = golden["rows"]
-    bodies = [_rows([row]) for row in rows]
+    bodies = [request_rows([row]) for row in rows]
     connection = staged.connect()
     seconds: list[float] = []
     try:
         for number in range(_WARM_UP + gate.requests):
             begun = time.perf_counter()
-            status, _ = _ask(connection, f"{staged.path}/predict", bodies[number % len(bodies)])
+            status, _ = ask(connection, f"{staged.path}/predict", bodies[number % len(bodies)])
             if status != http.client.OK:
                 return GateResult(gate=name, passed=False, reason=f"a row got status {status}")
             if number >= _WARM_UP:
                 seconds.append(time.perf_counter() - begun)
     finally:
         connection.close()
-    ordered = sorted(1000 * s for s in seconds)
-    p50, p99 = (ordered[math.ceil(q * len(ordered)) - 1] for q in (0.5, 0.99))
+    p50, p99 = percentile(seconds, 0.5), percentile(seconds, 0.99)
     return GateResult(
         gate=name,
         passed=p99 <= gate.p99_ms,
-        reason=f"p99 {p99:.2f} ms, p50 {p50:.2f} ms over {len(ordered)} single rows",
-        facts={"p50_ms": p50, "p99_ms": p99, "requests": len(ordered)},
+        reason=f"p99 {p99:.2f} ms, p50 {p50:.2f} ms over {len(seconds)} single rows",
+        facts={"p50_ms": p50, "p99_ms": p99, "requests": len(seconds)},
     )
 
 
@@ -212,7 +204,7 @@ def _tensors(columns: Sequence[Mapping[str, str]], rows: Sequence[Sequence[Any]]
     inputs = []
     for position, column in enumerate(columns):
         text = column["dtype"] == "string"
-        data = [_jsonable(row[position]) for row in rows]
+        data = [jsonable(row[position]) for row in rows]
         kind = "BYTES" if text else "FP64"
         inputs.append(
             {"name": column["name"], "shape": [len(rows)], "datatype": kind, "data": data}
@@ -220,20 +212,5 @@ def _tensors(columns: Sequence[Mapping[str, str]], rows: Sequence[Sequence[Any]]
     return json.dumps({"inputs": inputs}).encode()
 
 
-def _rows(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    plain = [{name: _jsonable(value) for name, value in row.items()} for row in rows]
-    return json.dumps({"rows": plain}).encode()
-
-
-def _jsonable(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _flat(values: Sequence[Any]) -> list[float]:
     return [float(f) for v in values for f in (v if isinstance(v, list) else [v])]
-
-
-def _ask(connection: http.client.HTTPConnection, path: str, body: bytes | None) -> tuple[int, Any]:
-    connection.request("GET" if body is None else "POST", path, body)
-    answer = connection.getresponse()
-    return answer.status, json.loads(answer.read())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
+from onward.core.clock import duration
 from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location
 
@@ -148,3 +150,99 @@ def _is_gpu(gpu: int | str | None) -> bool:
 
 def _is_quantity(text: str | None) -> bool:
     return text is None or bool(_QUANTITY.fullmatch(text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What the staging gateway bears: `connections` at once, for `seconds`.
+
+    `errors` is the share of requests that may fail; `at_least` the answers per second that must
+    come, None for any number.
+    """
+
+    connections: int
+    seconds: float
+    p99_ms: float
+    errors: float
+    at_least: float | None
+    location: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """What the champion answered in the last `window`, asked again of the staged image.
+
+    `rows` of it at most. `failed` is the share of them that the staged image may give no answer
+    to; `change` how far its answers may be from the champion's on average, None for any distance.
+    """
+
+    rows: int
+    window: timedelta
+    failed: float
+    change: float | None
+    location: Location | None = field(default=None, compare=False)
+
+
+Acceptance = Latency | Load | Replay
+
+
+def under_load(
+    *,
+    p99_ms: float,
+    connections: int = 16,
+    seconds: float = 3.0,
+    errors: float = 0.0,
+    at_least: float | None = None,
+) -> Load:
+    """The staged image bears load: golden rows on many connections, each asking as fast as it can.
+
+    Passed where the 99th percentile stays within `p99_ms`, no more than the share `errors` fails,
+    and `at_least` answers come per second. The callers share the machine with the gateway.
+    """
+    location = here()
+    if p99_ms <= 0 or connections < 1 or seconds <= 0 or not 0 <= errors < 1:
+        raise DeclarationError(
+            f"the load is {connections} connections for {seconds} s, p99 within {p99_ms} ms,"
+            f" {errors:.0%} errors",
+            expected="1 connection or more, for more than 0 s, more than 0 ms, a share below 1",
+            location=location,
+        )
+    return Load(
+        connections=connections,
+        seconds=seconds,
+        p99_ms=p99_ms,
+        errors=errors,
+        at_least=at_least,
+        location=location,
+    )
+
+
+def replayed(
+    *,
+    rows: int = 500,
+    window: str | timedelta = "1d",
+    failed: float = 0.0,
+    change: float | None = None,
+) -> Replay:
+    """The staged image answers what the champion was asked lately, and not all too differently.
+
+    Up to `rows` of the requests that the champion answered in the last `window` are asked of the
+    staged image, as of their own times and with production's online features. Passed where no more
+    than the share `failed` gets no answer, and where the answers differ by no more than `change`
+    on average: in probability, in standard deviations of the champion's values, or, of classes, as
+    the share that is another one. With nothing to replay it is passed, and says so.
+    """
+    location = here()
+    if rows < 1 or not 0 <= failed < 1 or (change is not None and change <= 0):
+        raise DeclarationError(
+            f"the replay is of {rows} rows, with {failed:.0%} failed and a change of {change}",
+            expected="1 row or more, a share below 1, a change above 0",
+            location=location,
+        )
+    return Replay(
+        rows=rows,
+        window=duration(window, location),
+        failed=failed,
+        change=change,
+        location=location,
+    )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from onward.core import digest
-from onward.core.ports import Servers
+from onward.core.ports import Server, Servers
 from onward.core.records import Deployment, ImageRef, ModelRef
-from onward.stages.deploy.acceptance import Staged, checks
-from onward.stages.deploy.config import Latency
+from onward.stages.deploy.acceptance import checks, replayed
+from onward.stages.deploy.config import Acceptance, Replay
 from onward.stages.deploy.image.model import execution, labels, model_layers, tag
 from onward.stages.deploy.oci.descriptor import Descriptor
 from onward.stages.deploy.oci.image import add_image
 from onward.stages.deploy.oci.layout import Layout
+from onward.stages.deploy.replay import Answered
+from onward.stages.deploy.staged import Staged
 
 
 def package(model: ModelRef, *, folder: Path) -> ImageRef:
@@ -45,23 +49,43 @@ def image_ref(layout: Layout, found: Descriptor, model: ModelRef) -> ImageRef:
 
 
 def accept(
-    image: ImageRef, *, servers: Servers, acceptance: tuple[Latency, ...], folder: Path
+    image: ImageRef,
+    *,
+    servers: Servers,
+    acceptance: tuple[Acceptance, ...],
+    folder: Path,
+    past: Callable[[Replay], Sequence[Answered]] = lambda _: (),
 ) -> Deployment:
     """Start the image on staging, hold it to every check, and stop it again, whatever happened.
+
+    `past` returns what the champion answered, for a replay.
 
     Raises
     ------
     OnwardError
         Staging did not start.
     """
-    server = servers.start_staging(image, folder)
-    try:
-        results = checks(Staged(server.url, image), acceptance)
-    finally:
-        server.stop()
+    plain = tuple(gate for gate in acceptance if not isinstance(gate, Replay))
+    with _staged(servers.start_staging, image, folder) as staged:
+        results = checks(staged, plain)
+    for gate in acceptance:
+        if isinstance(gate, Replay) and all(result.passed for result in results):
+            with _staged(servers.start_replay, image, folder / "replay") as staged:
+                results += (replayed(staged, past(gate), gate),)
     return Deployment(
         environment="staging",
         image=image,
         passed=all(result.passed for result in results),
         checks=results,
     )
+
+
+@contextmanager
+def _staged(
+    start: Callable[[ImageRef, Path], Server], image: ImageRef, folder: Path
+) -> Iterator[Staged]:
+    server = start(image, folder)
+    try:
+        yield Staged(server.url, image)
+    finally:
+        server.stop()

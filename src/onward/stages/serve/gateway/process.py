@@ -14,7 +14,7 @@ import msgspec
 from onward.core.errors import BusyError, CorruptError, DeclarationError, OnwardError
 from onward.core.ports import Server
 from onward.core.records import ImageRef
-from onward.stages.serve.gateway.settings import GatewayConfig
+from onward.stages.serve.gateway.settings import Factory, GatewayConfig
 
 ADDRESS: Final = "address"
 """The file in a gateway's state folder that says where it listens."""
@@ -133,7 +133,10 @@ def start_gateway(config: GatewayConfig, *, timeout_s: float = 60.0) -> LocalSer
 
 
 class LocalServers:
-    """Gateways on this machine."""
+    """Gateways on this machine; `online` opens production's online store."""
+
+    def __init__(self, online: Factory | None = None) -> None:
+        self._online = online
 
     def start_staging(self, image: ImageRef, folder: Path) -> Server:
         """Serve one image alone on a free port, its log and state under `folder`."""
@@ -142,6 +145,19 @@ class LocalServers:
                 state=str(folder),
                 image=image,
                 golden_views=True,
+                predictions=str(folder / "predictions"),
+                parent=os.getpid(),
+            )
+        )
+
+    def start_replay(self, image: ImageRef, folder: Path) -> Server:
+        """Serve one image as production would, each request as of the time that it tells."""
+        return start_gateway(
+            GatewayConfig(
+                state=str(folder),
+                image=image,
+                online=self._online,
+                clock="request",
                 predictions=str(folder / "predictions"),
                 parent=os.getpid(),
             )

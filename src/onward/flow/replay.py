@@ -1,0 +1,42 @@
+"""Production's past, for a staged image to answer again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from onward.flow.observe import bring_in
+from onward.flow.releases import champion
+from onward.flow.site import Site
+from onward.stages.deploy.config import Replay
+from onward.stages.deploy.replay import Answered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def answered(site: Site, model: str, gate: Replay) -> Sequence[Answered]:
+    """Return requests that the champion answered in the gate's window, a sample if there are more.
+
+    What came as features, without a request, cannot be asked again. Rows are chosen by the hash of
+    their ids, so that a repeated acceptance asks the same.
+    """
+    serving, table = champion(site.ledger, model), bring_in(site)
+    if serving is None or table is None:
+        return ()
+    since = site.clock.now() - gate.window
+    with site.lake.open({"predictions": table}) as backend:
+        rows = backend.table("predictions")
+        chosen = rows.filter(
+            rows.model == model,
+            rows.version == serving.model.version,
+            rows.status == 200,
+            rows["at"] >= since,
+            rows.request != "{}",
+        )
+        sample = chosen.order_by(chosen.id.hash()).limit(gate.rows)
+        found = sample.select("request", "at", "output").to_pyarrow().to_pylist()
+    return tuple(
+        Answered(request=json.loads(row["request"]), at=row["at"], output=row["output"])
+        for row in sorted(found, key=lambda row: row["at"])
+    )
