@@ -141,6 +141,10 @@ class Endpoints:
         if not job.held:
             self._ticker.add(job)
 
+    def close(self) -> None:
+        """Let go of the thread beside the loop."""
+        self._aside.close()
+
     def refuse(self, connection: Connection, status: int, reason: str) -> None:
         """Answer what is no request, and end the connection."""
         job = Job(connection, route="refused", keep_alive=False)

@@ -104,8 +104,13 @@ def _linear(estimator: Any, background: np.ndarray) -> Shapley:
 
 def _trees(estimator: Any) -> Shapley:
     import numpy as np
-    import shap
 
+    try:
+        import shap
+    except ModuleNotFoundError:
+        raise RefusedError(
+            501, "trees are explained by SHAP, which is not installed", expected="onward[explain]"
+        ) from None
     found = shap.TreeExplainer(estimator)
 
     def shapley(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -211,6 +211,7 @@ class Worker:
             self._observer.close()
         self._fleet.tell()
         self._shadows.close()
+        self._endpoints.close()
         if self._log is not None:
             self._log.close()
         self._online.close()
