@@ -31,8 +31,8 @@ def runs(given: Given) -> Iterator[Found]:
             offends = np.zeros(len(frame), bool)
             for each in result.results:
                 offends[each.result.get("unexpected_index_list") or []] = True
-            frame[~offends].to_parquet(good)
-            frame[offends].to_parquet(bad)
+            frame[~offends].to_parquet(good, compression="zstd")
+            frame[offends].to_parquet(bad, compression="zstd")
         counts = {
             each.expectation_config.meta["rule"]: each.result["unexpected_count"]
             for each in result.results
