@@ -1,0 +1,192 @@
+"""`onward release`, as it is typed, over a log of predictions and feedback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from onward.app.project import Project, open_project
+from onward.core.errors import DeniedError, NotFoundError
+from onward.core.records import ImageRef, ModelRef
+from onward.flow.observe import bring_in, observations
+from onward.flow.release import begin
+from onward.flow.releases import current
+from onward.stages.serve.log.segment import Batch, Feedback, Header
+from onward.stages.serve.log.writer import PredictionLog
+from onward.stages.serve.routes import bucket, owners, read_routes
+from onward.surfaces.cli.commands import cli
+
+REGISTRY = "onward.stages.register.adapters.mlflow.MlflowRegistry"
+ACCESS = """
+access = ow.Access(
+    roles={"ops": ow.may(promote="*", approve="*"), "guest": ow.may(read="*")},
+    members={"ops": ["ada", "bob"], "guest": "*"},
+    approvals=["promote"],
+)
+"""
+
+
+def invoke(folder: Path, *words: str) -> Result:
+    return CliRunner().invoke(cli, [*words, "--project", str(folder)], catch_exceptions=False)
+
+
+def image(version: int) -> ImageRef:
+    model = ModelRef(name="order_return", version=version, path="", digest="", trained="", card="")
+    return ImageRef(name="order_return", digest=f"sha256:{version}", layout="", model=model)
+
+
+@pytest.fixture
+def shop(own_stock: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A shop whose second version is at the canary's first step; nothing was asked yet."""
+    monkeypatch.setattr(f"{REGISTRY}.champion", lambda *_: None)
+    monkeypatch.setattr(f"{REGISTRY}.promote", lambda *_: None)
+    with open_project(own_stock) as project:
+        for version in (1, 2):
+            begin(project.site, project.definition, image(version), f"run-{version}")
+    return own_stock
+
+
+def ask(project: Project, n: int, *, failing: float = 0.0, at: datetime | None = None) -> list[str]:
+    """Log n predictions, of a unit each, by the routes; return their ids."""
+    routes, _ = read_routes(project.site.folders.routes / "order_return.json")
+    owner = owners(routes.routes)
+    chance = np.random.default_rng(n)
+    moment = at or datetime.now(UTC)
+    log = PredictionLog(project.site.folders.predictions, started_ns=n * 1_000_000)
+    ids = []
+    for place, route in enumerate(routes.routes):
+        units = [
+            u for u in (f"x{n}-{i}" for i in range(n)) if owner[bucket(routes.salt, u)] == place
+        ]
+        k = len(units)
+        failed = chance.random(k) < (failing if route.arm == "candidate" else 0.0)
+        header = Header(
+            model="order_return", version=route.image.model.version, image=route.image.digest,
+            release=route.release, arm=route.arm, request=(), features=("f",), strings=(), width=1,
+        )  # fmt: skip
+        batch = Batch(
+            header=0,
+            at=[int((moment + timedelta(milliseconds=i)).timestamp() * 1e6) for i in range(k)],
+            unit=units,
+            status=np.where(failed, 500, 200).tolist(),
+            latency_us=chance.integers(900, 1_100, k).tolist(),
+            requests=[None] * k,
+            features=np.zeros(k).tobytes(),
+            strings=None,
+            output=np.where(failed, np.nan, 0.25).tobytes(),
+            errors=None,
+        )
+        [address] = log.append([(header, batch)], [])
+        ids += [f"{address}.{row:x}" for row in range(k)]
+    log.close()
+    return ids
+
+
+def test_a_release_shows_arms_guardrails_and_what_is_missing(shop):
+    with open_project(shop) as project:
+        ask(project, 2_000)
+        bring_in(project.site)
+    shown = invoke(shop, "release").output
+    assert "version 2 of order_return: canary" in shown
+    for words in ("champion", "candidate", "10 %", "no gateway", "error rate", "latency", "loss"):
+        assert words in shown
+    assert "hold: still missing: " in shown
+    found = json.loads(invoke(shop, "release", "--json").output)
+    assert found["release"]["shares"] == {"1": {"champion": 90.0, "candidate": 10.0}}
+    assert found["decision"]["guardrails"][0]["state"] in ("safe", "undecided")
+    [[counts, declared]] = found["decision"]["units"]
+    assert (sum(counts.values()), declared["candidate"]) == (2_000, 0.1)
+    assert found["decision"]["data"].startswith("snapshot:serving.predictions@")
+
+
+def test_a_sequence_is_drawn(shop):
+    with pytest.raises(NotFoundError, match="no guardrail with data 'error rate'"):
+        invoke(shop, "release", "plot")
+    with open_project(shop) as project:
+        ask(project, 2_000, failing=0.3)
+        bring_in(project.site)
+    drawn = invoke(shop, "release", "plot").output
+    assert "●" in drawn
+    assert "error rate of candidate minus champion" in drawn
+    points = json.loads(invoke(shop, "release", "plot", "--guardrail", "latency", "--json").output)
+    assert len(points) == 60
+    known = [p["reading"] for p in points if p["reading"]["state"] != "no data"]
+    width = [r["high"] - r["low"] for r in known]
+    assert width[0] > width[-1]
+    with pytest.raises(NotFoundError, match="did you mean 'latency'"):
+        invoke(shop, "release", "plot", "--guardrail", "latncy")
+
+
+def test_a_release_is_paused_resumed_aborted_and_that_is_the_end(shop):
+    paused = invoke(shop, "release", "pause", "--reason", "a holiday").output
+    assert "paused at 10 %" in paused
+    assert "paused: a holiday" in invoke(shop, "release").output
+    assert "goes on" in invoke(shop, "release", "resume").output
+    ended = json.loads(invoke(shop, "release", "abort", "--reason", "calls", "--json").output)
+    assert (ended["ended"], ended["reason"]) == ("rolledback", "calls")
+    assert "was rolledback: calls" in invoke(shop, "release").output
+    with pytest.raises(NotFoundError, match="version 2 was rolledback"):
+        invoke(shop, "release", "promote")
+
+
+def test_without_a_release_there_is_nothing_to_show(own_stock):
+    with pytest.raises(NotFoundError, match="was released yet"):
+        invoke(own_stock, "release")
+
+
+def test_a_promotion_by_hand_waits_for_a_second_person(shop, monkeypatch):
+    file = shop / "pipeline.py"
+    file.write_text(file.read_text() + ACCESS)
+    monkeypatch.setenv("ONWARD_USER", "eve")
+    with pytest.raises(DeniedError, match="may not promote order_return"):
+        invoke(shop, "release", "promote")
+    monkeypatch.setenv("ONWARD_USER", "ada")
+    with pytest.raises(DeniedError, match="needs the approval") as waits:
+        invoke(shop, "release", "promote", "--reason", "reviewed")
+    request = str(waits.value.next_step).split()[-1].strip("`")
+    monkeypatch.setenv("ONWARD_USER", "bob")
+    invoke(shop, "approve", request)
+    monkeypatch.setenv("ONWARD_USER", "ada")
+    assert "its arm is champion" in invoke(shop, "release", "promote").output
+    with open_project(shop) as project:
+        release = current(project.ledger, "order_return")
+        told = project.ledger.events(kind="release.ended", newest_first=True, limit=1)
+    assert release is not None
+    assert release.ended == "promoted"
+    assert told[0].event.facts["by"] == "ada"
+
+
+def test_feedback_is_the_reward_and_goes_before_the_sources_label(shop):
+    with open_project(shop) as project:
+        release = current(project.ledger, "order_return")
+        assert release is not None
+        early = release.started_at - timedelta(hours=20)  # the gateway's clock is wrong
+        ids = ask(project, 60, at=early)
+        log = PredictionLog(project.site.folders.predictions, started_ns=9_000_000_000)
+        said: list[tuple[str, str, Any]] = [
+            (ids[0], "reward", 0.5), (ids[0], "reward", 0.75), (ids[1], "label", 1.0),
+        ]  # fmt: skip
+        told = Feedback(
+            at=[1_000 + i for i in range(3)],
+            model=["order_return"] * 3,
+            prediction=[p for p, _, _ in said],
+            name=[n for _, n, _ in said],
+            value=[v for _, _, v in said],
+        )
+        log.append([], [told])
+        log.close()
+        table = bring_in(project.site)
+        found = observations(
+            project.site, project.definition, table, release.version, release.started_at
+        )
+    assert found.num_rows == 60
+    assert [r for r in found["reward"].to_pylist() if r is not None] == [0.75]
+    assert [x for x in found["loss"].to_pylist() if x is not None] == [0.75**2]
+    assert set(found["step"].to_pylist()) == {1}
