@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +15,14 @@ import trained_models as small
 from gateway_site import Site, routes_of, serving
 
 from onward.core.errors import BusyError, DataError
+from onward.core.ports import Secret
+from onward.core.ports.callers import CALLERS_ENTRY, TOKENS
 from onward.core.records import ImageRef
+from onward.infra.secrets.chain import open_secrets
 from onward.stages.serve.gateway import rpc_wire
 from onward.stages.serve.gateway.inference import Output
 from onward.stages.serve.gateway.proto import messages as pb
+from onward.stages.serve.gateway.settings import CallerConfig, Factory
 from onward.stages.serve.log.reader import find, read
 
 ROWS = np.array([[0.1, 10.0, 20.0, 3.0, 12.0], [0.2, 5.0, 25.0, 3.2, 1.0]])
@@ -184,6 +189,47 @@ def test_a_request_too_large_is_refused(ask):
     rows = 9 << 20
     message = request(tensor("i", [1], "BYTES", bytes_contents=[bytes(rows)]))
     assert refused(ask, message)[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_callers_are_known_by_every_protocol(tmp_path: Path, image: Callable[[str], ImageRef]):
+    places = {"keyfile": str(tmp_path / "secrets.json"), "folder": str(tmp_path / "secrets")}
+    open_secrets(**places).keep(TOKENS, Secret(f"ann {hashlib.sha256(b'ann').hexdigest()}"))
+    callers = CallerConfig(
+        knower=Factory(entry=CALLERS_ENTRY, arguments=places),
+        roles={"caller": {"predict": ("returns",)}},
+        members={"caller": ("ann",)},
+    )
+    port = free_port()
+    routes = [routes_of((image(kind), 100.0)) for kind in ("plain", "sorter")]
+    ann = (("authorization", "Bearer ann"),)
+    with (
+        serving(tmp_path, *routes, grpc_port=port, callers=callers) as site,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+
+        def ask(method: str, message: Any, metadata: Any = ()) -> grpc.StatusCode:
+            call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+            found = call.future(message.SerializeToString(), metadata=metadata, timeout=20)
+            return found.code()
+
+        asked = pb.ModelMetadataRequest(name="returns")
+        for method, message in (
+            ("ModelInfer", matrix()), ("ModelMetadata", asked),
+            ("ServerMetadata", pb.ServerMetadataRequest()),
+        ):  # fmt: skip
+            assert ask(method, message) == grpc.StatusCode.UNAUTHENTICATED
+        assert ask("ServerLive", pb.ServerLiveRequest()) == grpc.StatusCode.OK
+        assert ask("ModelInfer", matrix(), ann) == grpc.StatusCode.OK
+        assert ask("ModelMetadata", asked, ann) == grpc.StatusCode.OK
+        refused = matrix(model="sorter")
+        assert ask("ModelInfer", refused, ann) == grpc.StatusCode.PERMISSION_DENIED
+
+        table = {"inputs": ROWS.tolist()}
+        statuses = [
+            site.client.post(f"/invocations{query}", json=table, headers=dict(ann)).status_code
+            for query in ("?model=returns", "?model=sorter", "?model=sorter&x=1", "")
+        ]
+    assert statuses == [200, 403, 403, 403]
 
 
 def test_a_taken_port_is_said(tmp_path: Path, image: Callable[[str], ImageRef]):

@@ -21,7 +21,6 @@ from onward.stages.serve.gateway.endpoints import RPC, Endpoints
 from onward.stages.serve.gateway.http import READ, Headers
 from onward.stages.serve.gateway.inference import InferCall
 from onward.stages.serve.gateway.job import Part
-from onward.stages.serve.gateway.live import Live
 from onward.stages.serve.gateway.process import busy
 from onward.stages.serve.gateway.proto import messages
 
@@ -108,31 +107,29 @@ class RpcServer:
     async def _ready(self, _: Any, _context: Context) -> Any:
         return messages.ServerReadyResponse(ready=self._endpoints.ready())
 
-    async def _about(self, _: Any, _context: Context) -> Any:
-        return messages.ServerMetadataResponse(**self._endpoints.about())
+    async def _about(self, _: Any, context: Context) -> Any:
+        return messages.ServerMetadataResponse(**await self._get("/v2", context))
 
-    async def _model_ready(self, asked: Any, _context: Context) -> Any:
+    async def _model_ready(self, asked: Any, context: Context) -> Any:
         """Answer; a model that is not there is not ready, as Triton has it."""
-        return messages.ModelReadyResponse(ready=self._find(asked.name, asked.version) is not None)
+        path = f"{_path(asked.name, asked.version)}/ready"
+        return messages.ModelReadyResponse(**await self._get(path, context, missing={}))
 
     async def _metadata(self, asked: Any, context: Context) -> Any:
-        live = self._find(asked.name, asked.version)
-        if live is None:
-            reason = self._endpoints.nearest(_path(asked.name, asked.version))
-            await _refuse(context, 404, reason)
-        target = live.direct[int(asked.version)] if asked.version else live.champion
-        found = inference.metadata(target.model, sorted(live.direct))
-        return messages.ModelMetadataResponse(
-            name=found.name,
-            versions=found.versions,
-            platform=found.platform,
-            inputs=[_tensor(each) for each in found.inputs],
-            outputs=[_tensor(each) for each in found.outputs],
-        )
+        found = await self._get(_path(asked.name, asked.version), context)
+        return messages.ModelMetadataResponse(**found)
 
-    def _find(self, name: str, version: str) -> Live | None:
-        live = self._endpoints.live.get(name)
-        return None if live is None or version not in ("", *map(str, live.direct)) else live
+    async def _get(
+        self, path: str, context: Context, *, missing: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return what HTTP's GET answers, to those who may know; `missing` where nothing does."""
+        status, answer = await self._ask(_Call(context), b"GET", path, b"", context)
+        if status == 404 and missing is not None:
+            return missing
+        found: dict[str, Any] = msgspec.json.decode(answer)
+        if status != 200:
+            await _refuse(context, status, found["error"])
+        return found
 
     # ------------------------------------------------------------ predictions
 
@@ -141,25 +138,43 @@ class RpcServer:
             request = rpc_wire.parse(body)
         except DataError as error:
             await _refuse(context, 400, str(error))
-        call = _Call(request, context.peer(), asyncio.get_running_loop().create_future())
         path = f"{_path(request.model_name, request.model_version)}/infer"
-        headers = _headers(context)
-        self._endpoints.handle(call, RPC, path.encode(), body, headers, keep_alive=True)
-        status, answer = await call.answered
+        status, answer = await self._ask(_InferCall(context, request), RPC, path, body, context)
         if status != 200:
             await _refuse(context, status, msgspec.json.decode(answer)["error"])
         return answer
+
+    async def _ask(
+        self, call: _Call, method: bytes, path: str, body: bytes, context: Context
+    ) -> tuple[int, bytes]:
+        headers = _headers(context)
+        self._endpoints.handle(call, method, path.encode(), body, headers, keep_alive=True)
+        return await call.answered
 
 
 class _Call:
     """A call that waits for its answer."""
 
-    def __init__(
-        self, request: Any, peer: str, answered: asyncio.Future[tuple[int, bytes]]
-    ) -> None:
+    def __init__(self, context: Context) -> None:
+        self._peer: str = context.peer()
+        self.answered: asyncio.Future[tuple[int, bytes]]
+        self.answered = asyncio.get_running_loop().create_future()
+
+    def peer(self) -> str:
+        """Return the client's address, without gRPC's ``ipv4:`` and the port."""
+        return self._peer.partition(":")[2].rpartition(":")[0]
+
+    def answer(self, status: int, body: bytes, **_: object) -> None:
+        if not self.answered.done():  # a caller that hung up, or whose deadline passed
+            self.answered.set_result((status, body))
+
+
+class _InferCall(_Call):
+    """A call for predictions, in the protocol's messages."""
+
+    def __init__(self, context: Context, request: Any) -> None:
+        super().__init__(context)
         self._request = request
-        self._peer = peer
-        self.answered = answered
 
     def read(self) -> InferCall:
         return rpc_wire.read(self._request)
@@ -177,14 +192,6 @@ class _Call:
             raw=bool(self._request.raw_input_contents),
         )
 
-    def peer(self) -> str:
-        """Return the client's address, without gRPC's ``ipv4:`` and the port."""
-        return self._peer.partition(":")[2].rpartition(":")[0]
-
-    def answer(self, status: int, body: bytes, **_: object) -> None:
-        if not self.answered.done():  # a caller that hung up, or whose deadline passed
-            self.answered.set_result((status, body))
-
 
 def _headers(context: Context) -> Headers:
     """Return the call's metadata as headers, its deadline among them."""
@@ -201,10 +208,6 @@ def _headers(context: Context) -> Headers:
 
 def _path(name: str, version: str) -> str:
     return f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
-
-
-def _tensor(found: inference.TensorMetadata) -> messages.TensorMetadata:
-    return messages.TensorMetadata(**msgspec.structs.asdict(found))
 
 
 def _bytes(message: Any) -> bytes:
