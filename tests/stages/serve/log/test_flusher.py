@@ -151,6 +151,8 @@ def test_the_log_is_behind_once_the_bound_has_passed(opened, disk):
     after = time.perf_counter_ns()
     disk.under_way()  # the first flush is due at once, and hangs
     assert not log.behind(before + 10 * SECOND)
+    assert not log.flusher.failing(before + 5 * SECOND)
+    assert log.flusher.failing(after + 6 * SECOND), "it does not come back"
     assert log.behind(after + 10 * SECOND + 1)
     write(log)  # what is written meanwhile is younger: the flush under way still counts
     assert log.behind(after + 10 * SECOND + 1)
@@ -160,6 +162,7 @@ def test_the_log_is_behind_once_the_bound_has_passed(opened, disk):
     disk.let()
     settled.next()
     assert not log.behind(time.perf_counter_ns() + 100 * SECOND)
+    assert not log.flusher.failing(time.perf_counter_ns() + 100 * SECOND)
 
 
 def test_flushes_begin_twice_in_a_bound(opened, disk):

@@ -11,9 +11,7 @@ from typing import Final
 
 from onward.stages.serve.gateway.job import Caller, Job
 from onward.stages.serve.gateway.recorder import Recorder
-
-STALLED_S: Final = 5.0
-"""A disk that has not answered for so long has failed, as far as those who wait are concerned."""
+from onward.stages.serve.log.flusher import STALLED_S
 
 LOOK_S: Final = 0.5
 

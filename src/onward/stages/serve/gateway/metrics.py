@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import Any, Final, Literal, TypeAlias
 
 from onward.core.records import Materialized, ViewPlan
@@ -212,9 +213,9 @@ FAMILIES: Final = (
     ),
     Family(
         name="onward_prediction_log_failing", kind="gauge",
-        about="Workers whose last write or flush of the log failed.",
+        about="Workers whose last write or flush of the log failed, or does not come back.",
         read=lambda m: _one(
-            int(m.log_failing or (m.log is not None and m.log.flusher.failure is not None))
+            int(m.log_failing or (m.log is not None and m.log.flusher.failing(perf_counter_ns())))
         ),
     ),
     Family(

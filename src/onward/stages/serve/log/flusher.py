@@ -23,6 +23,9 @@ GATHER: Final = 0.25
 COMPANY: Final = 5
 """With fewer answers than this waiting, nothing is gained by it."""
 
+STALLED_S: Final = 5.0
+"""A disk that has not answered for so long has failed, as far as anybody who waits is concerned."""
+
 
 class Flusher:
     """A thread that flushes; one writer tells it what it wrote, in positions that only grow.
@@ -101,6 +104,11 @@ class Flusher:
         """
         oldest = self._in_flight_ns or (self._oldest_ns if self._dirty else 0)
         return self.failure is not None or (oldest != 0 and now_ns - oldest > self._bound_ns)
+
+    def failing(self, now_ns: int) -> bool:
+        """Whether the last flush failed, or one does not come back; see `behind`."""
+        oldest = self._in_flight_ns
+        return self.failure is not None or (oldest != 0 and now_ns - oldest > STALLED_S * 1e9)
 
     def close(self) -> None:
         """Flush everything, close everything, end the thread."""
