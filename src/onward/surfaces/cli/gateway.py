@@ -13,7 +13,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def gateway(project: Folder = HERE, as_json: Json = False) -> None:
-    """Show the gateway's workers, and what each has answered since it started."""
+    """Show the gateway's workers, and what each has answered."""
     from rich.table import Table
 
     from onward.app.project import open_project

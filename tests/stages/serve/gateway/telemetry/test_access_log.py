@@ -12,7 +12,7 @@ import trained_models as small
 from gateway_site import Site, routes_of, serving
 
 from onward.stages.serve.gateway.settings import TelemetryConfig
-from onward.stages.serve.gateway.telemetry.access_log import AccessLog, Entry
+from onward.stages.serve.gateway.telemetry.access_log import AccessLog, Seen
 from onward.stages.serve.gateway.telemetry.ring import Ring
 
 MODEL = "/v2/models/returns"
@@ -58,23 +58,23 @@ def test_every_request_has_a_line_that_says_what_came_of_it(noted):
 
 
 def test_ids_that_are_no_ids_are_replaced(noted):
-    for odd in ("x" * 200, "é"):
+    for odd in ("x" * 200, "é", '"', "a b"):
         headers = {"x-request-id": odd.encode()}
         answer = noted.client.get("/v2", headers=headers)
         assert answer.headers["x-request-id"] not in odd
 
 
 def test_a_log_that_is_moved_away_is_begun_anew(tmp_path):
-    def entry(name: str) -> Entry:
-        return Entry(at="", id=name, route="infer", status=200, ms=1.0, bytes_in=0, bytes_out=0)
+    def entry(name: str) -> Seen:
+        return (name, 'a "quoted" caller', "infer", (), 200, 0, 1_500_000, 3, 4, None)
 
     path = tmp_path / "access.jsonl"
-    log, other = AccessLog(path), AccessLog(path)
-    log.write([entry("a"), entry("b")])
-    other.write([entry("c")])
+    log, other = AccessLog(path, epoch_ns=5), AccessLog(path, epoch_ns=5)
+    log.write([log.line(entry("a")), log.line(entry("b"))])
+    other.write([other.line(entry("c"))])
     path.rename(tmp_path / "access.1")
-    log.write([entry("d")])
-    other.write([entry("e")])
+    log.write([log.line(entry("d"))])
+    other.write([other.line(entry("e"))])
     log.close()
     other.close()
 
@@ -83,6 +83,10 @@ def test_a_log_that_is_moved_away_is_begun_anew(tmp_path):
 
     assert ids(tmp_path / "access.1") == ["a", "b", "c"]
     assert ids(path) == ["d", "e"]
+    assert json.loads(path.read_text().splitlines()[0]) == {
+        "at": "1970-01-01T00:00:00.000000Z", "id": "d", "route": "infer", "status": 200, "ms": 1.5,
+        "bytes_in": 3, "bytes_out": 4, "caller": 'a "quoted" caller',
+    }  # fmt: skip
 
 
 def test_a_sample_has_all_failures(tmp_path, image):

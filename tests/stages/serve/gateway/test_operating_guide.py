@@ -1,0 +1,64 @@
+"""The guide's client, run against a gateway that is set up as the guide says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import trained_models as small
+from gateway_site import routes_of, serving
+
+from onward.app.gateway import config
+from onward.app.settings import read_settings
+from onward.core.ports import Secret
+from onward.core.ports.callers import TOKENS
+from onward.infra.secrets.keyfile import KeyFile
+from onward.stages.serve.log.reader import read
+
+GUIDE = (Path(__file__).parents[4] / "docs" / "guide" / "operating.md").read_text()
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def block(name: str) -> str:
+    found = re.search(rf"<!-- docs: {name} -->\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_the_guides_client_is_answered(tmp_path, image):
+    (tmp_path / "onward.toml").write_text(block("callers") + block("telemetry"))
+    names: dict[str, Any] = {}
+    exec(compile(block("access"), "operating.md", "exec"), names)
+    keyfile = KeyFile(tmp_path / ".onward" / "secrets.json")
+    keyfile.keep("gateway-jwt", Secret("of no less than thirty-two bytes, as it should be"))
+    keyfile.keep(TOKENS, Secret(f"ann {hashlib.sha256(b'a token').hexdigest()}"))
+    settings = read_settings(tmp_path, environment={})
+    made = config(settings, clock="system", port=0, access=names["access"])
+    assert made.telemetry is not None
+    with serving(
+        tmp_path, routes_of((image("plain"), 100.0)), callers=made.callers,
+        telemetry=made.telemetry,
+    ) as site:  # fmt: skip
+        names = {
+            "url": site.server.url, "token": "a token", "rows": small.rows(1),
+            "traceparent": TRACEPARENT,
+        }  # fmt: skip
+        exec(compile(block("client"), "operating.md", "exec"), names)
+        names["client"].close()
+        answer = names["answer"]
+        assert answer.status_code == 200
+        assert names["left"].startswith('"caller";r=99;')
+        assert answer.headers["x-request-id"] == "order-17"
+        assert site.client.post("/v2/models/returns/predict").status_code == 401
+        assert site.client.get("/metrics").status_code == 200
+    [logged] = read(tmp_path / "predictions")[0]
+    assert logged.id == answer.json()["predictions"][0]["id"]
+    entries = map(json.loads, (tmp_path / "logs" / "access.jsonl").read_text().splitlines())
+    [entry] = [each for each in entries if each["id"] == "order-17"]
+    shown = re.search(r'^\{"at":.*\}$', GUIDE, re.MULTILINE)
+    assert shown is not None
+    assert entry.keys() == json.loads(shown[0]).keys()
+    assert (entry["caller"], entry["trace"]) == ("ann", TRACEPARENT.split("-")[1])
