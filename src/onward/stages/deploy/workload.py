@@ -16,7 +16,6 @@ MODELS: Final = "/models"
 ROUTES: Final = "/etc/onward/routes"
 CONFIG: Final = "/etc/onward/gateway.json"
 SECRETS: Final = "/run/secrets"
-USER: Final = 65532
 
 COPY: Final = (
     "import shutil, sys; to = sys.argv[1]; "

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from onward.stages.deploy.adapters.kubernetes import as_yaml
-from onward.stages.deploy.image.model import PORT, STATE
-from onward.stages.deploy.workload import CONFIG, COPY, MODELS, ROUTES, USER, Arm, Workload
+from onward.stages.deploy.image.model import PORT, STATE, USER
+from onward.stages.deploy.workload import CONFIG, COPY, MODELS, ROUTES, Arm, Workload
 
 _ASKING: Final = (
     "import urllib.request as u; u.urlopen('http://127.0.0.1:{port}/v2/models/{model}/ready')"

@@ -18,9 +18,9 @@ from onward.stages.deploy.adapters.pods import (
     tolerations,
     volumes,
 )
-from onward.stages.deploy.image.model import PORT
+from onward.stages.deploy.image.model import PORT, USER
 from onward.stages.deploy.oci.descriptor import canonical, digest_of
-from onward.stages.deploy.workload import USER, Workload
+from onward.stages.deploy.workload import Workload
 
 Manifest = dict[str, Any]
 

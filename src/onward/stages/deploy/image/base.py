@@ -13,7 +13,7 @@ from typing import Final
 
 from onward.core.errors import DeclarationError, NotFoundError
 from onward.stages.deploy.image.model import PART
-from onward.stages.deploy.oci.image import Image, Layer, add_layer, is_image, read_image
+from onward.stages.deploy.oci.image import Image, Layer, add_layer, read_image
 from onward.stages.deploy.oci.layer import of_tar, of_tree
 from onward.stages.deploy.oci.layout import Layout
 from onward.stages.deploy.port import Component
@@ -159,8 +159,3 @@ def _apk(text: str) -> Iterator[Component]:
             yield Component(
                 kind="apk", name=said["P"], version=said["V"], architecture=said.get("A", "")
             )
-
-
-def is_layout(folder: Path) -> bool:
-    """Return whether `folder` is an OCI image layout with an image in it."""
-    return any(is_image(entry) for entry in Layout(folder).entries())

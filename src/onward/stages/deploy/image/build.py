@@ -9,9 +9,9 @@ from onward.core import digest
 from onward.core.records import ImageRef, ModelRef
 from onward.stages.deploy.image.base import inspect, require_python
 from onward.stages.deploy.image.lock import lock
-from onward.stages.deploy.image.model import execution, labels, model_layers, tag
+from onward.stages.deploy.image.model import USER, execution, labels, model_layers, tag
 from onward.stages.deploy.image.provenance import ENVELOPE, STATEMENT, envelope, statement
-from onward.stages.deploy.image.runtime import LIBRARY, USER, environment_layer, onward_layer
+from onward.stages.deploy.image.runtime import LIBRARY, environment_layer, onward_layer
 from onward.stages.deploy.oci.descriptor import canonical
 from onward.stages.deploy.oci.image import Image, add_image, read_image
 from onward.stages.deploy.oci.layout import Layout

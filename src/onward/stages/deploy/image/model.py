@@ -21,6 +21,7 @@ HOME: Final = "opt/onward"
 CONFIG: Final = "etc/onward/gateway.json"
 STATE: Final = "var/lib/onward"
 PORT: Final = 8080
+USER: Final = 65532  # nobody in particular, and not root
 
 _RECORD: Final = ("environment.json", "requirements.txt")
 

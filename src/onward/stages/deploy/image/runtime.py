@@ -12,7 +12,7 @@ from typing import Final
 
 from onward.core.version import VERSION
 from onward.stages.deploy.image.lock import Lock
-from onward.stages.deploy.image.model import HOME, PART, STATE
+from onward.stages.deploy.image.model import HOME, PART, STATE, USER
 from onward.stages.deploy.oci.descriptor import canonical
 from onward.stages.deploy.oci.image import Layer, add_layer, is_image, read_image
 from onward.stages.deploy.oci.layer import Entry, files, folder
@@ -21,7 +21,6 @@ from onward.stages.deploy.port import Component, Packages
 
 LIBRARY: Final = f"{HOME}/lib"
 RECORD: Final = f"{HOME}/environment.lock.json"
-USER: Final = 65532  # nobody in particular, and not root
 SAME: Final = "dev.onward.environment"
 
 
