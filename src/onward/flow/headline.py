@@ -80,7 +80,7 @@ def _(training: TrainingSetRef) -> str:
 
 @headline.register
 def _(trained: RunRef) -> str:
-    return f"fitted in {trained.seconds:.1f} s"
+    return "as fitted before" if trained.kept else f"fitted in {trained.seconds:.1f} s"
 
 
 @headline.register

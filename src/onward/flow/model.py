@@ -143,7 +143,7 @@ def _train(
         outputs=(trained.ref,),
         trained=trained,
         parameters=candidate.parameters,
-        seconds=trained.seconds,
+        seconds=0.0 if trained.kept else trained.seconds,
         digest=trained.digest,
         tracker_run=trained.tracker_run,
         commit=trained.commit,

@@ -160,7 +160,8 @@ def test_what_is_there_and_whole_is_not_fitted_again(fit, tracker):
     assert fit(model) == first
     assert (Path(first.path) / "model.pkl").stat().st_mtime_ns == stamp
     assert len(tracker.runs) == 1
-    assert fit(model, run="r2").digest == first.digest
+    again = fit(model, run="r2")
+    assert (again.digest, again.kept, first.kept) == (first.digest, True, False)
     assert len(tracker.runs) == 2
 
 

@@ -33,7 +33,8 @@ class RunRef:
     The folder holds ``model.pkl`` (cloudpickle of the fitted estimator), ``request_features.pkl``,
     ``plan.json``, ``environment.json``, ``requirements.txt``, ``golden.json`` (held-out rows with
     their predictions) and ``code.py``. `digest` is the SHA-256 over the folder's files in sorted
-    order. `holdout_from`: rows at or after this event time were not trained on.
+    order. `holdout_from`: rows at or after this event time were not trained on. `kept` says that
+    it was there already, and nothing was fitted.
     """
 
     id: str
@@ -46,6 +47,7 @@ class RunRef:
     commit: str | None
     tracker_run: str
     seconds: float
+    kept: bool = field(default=False, compare=False)
 
     @property
     def ref(self) -> str:

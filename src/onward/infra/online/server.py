@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from onward.core.errors import UnavailableError
+from onward.core.redaction import without_values
 
 
 def shown(url: str) -> str:
@@ -18,7 +19,7 @@ def shown(url: str) -> str:
 
 def unavailable(url: str, error: Exception) -> UnavailableError:
     """Return the error for a server that does not answer, with the reason in its own words."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = (without_values(str(error).strip()) or type(error).__name__).splitlines()[0]
     return UnavailableError(
         f"the online store {shown(url)} does not answer: {reason}",
         expected="a server that is up, and a login that it takes",

@@ -49,6 +49,7 @@ class Fitted:
     """A fitted model's folder. `id` digests what went in, `digest` what came out.
 
     `commit` is the one at which it was fitted: code may change later, and this model with it not.
+    `kept` says that it was there already, from the same inputs.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Fitted:
     seconds: float
     train_rows: int
     holdout_rows: int
+    kept: bool = False
 
 
 def fit(job: Fit) -> Fitted:

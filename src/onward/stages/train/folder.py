@@ -92,7 +92,8 @@ def kept(root: Path, key: str) -> Fitted | None:
         return None
     stored = json.loads(record.read_text())
     fitted = Fitted(**{**stored, "holdout_from": datetime.fromisoformat(stored["holdout_from"])})
-    return fitted if digest.of_folder(folder) == fitted.digest else None
+    whole = digest.of_folder(folder) == fitted.digest
+    return dataclasses.replace(fitted, kept=True) if whole else None
 
 
 def keep(root: Path, files: Mapping[str, bytes], *, key: str, **facts: Any) -> Fitted:

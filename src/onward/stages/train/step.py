@@ -86,4 +86,5 @@ def train(
         commit=fitted.commit,
         tracker_run=tracked,
         seconds=fitted.seconds,
+        kept=fitted.kept,
     )
