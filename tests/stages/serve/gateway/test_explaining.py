@@ -12,6 +12,7 @@ import pytest
 import trained_models as small
 from gateway_site import Site, routes_of, serving
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -20,7 +21,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from onward.core.errors import OnwardError
 from onward.stages.deploy.step import package
@@ -61,7 +62,7 @@ def test_base_and_contributions_add_up_to_the_margin(tmp_path, estimator, task, 
     made = explainer(model)
     assert made.scale == scale
     rows = np.random.default_rng(3).uniform(0, 30, (20, len(NAMES)))
-    base, contributions = made.shapley(rows)
+    base, contributions = made.shapley(rows, [()] * 20)
     margin = base[0] + contributions[:, :, 0].sum(axis=1)
     if scale == "log-odds":
         found = model.estimator.decision_function(rows)
@@ -83,11 +84,12 @@ def test_each_class_has_its_own_contributions(one, estimator):
     rows = np.random.default_rng(4).normal(size=(60, len(NAMES)))
     estimator.fit(rows, np.digitize(rows[:, 2], [-0.4, 0.4]))
     model = replace(
-        one, task="multiclass", width=3, labels=(0, 1, 2), estimator=estimator, background=rows,
+        one, task="multiclass", width=3, labels=(0, 1, 2),
+        estimator=estimator, background=(rows, [()] * 60),
         call=lambda numbers, _: estimator.predict_proba(numbers),
     )  # fmt: skip
     made = explainer(model)
-    base, contributions = made.shapley(rows[:5])
+    base, contributions = made.shapley(rows[:5], [()] * 5)
     margins = base + contributions.sum(axis=1)
     wanted = estimator.predict_proba(rows[:5])
     if made.scale == "log-odds":
@@ -99,18 +101,9 @@ def test_each_class_has_its_own_contributions(one, estimator):
     ("change", "reason"),
     [
         (lambda m: replace(m, estimator=KNeighborsClassifier()), "it is a KNeighborsClassifier"),
-        (lambda m: replace(m, strings=(1,)), "some of its features are texts"),
+        (lambda m: replace(m, estimator=_behind(PCA(5), m)), "PCA mixes columns"),
         (lambda m: replace(m, call=lambda n, _: np.zeros((len(n), 1))), "do not add up"),
         (lambda m: replace(m, call=lambda n, _: np.zeros((len(n), 2))), "do not add up"),
-        (
-            lambda m: replace(
-                m,
-                estimator=make_pipeline(
-                    ColumnTransformer([("some", "passthrough", [0, 1])]), m.estimator
-                ).fit(m.background, m.background[:, 2] > 10),
-            ),
-            "it is a Pipeline",
-        ),
     ],
 )
 def test_what_has_no_exact_explanation_is_refused(one, change, reason):
@@ -118,6 +111,42 @@ def test_what_has_no_exact_explanation_is_refused(one, change, reason):
         explainer(change(one))
     assert refused.value.status == 501
     assert isinstance(refused.value, OnwardError)
+
+
+def _behind(transformer: Any, model: ServedModel) -> Any:
+    rows, _ = model.background
+    return make_pipeline(transformer, LogisticRegression()).fit(rows, rows[:, 2] > 10)
+
+
+WORDS = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        make_pipeline(
+            ColumnTransformer([("words", WORDS, ["part_of_day"])], remainder="passthrough"),
+            HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=3),
+        ),
+        make_pipeline(
+            ColumnTransformer(
+                [("scaled", StandardScaler(), slice(1, 5)), ("words", WORDS, [5])],
+                remainder="drop",
+            ),
+            LogisticRegression(),
+        ),
+    ],
+)
+def test_encoded_columns_add_to_the_column_that_they_were_made_of(tmp_path, estimator):
+    model = served(tmp_path, estimator, plan=small.TEXT_PLAN)
+    made = explainer(model)
+    numbers, _ = model.background
+    texts = [("am",), ("pm",)] * (len(numbers) // 2)
+    base, contributions = made.shapley(numbers, texts)
+    assert contributions.shape == (len(numbers), 6, 1)
+    margin = base[0] + contributions.sum(axis=(1, 2))
+    found = model.call(numbers, texts)[:, 0]
+    assert 1 / (1 + np.exp(-margin)) == pytest.approx(found, rel=1e-5)
 
 
 @pytest.fixture(scope="module")

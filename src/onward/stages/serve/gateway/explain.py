@@ -59,8 +59,10 @@ def _entries(
     for part in parts:
         assert part.computed is not None
         assert part.output is not None
-        base, contributions = made.shapley(part.computed)
+        base, contributions = made.shapley(part.computed, part.texts)
         for row, values in enumerate(part.computed.tolist()):
+            for position, text in zip(model.strings, part.texts[row], strict=True):
+                values[position] = text
             yield {
                 "version": model.version,
                 **({"id": part.ids[row]} if part.ids else {}),

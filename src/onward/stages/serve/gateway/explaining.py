@@ -2,18 +2,20 @@
 
 Trees by TreeSHAP (Lundberg et al. 2020, by the `shap` library), linear models in closed form
 (Štrumbelj and Kononenko 2014: a coefficient times the feature's distance from its mean). Others
-would have to be sampled, which is neither exact nor quick, so they are refused.
+would have to be sampled, which is neither exact nor quick, so they are refused. What transformers
+made of a feature, as a one-hot encoder does, is added up to it; those that mix features are
+refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from onward.core.errors import OnwardError
 from onward.stages.serve.gateway.content import RefusedError
-from onward.stages.serve.gateway.model import ServedModel
+from onward.stages.serve.gateway.model import ServedModel, Texts, frame_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +26,13 @@ count in float32.
 """
 
 Scale = Literal["log-odds", "probability", "value"]
-Shapley = Callable[["np.ndarray"], tuple["np.ndarray", "np.ndarray"]]
-"""From (n, n_features) to the base values (width,) and contributions (n, n_features, width)."""
+Shapley = Callable[["np.ndarray", Texts], tuple["np.ndarray", "np.ndarray"]]
+"""From rows' numbers (n, n_features) and texts to the base values (width,) and the contributions
+(n, n_features, width).
+"""
+
+Inner = Callable[["np.ndarray"], tuple["np.ndarray", "np.ndarray"]]
+"""The same of an estimator that takes a matrix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +51,14 @@ def explainer(model: ServedModel) -> Explainer:
     RefusedError
         The model has no exact explanation (501).
     """
-    if model.strings:
-        raise _refusal(model, "some of its features are texts")
     try:
-        shapley = _shapley(model.estimator, model.background)
-        base, parts = shapley(model.background)
+        shapley = _shapley(model)
+        base, parts = shapley(*model.background)
     except OnwardError:
         raise
     except Exception as error:
         kind = type(model.estimator).__name__
-        raise _refusal(model, f"it is a {kind} ({type(error).__name__})") from error
+        raise _refusal(model, f"it is a {kind} ({type(error).__name__}: {error})") from error
     scale = _scale(model, base + parts.sum(axis=1))
     if scale is None:
         raise _refusal(model, "contributions do not add up to what it predicts")
@@ -64,32 +69,87 @@ def _refusal(model: ServedModel, why: str) -> RefusedError:
     return RefusedError(
         501,
         f"model {model.name!r} version {model.version} cannot be explained: {why}",
-        expected="trees or a linear model on numbers, alone or behind one-to-one transformers",
+        expected="trees or a linear model, alone or behind transformers that mix no columns",
     )
 
 
-def _shapley(estimator: Any, background: np.ndarray) -> Shapley:
-    steps = getattr(estimator, "steps", None)
-    if steps is not None:
-        before, last = estimator[:-1], estimator[-1]
-        width = background.shape[1]
-        inner = _shapley(last, _transformed(before, background, width))
-        return lambda rows: inner(_transformed(before, rows, width))
+def _shapley(model: ServedModel) -> Shapley:
+    import numpy as np
+
+    names = [column.name for column in model.plan.columns]
+    before, last = None, model.estimator
+    places = list(range(len(names)))
+    if hasattr(last, "steps"):
+        before, last = last[:-1], last[-1]
+        for _, step in before.steps:
+            places = [places[i] for i in origins(step, [names[i] for i in places])]
+
+    def matrix(numbers: np.ndarray, texts: Texts) -> np.ndarray:
+        if before is None or not before.steps:
+            return numbers
+        found = before.transform(frame_of(names, model.strings, numbers, texts))
+        return np.asarray(found, dtype=np.float64)
+
+    inner = _inner(last, matrix(*model.background))
+    belongs = np.zeros((len(names), len(places)))
+    belongs[places, range(len(places))] = 1.0
+
+    def shapley(numbers: np.ndarray, texts: Texts) -> tuple[np.ndarray, np.ndarray]:
+        base, found = inner(matrix(numbers, texts))
+        return base, np.einsum("fm,nmw->nfw", belongs, found)
+
+    return shapley
+
+
+def origins(step: Any, names: Sequence[str]) -> list[int]:
+    """Return, for each column that a fitted transformer makes, the place of the one it is made of.
+
+    Raises
+    ------
+    ValueError
+        It mixes columns, or does not say which it makes.
+    """
+    if hasattr(step, "transformers_"):
+        parts = [
+            (step.output_indices_[name], inner, _picked(columns, names))
+            for name, inner, columns in step.transformers_
+            if not (isinstance(inner, str) and inner == "drop")
+        ]
+        found: dict[int, int] = {}
+        for made, inner, picked in parts:
+            inside = origins(inner, [names[i] for i in picked])
+            found |= {
+                at: picked[i] for at, i in zip(range(made.start, made.stop), inside, strict=True)
+            }
+        return [found[at] for at in range(len(found))]
+    if isinstance(step, str):  # "passthrough"
+        return list(range(len(names)))
+    if getattr(step, "drop_idx_", ...) is None:  # a one-hot encoder that drops nothing
+        return [i for i, categories in enumerate(step.categories_) for _ in categories]
+    if list(step.get_feature_names_out(list(names))) != list(names):
+        raise ValueError(f"{type(step).__name__} mixes columns")
+    return list(range(len(names)))
+
+
+def _picked(columns: Any, names: Sequence[str]) -> list[int]:
+    """Return the places of columns that are given by name, by place, by slice or by mask."""
+    import numpy as np
+
+    places = np.arange(len(names))
+    if isinstance(columns, str):
+        return [list(names).index(columns)]
+    if not isinstance(columns, slice) and all(isinstance(column, str) for column in columns):
+        return [list(names).index(column) for column in columns]
+    return [int(place) for place in np.atleast_1d(places[columns])]
+
+
+def _inner(estimator: Any, background: np.ndarray) -> Inner:
     if hasattr(estimator, "coef_") and hasattr(estimator, "intercept_"):
         return _linear(estimator, background)
     return _trees(estimator)
 
 
-def _transformed(before: Any, rows: np.ndarray, width: int) -> np.ndarray:
-    import numpy as np
-
-    found = np.asarray(before.transform(rows), dtype=np.float64) if len(before.steps) else rows
-    if found.shape[1] != width:
-        raise ValueError("its transformers make other columns")
-    return found
-
-
-def _linear(estimator: Any, background: np.ndarray) -> Shapley:
+def _linear(estimator: Any, background: np.ndarray) -> Inner:
     import numpy as np
 
     weights = np.atleast_2d(np.asarray(estimator.coef_, dtype=np.float64))  # (width, n_features)
@@ -102,7 +162,7 @@ def _linear(estimator: Any, background: np.ndarray) -> Shapley:
     return shapley
 
 
-def _trees(estimator: Any) -> Shapley:
+def _trees(estimator: Any) -> Inner:
     import numpy as np
 
     try:
@@ -129,7 +189,7 @@ def _scale(model: ServedModel, margins: np.ndarray) -> Scale | None:
     """Return the scale on which (n, width) margins are the predictions of the golden rows."""
     import numpy as np
 
-    wanted = model.call(model.background, [()] * len(model.background))
+    wanted = model.call(*model.background)
     if margins.shape != wanted.shape:
         return None
 

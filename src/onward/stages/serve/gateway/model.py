@@ -22,6 +22,7 @@ from onward.stages.serve.gateway.lookup import ViewReader, readers
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
 TOLERANCE: Final = 1e-9
 """How far, relative to 1 or to the value, a golden prediction may differ (BLAS's last digits)."""
@@ -44,7 +45,7 @@ class ServedModel:
 
     `call` takes the numbers (n, n_features; NaN in text columns) and the rows of text features,
     and returns (n, width): P(class 1), the value, or each class's probability.
-    `estimator` is what was trained, and `background` the numbers of its golden rows.
+    `estimator` is what was trained, `background` the numbers and texts of its golden rows.
     `labels` are a classifier's, in the order of their probabilities: all int, or all str.
     """
 
@@ -59,7 +60,7 @@ class ServedModel:
     by_matrix: bool
     request_features: RequestFeatures
     estimator: Any
-    background: np.ndarray
+    background: tuple[np.ndarray, Texts]
     call: Callable[[np.ndarray, Texts], np.ndarray]
 
 
@@ -112,7 +113,7 @@ def load(folder: Path) -> ServedModel:
         by_matrix=call is matrix,
         request_features=request_features,
         estimator=estimator,
-        background=numbers,
+        background=(numbers, texts),
         call=call,
     )
     _require_golden(model, numbers, texts, golden)
@@ -138,20 +139,22 @@ def _golden_features(
 def _by_frame(
     estimator: Any, task: Task, names: list[str], strings: tuple[int, ...]
 ) -> Callable[[np.ndarray, Texts], np.ndarray]:
+    predict = _method(estimator, task)
+    return lambda numbers, texts: predict(frame_of(names, strings, numbers, texts))
+
+
+def frame_of(
+    names: Sequence[str], strings: Sequence[int], numbers: np.ndarray, texts: Texts
+) -> pd.DataFrame:
+    """Return rows as the estimator saw them in training; `strings` are the places of the texts."""
     import pandas as pd
 
-    predict = _method(estimator, task)
-
-    def call(numbers: np.ndarray, texts: Texts) -> np.ndarray:
-        if strings:
-            columns: dict[str, Any] = {name: numbers[:, i] for i, name in enumerate(names)}
-            for at, position in enumerate(strings):
-                values = [row[at] for row in texts]
-                columns[names[position]] = pd.Series(values, dtype="str")
-            return predict(pd.DataFrame(columns))
-        return predict(pd.DataFrame(numbers, columns=names))
-
-    return call
+    if not strings:
+        return pd.DataFrame(numbers, columns=list(names))
+    columns: dict[str, Any] = {name: numbers[:, i] for i, name in enumerate(names)}
+    for at, position in enumerate(strings):
+        columns[names[position]] = pd.Series([row[at] for row in texts], dtype="str")
+    return pd.DataFrame(columns)
 
 
 def _by_matrix(estimator: Any, task: Task) -> Callable[[np.ndarray, Texts], np.ndarray]:
