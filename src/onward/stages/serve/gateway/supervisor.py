@@ -14,9 +14,10 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from onward.stages.serve.gateway.board import Board, Retired, lasting
 from onward.stages.serve.gateway.exposition import merged
@@ -249,8 +250,8 @@ class Supervisor:
                 await old.ended.wait()
             say("every worker is new")
 
-    def _begin(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]  # a coroutine
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
