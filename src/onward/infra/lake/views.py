@@ -13,9 +13,21 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan
-from pyiceberg.schema import Schema
+from pyiceberg.schema import Schema, sanitize_column_names
 from pyiceberg.table import FileScanTask, Table
-from pyiceberg.types import NestedField
+from pyiceberg.types import (
+    BinaryType,
+    BooleanType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
 
 from onward.core.errors import CorruptError, NotFoundError
 from onward.infra.lake.columns import of_iceberg
@@ -31,6 +43,11 @@ def connect(spill: Path) -> Backend:
 
     return ibis.duckdb.connect(temp_directory=str(spill))
 
+
+_NAMED_ALIKE = (
+    BinaryType, BooleanType, DateType, DecimalType, DoubleType, FloatType, IntegerType, LongType,
+    StringType, TimestamptzType,
+)  # fmt: skip
 
 Plan: TypeAlias = tuple[Schema, Sequence[FileScanTask]]
 """The columns of some rows, and the files that hold these."""
@@ -114,6 +131,8 @@ def in_parquet(table: Table, schema: Schema, tasks: Sequence[FileScanTask]) -> s
     if any(is_remote(task.file.file_path) for task in tasks):
         return None
     files = ", ".join(literal(task.file.file_path) for task in tasks)
+    if _as_written(table, schema):
+        return f"[{files}]"
     columns = ", ".join(
         _column(*pair) for pair in zip(schema.fields, duckdb_types(of_iceberg(schema)), strict=True)
     )
@@ -164,6 +183,19 @@ def _plain(table: Table, schema: Schema, tasks: Sequence[FileScanTask]) -> bool:
             len(table.metadata.schemas) == 1
             or all(f.field_type.is_primitive for f in schema.fields)
         )
+    )
+
+
+def _as_written(table: Table, schema: Schema) -> bool:
+    """Whether every file has the schema's columns by its names, and in types that DuckDB knows.
+
+    DuckDB pushes what a join tells it into a scan by names, not into one by field ids.
+    """
+    first = [known.schema_id for known in table.metadata.schemas] == [0]  # the table never changed
+    return (
+        first
+        and schema == sanitize_column_names(schema)
+        and all(isinstance(f.field_type, _NAMED_ALIKE) for f in schema.fields)
     )
 
 
