@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onward.app.access import require
+from onward.app.callers import shown
 from onward.core.errors import NotFoundError
 from onward.core.records import DatasetRef, ReleaseDecision
 from onward.flow.releases import Release, current
@@ -118,7 +119,8 @@ def _served(project: Project, model: str) -> Mapping[str, float] | None:
     if url is None:
         return None
     try:
-        shown: Any = httpx.get(f"{url}/routes", timeout=5).json().get(model, {})
+        headers = shown(project.settings.state)
+        routes: Any = httpx.get(f"{url}/routes", headers=headers, timeout=5).json().get(model, {})
     except httpx.HTTPError:
         return None
-    return {route["arm"]: route["served"] for route in shown.get("routes", ())}
+    return {route["arm"]: route["served"] for route in routes.get("routes", ())}

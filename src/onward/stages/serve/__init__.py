@@ -9,7 +9,8 @@ them, and decisions about a release under way.
   `step.fold` takes it into the lake.
 - Routes (`routes.py`) are one small file per model, replaced atomically; the gateway loads and
   warms a new image before it switches, and keeps the old one where the new one is corrupt.
-- Release decisions (`release/`) are anytime-valid.
+- Releases (`release/`): the strategies that users declare, a judge for each, and the anytime-valid
+  statistics that they share. A shadow (`gateway/shadow.py`) follows the log in its own process.
 
 Refuses: rows that do not fit the model's request (the caller learns which column, and why),
 images whose blobs do not match their digests, routes that do not parse, and, unless told
