@@ -1,6 +1,6 @@
 """Releases: what users declare of them (`config.py`), and what decides them.
 
-`decision.py` hands a strategy to its judge (`canary.py`, `abtest.py`, `bluegreen.py`, `shadow.py`). All
-take what was `observed.py`, check the assignment (`ratio.py`), and read `guardrails.py` from the
-confidence sequences of `sequences.py`; `simulate.py` shows how often that errs.
+`decision.py` hands a strategy to its judge: `canary.py`, `abtest.py`, `bluegreen.py`, `shadow.py`. A
+judge takes what was `observed.py`, has the assignment checked by `ratio.py`, and reads `guardrails.py`,
+which are confidence sequences (`sequences.py`); `simulate.py` shows how often they err.
 """
