@@ -46,7 +46,7 @@ def test_workers_are_shown_with_what_they_answered(project):
     shown = CliRunner().invoke(cli, ["gateway", "-p", str(project)]).output.splitlines()
     assert shown[0] == "http://127.0.0.1:8080"
     assert shown[1].split()[-6:] == [
-        "requests", "refused", "failed", "waiting", "connections", "restarts",
+        "requests", "refused", "failed", "waiting", "open", "restarts",
     ]  # fmt: skip
     assert shown[3].split()[-6:] == ["1,241", "5", "2", "3", "4", "2"]
 

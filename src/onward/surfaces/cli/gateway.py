@@ -25,18 +25,18 @@ def gateway(project: Folder = HERE, as_json: Json = False) -> None:
     if put(found, as_json):
         return
     console.print(plain(found.url))
-    table = Table(
-        "worker", "process", "state", "since", box=None, pad_edge=False, header_style="dim"
-    )
-    for heading in ("requests", "refused", "failed", "waiting", "connections", "restarts"):
-        table.add_column(heading, justify="right")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for heading in ("slot", "process", "state", "since"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("requests", "refused", "failed", "waiting", "open", "restarts"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for worker in found.workers:
         counts = (
             worker.requests, worker.refused, worker.failed, worker.waiting, worker.connections,
             worker.restarts,
         )  # fmt: skip
         table.add_row(
-            str(worker.slot), str(worker.pid), worker.state, f"{worker.since:%Y-%m-%d %H:%M:%S}",
+            str(worker.slot), str(worker.pid), worker.state, f"{worker.since:%m-%d %H:%M}",
             *(f"{count:,}" for count in counts),
         )  # fmt: skip
     console.print(table)
