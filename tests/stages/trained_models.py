@@ -34,6 +34,7 @@ STORES = ViewPlan(
 BASKET = OnDemandPlan(
     name="basket", inputs=("amount", "placed_at"), outputs=("amount", "log_amount", "hour")
 )
+TASKS = ("binary", "multiclass", "regression")
 PLAN = FeaturePlan(
     columns=tuple(
         Column(name=name, dtype="double")

@@ -49,7 +49,7 @@ def test_sklearn_is_called_without_a_warning_and_as_in_training(tmp_path, estima
         warnings.simplefilter("error")
         found = model.call(np.array(golden["features"], dtype=float), [()] * 32)
     assert found[:, 0].tolist() == pytest.approx(golden["predictions"], rel=1e-12)
-    assert model.by_matrix
+    assert model.runtime != "frame"
 
 
 class ByName(LogisticRegression):
@@ -60,12 +60,12 @@ class ByName(LogisticRegression):
 
 
 def test_an_estimator_that_needs_names_gets_them(tmp_path):
-    assert not opened(tmp_path, ByName()).by_matrix
+    assert opened(tmp_path, ByName()).runtime == "frame"
 
 
 def test_text_features_go_by_name(tmp_path):
     model = opened(tmp_path, small.Named(1.0), plan=small.TEXT_PLAN)
-    assert not model.by_matrix
+    assert model.runtime == "frame"
     assert model.strings == (5,)
     numbers = np.array([[0.1, 1, 2, 3, 4, math.nan]] * 3)
     found = model.call(numbers, [("am",), ("pm",), (None,)])[:, 0]
@@ -101,7 +101,7 @@ def test_other_predictions_than_training_s_are_refused(tmp_path):
 
 def test_a_model_without_golden_rows_is_called_by_name(tmp_path):
     golden = json.dumps({"rows": [], "features": [], "predictions": []}).encode()
-    assert not load(resealed(tmp_path, golden__json=golden)).by_matrix
+    assert load(resealed(tmp_path, golden__json=golden)).runtime == "frame"
 
 
 def test_what_cannot_be_unpickled_is_corrupt(tmp_path):

@@ -1,0 +1,123 @@
+"""Ways to call a model without a DataFrame: each gives what the DataFrame's gives, and faster."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import trained_models as small
+import xgboost
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from onward.stages.deploy.step import package
+from onward.stages.serve.gateway.image import MODEL_FOLDER, unpack
+from onward.stages.serve.gateway.model import ServedModel, load
+from onward.stages.serve.gateway.runtimes import by_matrix
+
+NAMES = [f"f{i}" for i in range(6)]
+KINDS = {
+    "lightgbm": (lightgbm.LGBMClassifier, lightgbm.LGBMRegressor, {"verbose": -1}),
+    "xgboost": (xgboost.XGBClassifier, xgboost.XGBRegressor, {}),
+}
+
+
+def data(task: str) -> tuple[pd.DataFrame, np.ndarray]:
+    chance = np.random.default_rng(3)
+    x = pd.DataFrame(chance.normal(size=(400, len(NAMES))), columns=NAMES)
+    x.iloc[::7, 2] = math.nan
+    score = x["f0"] - 2 * x["f1"].abs() + chance.normal(size=400) / 4
+    if task == "regression":
+        return x, score.to_numpy()
+    return x, np.digitize(score, [-1.0] if task == "binary" else [-2.0, -0.5])
+
+
+@pytest.fixture(scope="module", params=[(k, t) for k in KINDS for t in small.TASKS], ids=str)
+def fitted(request: pytest.FixtureRequest) -> tuple[str, Any, Any]:
+    kind, task = request.param
+    classifier, regressor, options = KINDS[kind]
+    made = (regressor if task == "regression" else classifier)(
+        n_estimators=20, max_depth=3, n_jobs=1, **options
+    )
+    return kind, made.fit(*data(task)), task
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.lists(
+        st.lists(
+            st.floats(-1e6, 1e6) | st.just(math.nan), min_size=len(NAMES), max_size=len(NAMES)
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_the_booster_gives_what_the_wrapper_gives(fitted, rows) -> None:
+    kind, estimator, task = fitted
+    name, figures = next(by_matrix(estimator, task))
+    assert name == kind
+    frame = pd.DataFrame(rows, columns=NAMES, dtype="float64")
+    expected = estimator.predict(frame) if task == "regression" else estimator.predict_proba(frame)
+    if task == "binary":
+        expected = expected[:, 1]
+    found = figures(np.array(rows, dtype=np.float64))
+    assert found == pytest.approx(np.asarray(expected).reshape(len(rows), -1), rel=1e-6, abs=1e-7)
+
+
+def test_a_missing_value_is_refused_by_a_linear_model_too(tmp_path) -> None:
+    model = opened(tmp_path, LogisticRegression(max_iter=1000))
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.call(np.array([[math.nan] * len(model.plan.columns)]), [])
+    far = model.call(np.array([[-1e9, 0, 0, 0, 0], [1e9, 0, 0, 0, 0]]), [])
+    assert sorted(far[:, 0].tolist()) == [0.0, 1.0]
+
+
+def test_early_stopping_holds() -> None:
+    x, y = data("binary")
+    booster = xgboost.XGBClassifier(n_estimators=60, early_stopping_rounds=2, n_jobs=1)
+    booster.fit(x, y, eval_set=[(x.iloc[:50], 1 - y[:50])], verbose=False)
+    assert booster.best_iteration < 10
+    _, figures = next(by_matrix(booster, "binary"))
+    expected = booster.predict_proba(x)[:, 1:]
+    assert figures(x.to_numpy()) == pytest.approx(expected, rel=1e-6)
+
+
+def opened(folder: Path, estimator: Any) -> ServedModel:
+    image = package(small.train(folder / "trained", estimator), folder=folder / "images")
+    return load((unpack(image, folder / "unpacked") / MODEL_FOLDER).parent)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "runtime"),
+    [
+        (lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, min_child_samples=2), "lightgbm"),
+        (xgboost.XGBClassifier(n_estimators=5), "xgboost"),
+        (LogisticRegression(max_iter=1000), "linear"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), "linear"),
+        (make_pipeline(MinMaxScaler(), LogisticRegression()), "matrix"),
+        (small.Linear(1.0), "matrix"),
+    ],
+    ids=["lightgbm", "xgboost", "logistic", "scaled", "pipeline", "any Python"],
+)
+def test_a_model_is_called_by_the_fastest_way_that_agrees(tmp_path, estimator, runtime) -> None:
+    assert opened(tmp_path, estimator).runtime == runtime
+
+
+class Forgetful(small.Linear):
+    """Takes a missing value for another one when it is asked without names."""
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        named = isinstance(X, pd.DataFrame)
+        return super().predict_proba(np.nan_to_num(np.asarray(X, float), nan=0.0 if named else 9.0))
+
+
+def test_a_way_that_differs_where_a_value_is_missing_is_not_taken(tmp_path) -> None:
+    assert opened(tmp_path, Forgetful(1.0)).runtime == "frame"
