@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import small_images as tiny
 import stages.trained_models as small
+from onward.app.project import open_project
 from onward.core.errors import DeclarationError, NotFoundError, OnwardError
 from onward.core.records import ModelRef, Route, Routes
 from onward.stages.deploy.image.build import build
@@ -135,6 +136,10 @@ def test_what_serves_is_pushed_and_handed_to_the_targets_tool(
     image = yaml.safe_load((folder / "deployment.yaml").read_text())["spec"]["template"]["spec"]
     assert image["containers"][0]["image"].startswith(done["pushed"][0] + "@sha256:")
     assert "applied" in invoke(whole, "deploy", "apply", "--target", "kubernetes").output
+    with open_project(whole) as project:
+        told = project.ledger.events(kind="deployment.applied", subject="order_return")
+    assert [t.event.facts["target"] for t in told] == ["kubernetes", "kubernetes"]
+    assert told[0].event.inputs[0].startswith("image:order_return@sha256:")
     tool.write_text('#!/bin/sh\necho "no cluster" >&2\nexit 1\n')
     with pytest.raises(OnwardError, match="kubectl failed: no cluster"):
         invoke(whole, "deploy", "apply", "--target", "kubernetes")

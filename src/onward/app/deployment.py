@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from onward.core.errors import DeclarationError, NotFoundError, OnwardError, unknown_name
+from onward.core.events import Event
 
 if TYPE_CHECKING:
     from onward.app.project import Project
@@ -103,7 +104,7 @@ def write(files: Mapping[str, str], folder: Path) -> Sequence[Path]:
 
 
 def apply(project: Project, target: str) -> Applied:
-    """Push what serves, render it, and put it into effect with the target's own tool.
+    """Push what serves, render it, put it into effect with the target's own tool, and record it.
 
     Raises
     ------
@@ -139,6 +140,17 @@ def apply(project: Project, target: str) -> Applied:
             f"{command[0]} failed: {words[-1] if words else f'status {done.returncode}'}",
             next_step=f"what it was given is in {folder}",
         )
+    at = project.clock.now()
+    project.ledger.append(
+        Event(
+            kind="deployment.applied",
+            key=f"{target}/{wanted.model}/{at.isoformat()}",
+            subject=wanted.model,
+            at=at,
+            inputs=tuple(arm.route.image.ref for arm in wanted.arms),
+            facts={"target": target, "pushed": pushed},
+        )
+    )
     return Applied(pushed=pushed, folder=folder, command=command)
 
 

@@ -85,7 +85,7 @@ def pushed_as(settings: Settings, image: Image) -> Reference:
         raise DeclarationError(
             "it is not said which registry the image goes to",
             expected="host/path, where your images are kept",
-            next_step="set [deploy] registry in onward.toml, or name one with --to",
+            next_step="set [deploy] registry in onward.toml; a single push may name one with --to",
         )
     model, _, version = (name_of(image) or "").partition(":")
     return replace(repository(settings.deploy.registry, model), tag=version)

@@ -108,7 +108,7 @@ def push(
     found = {"reference": str(target), "digest": pushed.digest, "sent": pushed.sent,
              "mounted": pushed.mounted, "there": pushed.there}  # fmt: skip
     if not put(found, as_json):
-        console.print(f"[bold]{plain(str(target))}[/]@{pushed.digest}")
+        console.print(f"[bold]{plain(str(target))}[/]@{pushed.digest}", soft_wrap=True)
         console.print(
             f"{pushed.sent} blobs sent, {pushed.mounted} shared, {pushed.there} there already"
         )
@@ -217,7 +217,8 @@ def _show(info: ImageInfo) -> None:
 
     from onward.surfaces.cli.show import console, plain
 
-    console.print(f"[bold]{plain(info.name)}[/]  {info.digest}  {_size(info.size)}")
+    head = f"[bold]{plain(info.name)}[/]  {info.digest}  {_size(info.size)}"
+    console.print(head, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for column in ("layer", "size", "digest", "made by"):
         table.add_column(column, justify="right" if column == "size" else "left")
