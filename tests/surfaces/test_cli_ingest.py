@@ -175,6 +175,33 @@ def test_what_goes_wrong_outside_is_told_and_tried_again(
     assert taken.published == 390
 
 
+def test_what_was_left_behind_is_dropped_when_there_is_room_again(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "FIRST_PAUSE_S", 0.001)
+    (shop / ".onward" / "leases").mkdir(parents=True)
+    Lease(shop / ".onward" / "leases", "orders").begin("cut")
+    tried, stop, heard = [], Event(), []
+
+    def full(*args: Any) -> None:
+        tried.append(args)
+        if len(tried) < 3:
+            raise OSError(28, "No space left on device")
+
+    def hear(said: Any) -> None:
+        heard.append(said)
+        if isinstance(said, Taken):
+            stop.set()
+
+    monkeypatch.setattr("onward.app.ingest.forget", full)
+    with open_project(shop) as project:
+        ingest_on(project, [], heard=hear, stop=stop)
+    assert [getattr(said, "why", "taken") for said in heard] == [
+        "[Errno 28] No space left on device", "[Errno 28] No space left on device", "taken"
+    ]  # fmt: skip
+    assert [run for _, _, run in tried] == ["cut"] * 3
+
+
 TAKEN = Taken(
     source="s", run="r", rows=7, published=5, quarantined=2, held=(), behind=9, seconds=0.5
 )

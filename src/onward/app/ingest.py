@@ -156,23 +156,29 @@ class _Follower(Thread):
 
 
 def _follow(project: Project, source: Source, heard: Heard, stop: Event) -> None:
-    lease = _lease(project, source)
+    lease, tidied = _lease(project, source), False
 
     def busy() -> None:
         heard(Waiting(source=source.name, holder=lease.holder()))
 
+    def tidy() -> None:
+        nonlocal tidied
+        _tidy(project, source, lease)
+        tidied = True
+
     with lease.waited_for(stop, busy) as mine:
         if mine:
-            _tidy(project, source, lease)
             follow(
                 project.site,
                 project.definition,
                 source,
                 stop=stop,
+                tidy=tidy,
                 begin=lease.begin,
                 heard=heard,
             )
-            lease.end()
+            if tidied:
+                lease.end()
 
 
 def _tidy(project: Project, source: Source, lease: Lease) -> None:

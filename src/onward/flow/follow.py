@@ -36,6 +36,7 @@ def follow(
     source: Source,
     *,
     stop: Event,
+    tidy: Callable[[], None],
     begin: Callable[[str], None],
     heard: Callable[[Taken | Paused], None],
 ) -> None:
@@ -47,6 +48,8 @@ def follow(
 
     Parameters
     ----------
+    tidy
+        Drops what a holder before left behind; done before the first batch, until it succeeds.
     begin
         Told a batch's id before anything of it is written.
     heard
@@ -57,10 +60,13 @@ def follow(
     DeclarationError
         The source is not as it was declared: trying again would not mend it.
     """
-    pause = FIRST_PAUSE_S
+    pause, tidied = FIRST_PAUSE_S, False
     while not stop.is_set():
         run = new_id(site)
         try:
+            if not tidied:
+                tidy()
+                tidied = True
             begin(run)
             taken = take(site, definition, source, run, source.micro_batch)
         except DeclarationError:
