@@ -10,7 +10,7 @@ import typer
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 _cli = typer.Typer(
-    help="Put what serves where containers run: Kubernetes, Helm, KServe, Docker Compose.",
+    help="Put what serves where containers run.",
     no_args_is_help=True,
 )
 

@@ -139,7 +139,7 @@ def dockerfile(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Write a Dockerfile, and the context, whose build has the image's content."""
+    """Write a Dockerfile, and the context that it builds from."""
     from onward.app.images import dockerfile as write
     from onward.app.project import open_project
     from onward.surfaces.cli.show import console, plain, put
@@ -159,7 +159,7 @@ def verify(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Check an image's content, what is attached to it, and its signature."""
+    """Check an image, what is attached to it, and its signature."""
     from onward.app.images import verify as ask
     from onward.app.project import open_project
     from onward.surfaces.cli.show import console, plain, put
@@ -180,7 +180,7 @@ def key(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Print the public key by which others check this project's images."""
+    """Print the public key by which others check signatures."""
     from onward.app.images import public_key
     from onward.app.project import open_project
     from onward.surfaces.cli.show import put

@@ -34,7 +34,7 @@ def predictions(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """List what was predicted, or show one prediction with all that is known."""
+    """List what was predicted, or show one prediction whole."""
     from onward.app.predictions import one
     from onward.app.predictions import predictions as ask
     from onward.app.project import open_project

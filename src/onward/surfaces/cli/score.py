@@ -39,7 +39,7 @@ def score(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Score every row of a table: what the gateway would answer now, as a table."""
+    """Score every row of a table, as the gateway would answer it."""
     from onward.app.project import open_project
     from onward.app.score import score as rows
 
