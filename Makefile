@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-spark lint bench bench-peers soak clean constraints
+.PHONY: help demo test test-spark lint bench bench-peers bench-serve soak clean constraints
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,6 +12,7 @@ DBT := .venv-dbt/.installed
 CLIENTS := .venv-clients/.installed
 SPARK := .venv-spark/.installed
 PEERS ?= dataframely dlt feast great_expectations pandera pointblank
+SERVERS ?= bentoml kserve litserve mlflow mlserver ray_serve
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 COVERAGE := 90
 MINUTES ?= 30
@@ -29,6 +30,8 @@ help:
 	@echo "make lint    style, formatting, types, and the direction of imports"
 	@echo "make bench   figures beside their limits and peers, which it installs in environments of"
 	@echo "             their own (ARGS='validate --quick'; PEERS=feast, or PEERS= for none)"
+	@echo "make bench-serve  the gateway beside other servers, and what each of its features costs"
+	@echo "             (ARGS=--quick: two minutes; SERVERS='litserve mlflow', or SERVERS= for none)"
 	@echo "make soak    streaming under kills, full disks and jumping clocks, then crash tests;"
 	@echo "             half of MINUTES=$(MINUTES) each, with KILLS=$(KILLS) of gateways between"
 	@echo "make clean   remove what these commands made"
@@ -56,6 +59,9 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED) bench-peers
 	$(BIN)/python -m bench $(ARGS)
+
+bench-serve: $(INSTALLED) $(SERVERS:%=.venv-peers/%/.installed)
+	$(BIN)/python -m bench serve $(ARGS)
 
 bench-peers: $(PEERS:%=.venv-peers/%/.installed)
 

@@ -1,19 +1,43 @@
-"""A load generator in a process of its own: `python -m bench._load URL SECONDS CONNECTIONS BODY`.
+"""A load generator in a process of its own: `wrk` if it is installed, else this file.
 
-Raw asyncio on uvloop, one request at a time per connection; prints one line of JSON. Used where
-`wrk` is not installed.
+`python -m bench._load URL SECONDS CONNECTIONS BODY [HEADER: VALUE …]`: raw asyncio on uvloop, one
+request at a time per connection; prints one line of JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httptools
 import uvloop
+
+from bench._contest import AbsentError
+
+Figures = dict[str, float]
+
+_GRACE_S = 60.0
+
+WRK = """
+wrk.method = "POST"
+{headers}
+local file = io.open("{body}", "rb")
+wrk.body = file:read("*all")
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  local bad = errors.status + errors.connect + errors.read + errors.write + errors.timeout
+  io.write(string.format('{{"requests": %d, "failed": %d, "per_second": %f, "p50_ms": %f, '
+    .. '"p99_ms": %f}}\\n', summary.requests, bad, summary.requests / summary.duration * 1e6,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+end
+"""
 
 
 class Client(asyncio.Protocol):
@@ -25,49 +49,75 @@ class Client(asyncio.Protocol):
         self.seconds = seconds
         self.failed = 0
         self.done = asyncio.get_running_loop().create_future()
-        self._left = -1
-        self._head = b""
 
     def connection_made(self, transport) -> None:
         self.transport = transport
         self._send()
 
     def _send(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
         self._begun = time.perf_counter()
         self.transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
-        if self._left < 0:
-            self._head += data
-            end = self._head.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            head = self._head[:end].lower()
-            self.failed += not head.startswith(b"http/1.1 200")
-            length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
-            self._left = length - (len(self._head) - end - 4)
-            self._head = b""
+        self._parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        self.failed += self._parser.get_status_code() != 200
+        now = time.perf_counter()
+        self.seconds.append(now - self._begun)
+        if now < self.deadline:
+            self._send()
         else:
-            self._left -= len(data)
-        if self._left == 0:
-            self._left = -1
-            now = time.perf_counter()
-            self.seconds.append(now - self._begun)
-            if now < self.deadline:
-                self._send()
-            else:
-                self.transport.close()
+            self.transport.close()
 
     def connection_lost(self, exc) -> None:  # noqa: ARG002 (asyncio's name)
-        if not self.done.done():
-            self.done.set_result(None)
+        self.failed += time.perf_counter() < self.deadline
+        self.done.set_result(None)
 
 
-async def load(url: str, seconds: float, connections: int, body: bytes) -> dict[str, float]:
+def load(
+    url: str, body: Path, seconds: float, connections: int, headers: Mapping[str, str] | None = None
+) -> Figures:
+    """Ask for `seconds` by so many connections; return requests/s and latencies, and what failed.
+
+    Raises
+    ------
+    AbsentError
+        Nothing was answered, or a request was not answered in a minute.
+    """
+    sent = {"Content-Type": "application/json", **(headers or {})}
+    if shutil.which("wrk"):
+        script = body.with_suffix(".lua")
+        lines = (f'wrk.headers["{name}"] = "{value}"' for name, value in sent.items())
+        script.write_text(WRK.format(body=body, headers="\n".join(lines)))
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s"]
+        command += [str(script), url]
+    else:
+        command = [sys.executable, "-m", "bench._load", url, str(seconds), str(connections)]
+        command += [str(body), *(f"{name}: {value}" for name, value in sent.items())]
+    try:
+        ran = subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=seconds + _GRACE_S
+        )
+    except subprocess.TimeoutExpired:
+        raise AbsentError(f"a request was not answered in {_GRACE_S:g} s") from None
+    except subprocess.CalledProcessError as failed:
+        raise AbsentError(f"the load ended: {failed.stderr.strip().splitlines()[-1]}") from None
+    found: Figures = json.loads(ran.stdout.strip().splitlines()[-1])
+    if not found["requests"]:
+        raise AbsentError("nothing was answered")
+    return found
+
+
+async def drive(
+    url: str, seconds: float, connections: int, body: bytes, headers: Sequence[str]
+) -> Figures:
     parts = urlsplit(url)
     request = (
         f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        + "".join(f"{line}\r\n" for line in headers)
+        + f"Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
     loop = asyncio.get_running_loop()
     took: list[float] = []
@@ -85,12 +135,12 @@ async def load(url: str, seconds: float, connections: int, body: bytes) -> dict[
         "requests": len(took),
         "failed": sum(client.failed for client in clients),
         "per_second": len(took) / elapsed,
-        "p50_ms": 1000 * took[len(took) // 2],
-        "p99_ms": 1000 * took[int(len(took) * 0.99)],
+        "p50_ms": 1000 * took[len(took) // 2] if took else 0.0,
+        "p99_ms": 1000 * took[int(len(took) * 0.99)] if took else 0.0,
     }
 
 
 if __name__ == "__main__":
-    _, url, seconds, connections, file = sys.argv
+    _, url, seconds, connections, file, *headers = sys.argv
     body = Path(file).read_bytes()
-    print(json.dumps(uvloop.run(load(url, float(seconds), int(connections), body))))
+    print(json.dumps(uvloop.run(drive(url, float(seconds), int(connections), body, headers))))

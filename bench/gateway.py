@@ -11,15 +11,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +26,10 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
+from bench._load import Figures, load
+from bench._model import write_estimator
+from bench._processes import cpu_seconds
+from bench._serving import Contestant, started
 from bench.report import Row
 from onward.core import digest
 from onward.core.records import Column, FeaturePlan, ImageRef, Logging, ModelRef, Route, Routes
@@ -48,20 +47,6 @@ PLAN = FeaturePlan(
     request=(Column(name="id", dtype="string"),),
     key=("id",),
 )
-WRK = """
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-local file = io.open("{body}", "rb")
-wrk.body = file:read("*all")
-done = function(summary, latency, requests)
-  local errors = summary.errors
-  local bad = errors.status + errors.connect + errors.read + errors.write + errors.timeout
-  io.write(string.format('{{"requests": %d, "failed": %d, "per_second": %f, "p50_ms": %f, '
-    .. '"p99_ms": %f}}\\n', summary.requests, bad, summary.requests / summary.duration * 1e6,
-    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
-end
-"""
-
 PAIRS = (
     ("everything on", "log off", ""),
     ("log strict", "everything on", ">= 0.7"),
@@ -70,8 +55,6 @@ PAIRS = (
     ("everything on", "fastapi, async def", ""),
 )
 """Whose figures stand beside whose, and the target of their ratio."""
-
-Figures = dict[str, float]
 
 
 class NoFeatures:
@@ -129,29 +112,9 @@ def rows(medians: dict[str, Figures], rounds: int) -> Iterator[Row]:
 def measure(url: str, pid: int, body: Path, seconds: float) -> Figures:
     """Load one server and return requests/s, latencies, and its CPU per request."""
     before = cpu_seconds(pid)
-    figures = load(url, body, seconds)
+    figures = load(url, body, seconds, CONNECTIONS)
     figures["cpu_us"] = 1e6 * (cpu_seconds(pid) - before) / figures["requests"]
     return figures
-
-
-def load(url: str, body: Path, seconds: float) -> Figures:
-    if shutil.which("wrk"):
-        script = body.with_suffix(".lua")
-        script.write_text(WRK.format(body=body))
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s"]
-        command += [str(script), url]
-    else:
-        command = [
-            sys.executable, "-m", "bench._load", url, str(seconds), str(CONNECTIONS), str(body),
-        ]  # fmt: skip
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found: Figures = json.loads(output.strip().splitlines()[-1])
-    return found
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def request_body() -> bytes:
@@ -219,37 +182,11 @@ def fastapi_async(place: Path) -> Iterator[tuple[str, str, int]]:
 
 
 def bare(name: str, mode: str, place: Path) -> Iterator[tuple[str, str, int]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    model = place / "bare.pkl"
-    model.write_bytes(cloudpickle.dumps(fitted(pd.DataFrame(sample()).to_numpy())))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench._fastapi_app", str(model), str(port), mode],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/docs"))
-        yield name, f"http://127.0.0.1:{port}/infer", process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-def wait_until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the server did not start")
-        time.sleep(0.05)
+    model = place / "model.json"
+    write_estimator(fitted(sample()), model)
+    contestant = Contestant(name=name, peer="fastapi", more=(mode,))
+    with started(contestant, model, 1, sample()[:1]) as server:
+        yield name, server.url, server.pid
 
 
 # ---------------------------------------------------------------- the model

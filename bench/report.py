@@ -20,7 +20,7 @@ from rich.table import Table
 
 _COMPARE: Final = {"<=": operator.le, "≤": operator.le, ">=": operator.ge, "≥": operator.ge}
 
-NOT_INSTALLED: Final = "not installed: make bench-peers"
+NOT_INSTALLED: Final = "not installed: make bench-peers, make bench-serve"
 """A row's error where a peer is left out, which is no failure."""
 
 

@@ -1,0 +1,47 @@
+"""The contest of servers, whole but tiny: ours beside those that run in our environment."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+
+
+def test_servers_are_compared_and_those_absent_or_wrong_are_said_to_be(tmp_path, monkeypatch):
+    from bench import _contest, _serving, report, serve
+
+    monkeypatch.setattr(_contest, "ENVIRONMENTS", tmp_path)
+    by_peer = {contestant.peer: contestant for contestant in _serving.CONTESTANTS}
+    echo = by_peer["echo"]
+    wrong = replace(
+        by_peer["starlette"], name="wrong", reads=lambda answer: -_serving.first_output(answer)
+    )
+    rows = serve.measure(
+        seconds=0.2, contestants=(echo, by_peer["starlette"], wrong, by_peer["litserve"])
+    )
+    measured = [row for row in rows if not row.error]
+    assert [(row.against, row.unit) for row in measured] == [
+        (name, unit)
+        for name in ("socket echo", "Starlette")
+        for unit in ("requests/s", "us CPU/request", "ms p99")
+    ]
+    assert all(row.ours > 0 and row.limit > 0 and min(row.peak_mb) > 0 for row in measured)
+    errors = {row.against: row.error for row in rows if row.error}
+    assert errors.pop("LitServe") == report.NOT_INSTALLED
+    assert errors.keys() == {"wrong"}
+    assert errors["wrong"].startswith("answers [-")
+
+
+def test_a_server_that_ends_at_once_is_said_to_in_its_own_words(tmp_path):
+    from bench import _contest, _serving
+
+    contestant = _serving.Contestant(name="none", peer="nowhere")
+    asked = _serving.started(contestant, tmp_path / "model.json", 1, _serving.np.zeros((1, 2)))
+    with pytest.raises(_contest.AbsentError, match=r"did not start: .*No module named"):
+        asked.__enter__()
