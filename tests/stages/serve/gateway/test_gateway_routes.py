@@ -153,12 +153,14 @@ def test_one_bad_caller_in_the_tick_does_not_spoil_another(tmp_path, image):
 
 
 def corrupt(folder: Path, image: ImageRef) -> ImageRef:
-    """Return a copy of an image with one byte of its largest blob flipped."""
+    """Return a copy of an image with one byte of its model's layer flipped."""
     import shutil
 
     layout = folder / "corrupt"
     shutil.copytree(image.layout, layout)
-    blob = max((layout / "blobs/sha256").iterdir(), key=lambda p: p.stat().st_size)
+    blobs = layout / "blobs" / "sha256"
+    manifest = json.loads((blobs / image.digest.removeprefix("sha256:")).read_bytes())
+    blob = blobs / manifest["layers"][-1]["digest"].removeprefix("sha256:")
     data = bytearray(blob.read_bytes())
     data[len(data) // 2] ^= 1
     blob.write_bytes(data)
