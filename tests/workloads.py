@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from onward import Kubernetes
 from onward.core.records import ImageRef, ModelRef, Route, Routes
 from onward.stages.deploy.image.model import gateway_config
@@ -37,8 +40,14 @@ def arm(name: str, version: int, percent: float) -> Arm:
     return Arm(route=route, image=reference, python="/usr/bin/python3.11")
 
 
-def workload(*, candidate: bool = True, egress: tuple[int, ...] = (), **wants: object) -> Workload:
-    """Return a workload of one version, or of two."""
+def workload(
+    *,
+    candidate: bool = True,
+    egress: tuple[int, ...] = (),
+    config: Mapping[str, Any] | None = None,
+    **wants: object,
+) -> Workload:
+    """Return a workload of one version, or of two; the gateway is told what it is in a cluster."""
     arms = (arm("champion", 1, 90.0), arm("candidate", 2, 10.0))
     arms = arms if candidate else (arm("champion", 1, 100.0),)
     return Workload(
@@ -49,6 +58,6 @@ def workload(*, candidate: bool = True, egress: tuple[int, ...] = (), **wants: o
         ),
         arms=arms,
         wants=Kubernetes(**wants),
-        config=gateway_in_a_cluster(gateway_config(PLAN)),
+        config=config or gateway_in_a_cluster(gateway_config(PLAN)),
         egress=egress,
     )

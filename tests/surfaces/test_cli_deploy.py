@@ -118,6 +118,29 @@ def test_files_are_shown_written_and_replaced(whole: Path, tmp_path: Path) -> No
     assert Path(config.routes) == whole / ".onward" / "routes"
 
 
+def test_ray_serves_out_of_the_project_without_a_registry(
+    delivered: tuple[Path, ModelRef], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = delivered
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NotFoundError, match="serve is not on the path"):
+        invoke(folder, "deploy", "apply", "--target", "ray-serve")
+    tool = tmp_path / "serve"
+    tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\n')
+    tool.chmod(0o755)
+    done = json.loads(invoke(folder, "deploy", "apply", "-t", "ray-serve", "--json").output)
+    assert done["pushed"] == []
+    file = folder / ".onward" / "deploy" / "ray-serve" / "serve.yaml"
+    assert (tmp_path / "called").read_text().split() == ["deploy", str(file)]
+    [application] = yaml.safe_load(file.read_text())["applications"]
+    config = msgspec.convert(application["args"]["gateway"], GatewayConfig)
+    assert Path(config.routes) == folder / ".onward" / "routes"
+    assert Path(config.predictions) == folder / ".onward" / "predictions"
+    assert config.parent is None
+    [deployment] = application["deployments"]
+    assert deployment["autoscaling_config"] == {"min_replicas": 2, "max_replicas": 6}
+
+
 def test_what_serves_is_pushed_and_handed_to_the_targets_tool(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,8 +31,12 @@ EMBEDDED: Final = (
     EntryPoint("helm", f"{_ADAPTERS}.helm:HelmTarget", GROUP),
     EntryPoint("kserve", f"{_ADAPTERS}.kserve:KServeTarget", GROUP),
     EntryPoint("compose", f"{_ADAPTERS}.compose:ComposeTarget", GROUP),
+    EntryPoint("ray-serve", f"{_ADAPTERS}.ray_serve:RayServeTarget", GROUP),
     EntryPoint("local", f"{_ADAPTERS}.processes:LocalTarget", GROUP),
 )
+
+_IN_THE_PROJECT: Final = ("local", "ray-serve")
+"""Targets that read the project's own routes, images and stores, and write its prediction log."""
 
 _PORTS: Final = {"redis": 6379, "postgres": 5432}
 
@@ -131,7 +135,7 @@ def apply(project: Project, target: str) -> Applied:
             next_step=f"install it; or `onward deploy render --target {target} --out DIR`, and "
             "apply them where it is",
         )
-    pushed = [str(push(project, arm.route.image.digest)[0]) for arm in wanted.arms]
+    pushed = [str(push(project, arm.route.image.digest)[0]) for arm in wanted.arms if arm.image]
     write(chosen.render(wanted), folder)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -175,7 +179,7 @@ def workload(project: Project, target: str) -> Workload:
             f"no version of {model!r} serves yet", next_step="`onward run` releases the first"
         )
     routes, _ = read_routes(file)
-    if target == "local":
+    if target in _IN_THE_PROJECT:
         arms = [Arm(route=route, image="", python="") for route in routes.routes]
         config = _local_config(project)
     else:
@@ -197,7 +201,12 @@ def _local_config(project: Project) -> Mapping[str, Any]:
     from onward.app.gateway import config
 
     settings = project.settings
-    found = config(settings, clock="system", port=settings.gateway.port)
+    found = config(
+        settings,
+        clock="system",
+        port=settings.gateway.port,
+        access=project.definition.access,
+    )
     return {**msgspec.to_builtins(found), "parent": None}
 
 

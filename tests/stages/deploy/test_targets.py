@@ -21,6 +21,7 @@ from onward.stages.deploy.adapters.compose import ComposeTarget
 from onward.stages.deploy.adapters.helm import HelmTarget
 from onward.stages.deploy.adapters.kserve import KServeTarget
 from onward.stages.deploy.adapters.kubernetes import KubernetesTarget
+from onward.stages.deploy.adapters.ray_serve import DEPLOYMENT, IMPORT_PATH, RayServeTarget
 from onward.stages.serve.gateway.settings import GatewayConfig
 from workloads import EVERYTHING, workload
 
@@ -215,3 +216,41 @@ def test_what_no_cluster_could_do_is_refused_where_it_is_declared(wrong, what):
     with pytest.raises(DeclarationError, match=re.escape(what)) as refused:
         ow.Kubernetes(**wrong)
     assert refused.value.location.file == __file__
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_serve_config_is_as_ray_has_it(variant):
+    from ray.serve.schema import ServeDeploySchema
+
+    wanted = workload(**{**VARIANTS[variant], "gpu": None, "cpu": "1500m"})
+    [text] = RayServeTarget().render(wanted).values()
+    read = ServeDeploySchema.model_validate(yaml.safe_load(text))
+    [application] = read.applications
+    [deployment] = application.deployments
+    assert (application.name, application.import_path) == ("order-return", IMPORT_PATH)
+    options = deployment.ray_actor_options
+    assert options.num_cpus == 1.5
+    assert options.memory == (1 if variant == "plain" else 4) << 30
+    if variant == "plain":
+        assert deployment.num_replicas == 2
+    else:
+        assert deployment.autoscaling_config["min_replicas"] == 3
+        assert deployment.autoscaling_config["max_replicas"] == 12
+    wrong = yaml.safe_load(text.replace("max_ongoing_requests: 1024", "max_ongoing_requests: many"))
+    with pytest.raises(ValueError, match="max_ongoing_requests"):
+        ServeDeploySchema.model_validate(wrong)
+
+
+def test_the_application_names_its_deployment_as_the_serve_config_does():
+    from onward.stages.serve.adapters.ray_serve import application
+
+    built = application({"gateway": {"state": "s", "routes": "r"}})
+    assert built._bound_deployment.name == DEPLOYMENT
+
+
+def test_ray_gives_out_whole_gpus():
+    [text] = RayServeTarget().render(workload(gpu=2)).values()
+    [deployment] = yaml.safe_load(text)["applications"][0]["deployments"]
+    assert deployment["ray_actor_options"]["num_gpus"] == 2
+    with pytest.raises(DeclarationError, match="no slice 'mig-1g"):
+        RayServeTarget().render(workload(gpu="mig-1g.10gb"))

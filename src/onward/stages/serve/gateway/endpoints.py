@@ -145,9 +145,9 @@ class Endpoints:
         """Let go of the thread beside the loop."""
         self._aside.close()
 
-    def refuse(self, connection: Connection, status: int, reason: str) -> None:
+    def refuse(self, caller: Caller, status: int, reason: str) -> None:
         """Answer what is no request, and end the connection."""
-        job = Job(connection, route="refused", keep_alive=False)
+        job = Job(caller, route="refused", keep_alive=False)
         job.ready(status, error_body(reason))
         self._ticker.add(job)
 

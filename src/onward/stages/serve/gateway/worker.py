@@ -89,11 +89,17 @@ def _not_renewed() -> None:
 
 
 class Worker:
-    """One process's share of a gateway: what it serves with, from the socket to the log."""
+    """One process's share of a gateway: what it serves with, from the socket to the log.
 
-    def __init__(self, config: GatewayConfig, place: Place | None) -> None:
+    `told` is the folder where it tells how it stands, if that is not the gateway's own.
+    """
+
+    def __init__(
+        self, config: GatewayConfig, place: Place | None, *, told: Path | None = None
+    ) -> None:
         self._config = config
         self._place = place
+        self._announced = False
         self._state = Path(config.state)
         self._state.mkdir(parents=True, exist_ok=True)
         self._metrics = metrics = Metrics()
@@ -103,10 +109,10 @@ class Worker:
                 Path(config.predictions), started_ns=time.time_ns(), bound_s=config.log_bound_s
             )
         self._online = Online(_open_store(config), timeout_s=config.online_timeout_s)
-        self._fleet = fleet = self._among(place)
+        self._fleet = fleet = self._among(place, self._state if told is None else told)
         self._gate = _gate(config, metrics)
         self._observer = _observer(config, metrics)
-        self._endpoints = endpoints = Endpoints(
+        self.endpoints = endpoints = Endpoints(
             version=VERSION,
             metrics=metrics,
             ticker=self._ticker(),
@@ -136,8 +142,8 @@ class Worker:
             observer=self._observer,
         )
 
-    def _among(self, place: Place | None) -> Fleet:
-        board = Board(self._state)
+    def _among(self, place: Place | None, told: Path) -> Fleet:
+        board = Board(told)
         if place is None:
             board.clear()
             return Fleet(board, self._metrics, slot=0, id=f"0-{time.time_ns():x}")
@@ -147,26 +153,35 @@ class Worker:
         """Warm up what is served first, then listen, and say so."""
         config, place = self._config, self._place
         [own] = bound(config.host, config.port) if place is None else [place.own()]
-        if config.routes is None:
-            await self._follower.alone(*_only(config))
-        else:
-            await self._follower.look()
+        await self.warm()
         self._server = await self._listen(own)
         if config.grpc_port:
-            self._rpc = _rpc_server(config, self._endpoints, shared=place is not None)
+            self._rpc = _rpc_server(config, self.endpoints, shared=place is not None)
             await self._rpc.start()
-        self._fleet.state = "ready"
-        self._fleet.tell()
+        self.take()
         if place is None:
             announce(self._state, config.host, own.getsockname()[1])
+            self._announced = True
         else:
             await place.ready(self._listen, stopped)
+
+    async def warm(self) -> None:
+        """Take into service what is served first."""
+        if self._config.routes is None:
+            await self._follower.alone(*_only(self._config))
+        else:
+            await self._follower.look()
+
+    def take(self) -> None:
+        """Say that this worker takes requests from now on."""
+        self._fleet.state = "ready"
+        self._fleet.tell()
 
     async def _listen(self, own: socket.socket) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         try:
             return await loop.create_server(
-                lambda: Connection(self._endpoints), sock=own, backlog=BACKLOG
+                lambda: Connection(self.endpoints), sock=own, backlog=BACKLOG
             )
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
@@ -177,9 +192,9 @@ class Worker:
         """Do what is done now and then, beside the requests."""
         changed = self._config.routes is not None and await self._follower.look()
         self._fleet.look(changed=changed)
-        self._shadows.look(self._endpoints.live)
+        self._shadows.look(self.endpoints.live)
         self._freshness.look()
-        self._sweeper.look(self._endpoints.connections)
+        self._sweeper.look(self.endpoints.connections)
 
     async def drain(self) -> None:
         """Take no new connections; answer what is under way; end each connection.
@@ -192,7 +207,7 @@ class Worker:
             self._server.close()
         if self._place is not None:
             self._place.leave()
-        endpoints = self._endpoints
+        endpoints = self.endpoints
         endpoints.draining = True
         if self._rpc is not None:
             await self._rpc.stop(self._config.drain_s)
@@ -205,13 +220,13 @@ class Worker:
 
     def close(self) -> None:
         """Withdraw the address, bring the log to the disk, tell the last, let go of the store."""
-        if self._place is None:
+        if self._announced:
             withdraw(self._state)
         if self._observer is not None:
             self._observer.close()
         self._fleet.tell()
         self._shadows.close()
-        self._endpoints.close()
+        self.endpoints.close()
         if self._log is not None:
             self._log.close()
         self._online.close()

@@ -1,0 +1,1 @@
+"""Servers of others that the gateway answers in."""
