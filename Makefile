@@ -61,7 +61,7 @@ bench: $(INSTALLED) bench-peers
 	$(BIN)/python -m bench $(ARGS)
 
 bench-serve: $(INSTALLED) $(SERVERS:%=.venv-peers/%/.installed)
-	$(BIN)/python -m bench serve $(ARGS)
+	$(BIN)/python -m bench serve features $(ARGS)
 
 bench-peers: $(PEERS:%=.venv-peers/%/.installed)
 

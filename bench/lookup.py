@@ -49,7 +49,7 @@ def run(quick: bool = False) -> Sequence[Row]:
     with tempfile.TemporaryDirectory() as folder, redis_url() as url, ExitStack() as stack:
         place = Path(folder)
         servers = [("sent", *_served(place, "sent", None, stack))]
-        for name, online in _stores(place, url):
+        for name, online in stores(place, url):
             servers.append((name, *_served(place, name, online, stack)))
         found: dict[str, list[Figures]] = {name: [] for name, *_ in servers}
         for _, base, path, pid, body in servers:
@@ -83,7 +83,7 @@ def _rows(medians: dict[str, Figures], rounds: int) -> Iterator[Row]:
             )  # fmt: skip
 
 
-def _stores(place: Path, url: str | None) -> Iterator[tuple[str, Factory]]:
+def stores(place: Path, url: str | None) -> Iterator[tuple[str, Factory]]:
     """Fill each store with one row, and give what opens it."""
     now, values = datetime.now(UTC), sample()[0]
     row = pa.table(
