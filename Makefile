@@ -31,7 +31,7 @@ help:
 	@echo "make bench   figures beside their limits and peers, which it installs in environments of"
 	@echo "             their own (ARGS='validate --quick'; PEERS=feast, or PEERS= for none)"
 	@echo "make bench-serve  the gateway beside other servers, and what each of its features costs"
-	@echo "             (ARGS=--quick: two minutes; SERVERS='litserve mlflow', or SERVERS= for none)"
+	@echo "             (ARGS=--quick: three minutes; SERVERS='litserve mlflow', or SERVERS= for none)"
 	@echo "make soak    streaming under kills, full disks and jumping clocks, then crash tests;"
 	@echo "             half of MINUTES=$(MINUTES) each, with KILLS=$(KILLS) of gateways between"
 	@echo "make clean   remove what these commands made"

@@ -58,20 +58,27 @@ def run(quick: bool) -> Sequence[Row]:
     return measure(rounds=1, seconds=0.5) if quick else measure(rounds=5, seconds=2.0)
 
 
-def measure(rounds: int = 1, seconds: float = 0.5) -> list[Row]:
-    """Start a gateway per feature, ask them in turns, and compare medians."""
+def measure(
+    rounds: int = 1,
+    seconds: float = 0.5,
+    loads: Sequence[int] = (64, 1),
+    names: Sequence[str] | None = None,
+) -> list[Row]:
+    """Start a gateway per feature (or for those named), ask them in turns, and compare medians."""
     found: dict[tuple[str, int], list[Figures]] = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         place, url = Path(folder), stack.enter_context(redis_url())
         endpoint = stack.enter_context(collector())
         asked = []
         for feature in features(place, endpoint, url):
+            if names is not None and feature.name not in (NOTHING, *names):
+                continue
             model, pid = stack.enter_context(running(feature.config))
             at = model.removesuffix("infer") + feature.route
             _require_answer(feature, at)
             asked.append((feature, at, pid))
         body = place / "body.json"
-        for number, connections in product(range(rounds + 1), (64, 1)):
+        for number, connections in product(range(rounds + 1), loads):
             for feature, at, pid in asked[:: (-1, 1)[number % 2]]:
                 body.write_bytes(feature.body)
                 before = cpu_seconds(pid)

@@ -45,3 +45,12 @@ def test_a_server_that_ends_at_once_is_said_to_in_its_own_words(tmp_path):
     asked = _serving.started(contestant, tmp_path / "model.json", 1, _serving.np.zeros((1, 2)))
     with pytest.raises(_contest.AbsentError, match=r"did not start: .*No module named"):
         asked.__enter__()
+
+
+def test_a_feature_is_switched_on_and_stands_over_nothing_on():
+    from bench import features
+
+    names = ["log fast and shadow", "token", "lookup from SQLite"]
+    rows = features.measure(seconds=0.1, loads=(4,), names=names)
+    assert [row.work for row in rows] == [f"{name}, 4 connections" for name in names]
+    assert all(row.ours > 0 and " 0 failed" in row.note for row in rows)
