@@ -51,10 +51,15 @@ def test_the_environment_speaks_of_truth_in_words(tmp_path: Path, text: str, val
     [
         ("[gatway]\nport = 1\n", 1, ["'gatway'", "did you mean 'gateway'"]),
         ("[gateway]\nprot = 1\n", 2, ["'prot'", "did you mean 'port'"]),
-        ("[gateway]\nport = 'x'\n", 2, ["'x'", "a int"]),
+        ("[gateway]\nport = 'x'\n", 2, ["'x'", "a whole number, such as 8080"]),
+        ("[gateway]\nport = 70000\n", 2, ["70,000", "0 to 65,535"]),
+        ("[gateway]\nworkers = 0\n", 2, ["workers is 0", "1 or more"]),
+        ("[limits]\nrows = -1\n", 2, ["rows is -1", "0 or more"]),
+        ("[telemetry]\ntrace_ratio = 1.5\n", 2, ["trace_ratio is 1.5", "0 to 1"]),
+        ("[compute]\nkind = 'rya'\n", 2, ["there is no kind 'rya'", "did you mean 'ray'"]),
         ("[gateway]\non_log_failure = 'refus'\n", 2, ["did you mean 'refuse'"]),
         ("[triggers]\npoll = 'soon'\n", 2, ["'soon'", "'30s'"]),
-        ("[triggers]\non_data = 'maybe'\n", 2, ["'maybe'", "a bool"]),
+        ("[triggers]\non_data = 'maybe'\n", 2, ["'maybe'", "true or false, such as true"]),
         ("poll = 3\n", 1, ["no section 'poll'"]),
     ],
 )

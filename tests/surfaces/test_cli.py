@@ -182,6 +182,8 @@ def test_feedback_of_a_prediction(project: Path) -> None:
         (("predict", "{"), 3, "not JSON"),
         (("predict", "3"), 3, "not JSON objects"),
         (("predict", "[]"), 3, "not JSON objects"),
+        (("predictions", "--model", "order_retrun"), 2, "did you mean 'order_return'"),
+        (("predictions", "--arm", "champoin", "--since", "1h"), 2, "did you mean 'champion'"),
         (("predict", '{"order_id": "x", "customer": "c1", "amout": 3, "items": 1}'), 3, "'amout'"),
         (("runs", "nope"), 2, "there is no run 'nope'"),
         (("lineage", "modle:order_return@1"), 2, "did you mean 'model'"),

@@ -22,8 +22,8 @@ def tell(
         The gateway refused it.
     """
     from onward.app.gateway import calling
-    from onward.stages.serve.log.reader import find
+    from onward.app.predictions import look_up
 
-    model = find(project.site.folders.predictions, prediction).model
+    model = look_up(project, prediction).model
     with calling(project.settings, model) as client:
         return client.tell([{"prediction": prediction, "value": value, "name": name}])

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from onward.app.access import require
 from onward.core.clock import duration
-from onward.core.errors import DeclarationError, NotFoundError
+from onward.core.errors import DeclarationError, NotFoundError, unknown_name
 from onward.core.records import Prediction
+from onward.flow.releases import current
 from onward.flow.site import Folders
 from onward.stages.serve.log.reader import find
 from onward.stages.serve.step import TABLE
 
 if TYPE_CHECKING:
     from onward.app.project import Project
+
+USUAL: Final = frozenset({"champion", "candidate", "shadow", "direct", "override"})
+"""Arms that any model's predictions may have."""
 
 
 def look_up(project: Project, id: str) -> Prediction:
@@ -63,6 +67,8 @@ def predictions(
         A time is neither.
     DeniedError
         The caller may not read predictions.
+    NotFoundError
+        Nothing fits, and no model or no arm has the name that is given.
     """
     from onward.stages.serve.search import Wanted, search
 
@@ -77,7 +83,23 @@ def predictions(
         until=_moment(project, until),
     )
     site = project.site
-    return search(site.folders.predictions, wanted, lake=site.lake, limit=limit)
+    found = search(site.folders.predictions, wanted, lake=site.lake, limit=limit)
+    if not found:
+        _require_known("model", model, {project.definition.model})
+        _require_known("arm", arm, _arms(project))
+    return found
+
+
+def _require_known(kind: str, name: str | None, known: Collection[str]) -> None:
+    if name is not None and name not in known:
+        what, expected = unknown_name(kind, name, known)
+        raise NotFoundError(what, expected=expected)
+
+
+def _arms(project: Project) -> set[str]:
+    """Return the names of arms that predictions may have: the usual ones, and the release's."""
+    release = current(project.ledger, project.definition.model)
+    return USUAL | (set(release.arms) if release else set())
 
 
 def _moment(project: Project, text: str | None) -> datetime | None:

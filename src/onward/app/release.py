@@ -59,11 +59,24 @@ def release_status(project: Project) -> ReleaseStatus:
 
 
 def release_history(project: Project, *, looks: int = 60) -> Sequence[ReleaseDecision]:
-    """Return what the statistics would have said at so many moments, oldest first."""
-    from onward.flow.judge import history
+    """Return what the statistics would have said at so many moments, oldest first.
 
-    release = _newest(project)
-    return history(project.site, project.definition, release, _predictions(project), looks=looks)
+    Raises
+    ------
+    NotFoundError
+        No release is under way, or nobody asked since its strategy began.
+    """
+    from onward.flow.judge import history
+    from onward.flow.steer import running
+
+    release = running(project.site, project.definition.model)
+    found = history(project.site, project.definition, release, _predictions(project), looks=looks)
+    if not found:
+        raise NotFoundError(
+            f"the release of version {release.version} has no answers to judge yet",
+            next_step="`onward up` takes them in; `onward release` says what is missing",
+        )
+    return found
 
 
 def steer(project: Project, verb: str, reason: str, *, arm: str = "candidate") -> Release:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from onward.app.gateway_settings import (
     CallerSettings,
@@ -16,7 +16,7 @@ from onward.app.gateway_settings import (
     LimitSettings,
     TelemetrySettings,
 )
-from onward.core.clock import duration
+from onward.app.setting_values import checked
 from onward.core.errors import DeclarationError, Location, NotFoundError, unknown_name
 
 FILE = "onward.toml"
@@ -228,14 +228,6 @@ _SECTIONS = {
 }
 
 
-_CHOICES = {
-    "log": ("guarantee", ("fast", "strict")),
-    "on_log_failure": ("policy", ("refuse", "serve")),
-    "store": ("online store", ("sqlite", "redis", "postgres")),
-    "environment": ("way to the environment", ("wheels", "installed")),
-}
-
-
 def read_settings(
     folder: Path,
     *,
@@ -306,7 +298,7 @@ def _storage(given: Mapping[str, Any], file: Path) -> Mapping[str, Mapping[str, 
 
 def _section(section: str, given: Mapping[str, Any], file: Path) -> Any:
     kind = _SECTIONS[section]
-    defaults = kind()
+    defaults, types = kind(), get_type_hints(kind)
     known = [f.name for f in fields(kind)]
     made: dict[str, Any] = {}
     for name, value in given.items():
@@ -315,40 +307,9 @@ def _section(section: str, given: Mapping[str, Any], file: Path) -> Any:
             raise DeclarationError(
                 f"[{section}] {what}", expected=expected, location=_line(file, name)
             )
-        made[name] = _typed(value, getattr(defaults, name), f"[{section}] {name}", file, name)
+        where, location = f"[{section}] {name}", _line(file, name)
+        made[name] = checked(value, getattr(defaults, name), types[name], where, location)
     return kind(**made)
-
-
-def _typed(value: Any, default: Any, where: str, file: Path, name: str) -> Any:
-    location = _line(file, name)
-    if isinstance(default, timedelta):
-        return duration(str(value), location)
-    if isinstance(default, bool):
-        if isinstance(value, str) and value.lower() in ("true", "false", "1", "0"):
-            return value.lower() in ("true", "1")
-    elif isinstance(default, int) and isinstance(value, str) and value.isdigit():
-        return int(value)
-    elif isinstance(default, float):
-        value = _number(value)
-    if type(value) is not type(default):
-        raise DeclarationError(
-            f"{where} is {value!r}",
-            expected=f"a {type(default).__name__}, such as {default!r}",
-            location=location,
-        )
-    kind, known = _CHOICES.get(name, ("", ()))
-    if known and value not in known:
-        what, expected = unknown_name(kind, value, known)
-        raise DeclarationError(f"{where}: {what}", expected=expected, location=location)
-    return value
-
-
-def _number(value: Any) -> Any:
-    """Return what reads as a number as a float, the rest as it is."""
-    try:
-        return value if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        return value
 
 
 def _line(file: Path, word: str) -> Location | None:

@@ -56,7 +56,7 @@ class Status:
         elif self.release is not None:
             yield (
                 "release",
-                f"version {self.release.version} {self.release.ended}: {self.release.reason}",
+                f"version {self.release.version} {self.release.outcome}: {self.release.reason}",
             )
         if self.run is not None:
             state = self.run.state or "under way (or cut short: `onward run --resume`)"

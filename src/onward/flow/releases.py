@@ -66,6 +66,11 @@ class Release:
         return ref("release", self.model, f"{self.version}.{self.step}")
 
     @property
+    def outcome(self) -> str:
+        """How it ended, in words; empty while it is under way."""
+        return {"promoted": "promoted", "rolledback": "rolled back", None: ""}[self.ended]
+
+    @property
     def percent(self) -> float:
         """The candidate's share now."""
         if self.ended is not None:

@@ -20,7 +20,7 @@ def running(site: Site, model: str) -> Release:
     """
     active = current(site.ledger, model)
     if active is None or active.ended is not None:
-        ended = f"; version {active.version} was {active.ended}" if active else ""
+        ended = f"; version {active.version} was {active.outcome}" if active else ""
         raise NotFoundError(
             f"no release of {model!r} is under way{ended}",
             next_step="`onward run` starts one, when a challenger passes its gates",

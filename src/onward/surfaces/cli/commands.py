@@ -122,8 +122,9 @@ def predict(
         str | None, typer.Argument(help="A row, or a list of rows, as JSON; - reads stdin.")
     ] = None,
     sample: Annotated[
-        int, typer.Option(help="Predict this many rows that the model was evaluated on.")
-    ] = 0,
+        int,
+        typer.Option(help="Without rows: so many that the model was evaluated on.", min=1),
+    ] = 1,
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:

@@ -146,7 +146,7 @@ def _show(status: ReleaseStatus, *, as_json: bool) -> None:
     release, decision = status.release, status.decision
     name = f"version {release.version} of {release.model}"
     if decision is None:
-        console.print(f"[bold]{plain(name)}[/] was {release.ended}: {plain(release.reason)}")
+        console.print(f"[bold]{plain(name)}[/] was {release.outcome}: {plain(release.reason)}")
         return
     strategies = [
         f"[bold]{plain(s)}[/]" if place == release.strategy else f"[dim]{plain(s)}[/]"

@@ -183,4 +183,4 @@ def test_what_the_server_says_of_itself(site):
     assert set(site.client.get("/v2/models").json()["models"]) >= {"returns", "sorter"}
     answer = site.client.get("/v2/models/returns/versions/9/ready")
     assert answer.status_code == 404
-    assert "no version of 'returns' '9'" in answer.json()["error"]
+    assert "no version '9' of 'returns'" in answer.json()["error"]

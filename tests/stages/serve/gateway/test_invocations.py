@@ -140,14 +140,20 @@ def test_which_model_is_asked(site):
     answer = score(site, {"inputs": FEATURES}, "retruns")
     assert answer.status_code == 404
     assert "did you mean 'returns'?" in answer.json()["message"]
+    answer = score(site, {"inputs": FEATURES}, "returns&of=1")
+    assert (answer.status_code, "?model=returns alone" in answer.json()["message"]) == (400, True)
     assert score(site, {}, kind="text/xml").status_code == 415
 
 
 def test_one_model_needs_no_name_and_a_failing_one_says_so(tmp_path, image):
     with serving(tmp_path, routes_of((image("brittle"), 100.0))) as site:
         assert site.client.post("/invocations", json={"inputs": FEATURES}).status_code == 200
+        assert score(site, {"inputs": FEATURES}, "returns&of=1").status_code == 200
+        mistaken = score(site, {"inputs": FEATURES}, "retruns")
         broken = [[0.1, 10.0, 6_000.0, 3.0, 12.0]]
         answer = site.client.post("/invocations", json={"inputs": broken})
+    assert mistaken.status_code == 404
+    assert "did you mean 'returns'?" in mistaken.json()["message"]
     assert answer.status_code == 500
     assert answer.json()["error_code"] == "INTERNAL_ERROR"
     assert "cannot bear large amounts" in answer.json()["message"]

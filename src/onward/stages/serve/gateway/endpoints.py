@@ -17,7 +17,7 @@ from onward.stages.serve.gateway.explain import explain
 from onward.stages.serve.gateway.feedback import feedback
 from onward.stages.serve.gateway.fleet import Fleet
 from onward.stages.serve.gateway.http import Connection, Headers
-from onward.stages.serve.gateway.invocations import invocations, unchosen
+from onward.stages.serve.gateway.invocations import invocations, lone, unchosen
 from onward.stages.serve.gateway.job import Caller, Job
 from onward.stages.serve.gateway.live import Live
 from onward.stages.serve.gateway.metrics import Metrics
@@ -89,7 +89,7 @@ class Endpoints:
             invoked = ("invocations", self._invocations(routes), name)
             table[b"POST", f"/invocations?model={name}".encode()] = invoked
             if len(live) == 1:
-                table[b"POST", b"/invocations"] = invoked
+                table[b"POST", b"/invocations"] = ("invocations", lone(name, invoked[1]), name)
             for version in (None, *routes.direct):
                 base = f"/v2/models/{name}" + ("" if version is None else f"/versions/{version}")
                 for method, tail, route, handler in (
@@ -175,11 +175,12 @@ class Endpoints:
             what, expected = unknown_name("model", parts[3], self.live)
         elif parts[1:3] == ["v2", "models"] and len(parts) > 5 and parts[4] == "versions":
             served = {str(version) for version in self.live[parts[3]].direct}
-            what, expected = unknown_name(f"version of {parts[3]!r}", parts[5], served)
+            what, expected = unknown_name("version", parts[5], served)
+            what += f" of {parts[3]!r}"
         else:
-            what, expected = unknown_name(
-                "path", path, {known.decode() for _, known in self._table}
-            )
+            known = {known.decode() for _, known in self._table}
+            paths = {each for each in known if "?" not in each and not each.endswith("/")}
+            what, expected = unknown_name("path", path, paths)
         return f"{what}; {expected}"
 
     def _feedback(self, live: Live) -> Handler:

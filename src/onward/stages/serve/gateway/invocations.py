@@ -79,12 +79,30 @@ def unchosen(served: Collection[str]) -> Handler:
     def handler(job: Job, _body: bytes, _headers: Headers) -> None:
         status, what = 400, f"{len(served)} models are served"
         expected = f"?model= with one of: {', '.join(sorted(served))}"
-        for name in parse_qs(job.query.decode(errors="replace")).get("model", []):
-            status = 404
-            what, expected = unknown_name("model", name, served)
+        for name in _named(job):
+            if name in served:
+                what, expected = "the query says more than ?model=", f"?model={name} alone"
+            else:
+                status = 404
+                what, expected = unknown_name("model", name, served)
         job.ready(status, _error(status, f"{what}; {expected}"))
 
     return handler
+
+
+def lone(name: str, invoked: Handler) -> Handler:
+    """Return what answers where one model is served: its name may be left out, not mistaken."""
+    mistaken = unchosen([name])
+
+    def handler(job: Job, body: bytes, headers: Headers) -> None:
+        asked = invoked if set(_named(job)) <= {name} else mistaken
+        asked(job, body, headers)
+
+    return handler
+
+
+def _named(job: Job) -> list[str]:
+    return parse_qs(job.query.decode(errors="replace")).get("model", [])
 
 
 # ---------------------------------------------------------------- reading

@@ -1,0 +1,93 @@
+"""A setting's value: of its type, among the words that may be chosen, within its bounds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final, get_args
+
+from onward.core.clock import duration
+from onward.core.errors import DeclarationError, Location, unknown_name
+
+_CHOSEN: Final = {
+    "log": "guarantee",
+    "on_log_failure": "policy",
+    "store": "online store",
+    "environment": "way to the environment",
+}
+"""What a setting of which one word must be chosen is called, where its name does not say it."""
+
+_TYPES: Final = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+_BOUNDS: Final = {
+    "workers": (1, None),
+    "port": (0, 65_535),
+    "grpc_port": (0, 65_535),
+    "access_ratio": (0, 1),
+    "trace_ratio": (0, 1),
+}
+"""The least and the most of numbers; others are not negative."""
+
+
+def checked(value: Any, default: Any, kind: Any, where: str, location: Location | None) -> Any:
+    """Return a value of its default's type; the environment's texts are read as that type.
+
+    `kind` is the annotation, which may be a Literal; `where` is ``[section] name``.
+
+    Raises
+    ------
+    DeclarationError
+        It is of another type, none of the words, or out of bounds.
+    """
+    name = where.rpartition(" ")[2]
+    made = _typed(value, default, where, location)
+    _require_known(made, name, get_args(kind), where, location)
+    _require_within(made, name, where, location)
+    return made
+
+
+def _typed(value: Any, default: Any, where: str, location: Location | None) -> Any:
+    if isinstance(default, timedelta):
+        return duration(str(value), location)
+    if isinstance(default, bool):
+        if isinstance(value, str) and value.lower() in ("true", "false", "1", "0"):
+            return value.lower() in ("true", "1")
+    elif isinstance(default, int) and isinstance(value, str) and value.isdigit():
+        return int(value)
+    elif isinstance(default, float):
+        value = _number(value)
+    if type(value) is not type(default):
+        such = str(default).lower() if isinstance(default, bool) else repr(default)
+        raise DeclarationError(
+            f"{where} is {value!r}",
+            expected=f"{_TYPES[type(default)]}, such as {such}",
+            location=location,
+        )
+    return value
+
+
+def _require_known(
+    value: Any, name: str, known: tuple[str, ...], where: str, location: Location | None
+) -> None:
+    if known and value not in known:
+        what, expected = unknown_name(_CHOSEN.get(name, name), value, known)
+        raise DeclarationError(f"{where}: {what}", expected=expected, location=location)
+
+
+def _require_within(value: Any, name: str, where: str, location: Location | None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    least, most = _BOUNDS.get(name, (0, None))
+    if value < least or (most is not None and value > most):
+        raise DeclarationError(
+            f"{where} is {value:,}",
+            expected=f"{least:,} or more" if most is None else f"{least} to {most:,}",
+            location=location,
+        )
+
+
+def _number(value: Any) -> Any:
+    """Return what reads as a number as a float, the rest as it is."""
+    try:
+        return value if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return value
