@@ -96,7 +96,7 @@ def _require_known(kind: str, name: str | None, known: Collection[str]) -> None:
         raise NotFoundError(what, expected=expected)
 
 
-def _arms(project: Project) -> set[str]:
+def _arms(project: Project) -> frozenset[str]:
     """Return the names of arms that predictions may have: the usual ones, and the release's."""
     release = current(project.ledger, project.definition.model)
     return USUAL | (set(release.arms) if release else set())
