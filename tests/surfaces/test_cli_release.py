@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,21 @@ def test_a_release_is_paused_resumed_aborted_and_that_is_the_end(shop):
     assert "was rolled back: calls" in invoke(shop, "release").output
     with pytest.raises(NotFoundError, match="version 2 was rolled back"):
         invoke(shop, "release", "promote")
+
+
+def test_status_says_what_a_release_has_and_what_became_of_it(shop):
+    assert "version 2 has 10 % of the traffic, step 1" in invoke(shop, "status").output
+    with open_project(shop) as project:
+        release = current(project.ledger, "order_return")
+        assert release is not None
+        beside = replace(release, shares={release.step: {"champion": 100.0, "shadow": 0.0}})
+    assert beside.standing == "version 2 answers beside the champion, as its shadow"
+    invoke(shop, "release", "promote", "--reason", "reviewed")
+    shown = invoke(shop, "status").output
+    assert "version 2 promoted: reviewed" in shown
+    assert "since" not in shown
+    invoke(shop, "rollback", "--reason", "calls")
+    assert "version 2 promoted: reviewed; taken back since" in invoke(shop, "status").output
 
 
 def test_without_a_release_there_is_nothing_to_show(own_stock):

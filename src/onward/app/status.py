@@ -51,13 +51,13 @@ class Status:
         yield "model", self.model
         yield "champion", f"version {self.champion}" if self.champion else "none yet: `onward run`"
         if self.release is not None and self.release.ended is None:
-            share = f"{self.release.percent:g} % of traffic, step {self.release.step}"
-            yield "release", f"version {self.release.version} has {share}"
+            yield "release", f"{self.release.standing}, step {self.release.step}"
         elif self.release is not None:
-            yield (
-                "release",
-                f"version {self.release.version} {self.release.outcome}: {self.release.reason}",
-            )
+            ended = f"{self.release.outcome}: {self.release.reason}"
+            since = ""
+            if self.release.ended == "promoted" and self.champion != self.release.version:
+                since = "; taken back since"
+            yield "release", f"version {self.release.version} {ended}{since}"
         if self.run is not None:
             state = self.run.state or "under way (or cut short: `onward run --resume`)"
             yield "last run", f"{self.run.id} {state}: {self.run.reason or self.run.request.reason}"

@@ -138,8 +138,7 @@ def _release(
     declare(site, definition)
     if release.ended == "promoted":
         return _outcome(request, "promoted", release.reason, refreshed, made, deployment)
-    reason = f"version {release.version} has {release.percent:g} % of the traffic"
-    return _outcome(request, "released", reason, refreshed, made, deployment)
+    return _outcome(request, "released", release.standing, refreshed, made, deployment)
 
 
 def _outcome(

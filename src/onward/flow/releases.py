@@ -14,6 +14,7 @@ from onward.core.ports import Ledger
 from onward.core.records import ImageRef
 from onward.core.refs import ref
 from onward.flow.happened import fact
+from onward.stages.serve.release.config import SHADOW
 from onward.stages.serve.routes import Spans
 
 
@@ -69,6 +70,13 @@ class Release:
     def outcome(self) -> str:
         """How it ended, in words; empty while it is under way."""
         return {"promoted": "promoted", "rolledback": "rolled back", None: ""}[self.ended]
+
+    @property
+    def standing(self) -> str:
+        """What the candidate has while the release is under way, in words."""
+        if SHADOW in self.now:
+            return f"version {self.version} answers beside the champion, as its shadow"
+        return f"version {self.version} has {self.percent:g} % of the traffic"
 
     @property
     def percent(self) -> float:
