@@ -64,6 +64,11 @@ def test_a_mistyped_argument_is_answered_with_the_nearest(shop: Path) -> None:
     assert error.expected == "did you mean 'checks'?"
 
 
+def test_a_mistyped_declaration_is_answered_with_the_nearest(shop: Path) -> None:
+    file = replaced(shop, "ow.Pipeline(", "ow.Pipelin(")
+    assert failure(file).expected == "did you mean 'Pipeline'?"
+
+
 def test_a_syntax_error_is_named_with_its_line(shop: Path) -> None:
     file = replaced(shop, "def sold(orders):", "def sold(orders:")
     error = failure(file)

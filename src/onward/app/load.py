@@ -95,7 +95,7 @@ def _import(file: Path) -> ModuleType:
     except Exception as error:
         raise DeclarationError(
             f"the pipeline file raised {type(error).__name__}: {error}",
-            expected=_argument(error),
+            expected=_meant(error),
             next_step=f"`python {file}` shows the whole traceback",
             location=_innermost(error, file.parent),
         ) from None
@@ -114,10 +114,13 @@ def _forget_own(folder: Path) -> None:
         sys.modules.pop(module.__name__, None)
 
 
-def _argument(error: Exception) -> str:
-    """Return what a mistyped keyword of one of our declarations meant, as a question."""
+def _meant(error: Exception) -> str:
+    """Return what a mistyped declaration, or a keyword of one, meant, as a question."""
     import onward
 
+    if isinstance(error, AttributeError) and error.obj is onward:
+        close = nearest(error.name or "", onward.__all__)
+        return f"did you mean {close!r}?" if close else ""
     found = re.match(r"(\w+)\S*\(\) got an unexpected keyword argument '(\w+)'", str(error))
     declared = getattr(onward, found[1], None) if found else None
     if found is None or declared is None:
