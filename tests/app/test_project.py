@@ -45,8 +45,8 @@ def damaged(file: Path, content: bytes) -> Iterator[None]:
     [
         ("onward.db", "status"),
         ("lake/catalog.db", "run"),
-        ("online.db", "models"),
-        ("mlflow.db", "models"),
+        ("online.db", "features"),
+        ("mlflow.db", "run --force"),
     ],
 )
 def test_a_damaged_database_is_named_without_a_traceback(
@@ -54,9 +54,9 @@ def test_a_damaged_database_is_named_without_a_traceback(
 ) -> None:
     path = trained / ".onward" / file
     with damaged(path, b"no database at all\n" * 400):
-        said = onward(trained, command)
+        said = onward(trained, *command.split())
     assert said.returncode == 6, said.stderr
-    assert said.stdout == ""
+    assert "--force" in command or said.stdout == ""  # a run shows how far it came
     assert path.stem in said.stderr
     assert "Traceback" not in said.stderr
 
@@ -88,7 +88,7 @@ def test_a_champion_whose_artifacts_were_altered_judges_nobody(trained: Path) ->
 
 
 def test_an_altered_image_does_not_serve(trained: Path) -> None:
-    blobs = (trained / ".onward" / "images").glob("order_return-1-*/blobs/sha256/*")
+    blobs = (trained / ".onward" / "images" / "blobs" / "sha256").iterdir()
     layer = max(blobs, key=lambda blob: blob.stat().st_size)
     with damaged(layer, layer.read_bytes() + b"one byte more"):
         refused = onward(trained, "predict", "--sample", "1")

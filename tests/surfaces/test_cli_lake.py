@@ -43,7 +43,7 @@ def test_a_lake_is_looked_at_compacted_and_swept(grown: Path) -> None:
         "summary"
     ] == {"key": "k2"}
 
-    assert "raw.orders: 3 rows in 1 files" in onward(grown, "compact", "--every", "2")
+    assert "raw.orders: 3 rows in 1 file" in onward(grown, "compact", "--every", "2")
     assert "no table has" in onward(grown, "compact", "--every", "2")
 
     assert "recent (3), newest" in onward(grown, "gc", "--dry-run")

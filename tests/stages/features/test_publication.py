@@ -202,7 +202,7 @@ def test_a_missing_availability_says_what_it_is_for(shop: Shop) -> None:
          "column 'carrier' of feature view 'view' is float64"),
         (lambda flights: flights.select("carrier", event_time=_.at, d=_.delay,
                                         available_at=_.known.nullif(_.known)),
-         "1 rows of feature view 'view' have no available_at"),
+         "1 row of feature view 'view' without available_at"),
         (lambda flights: flights.union(flights).select(
             "carrier", event_time=_.at, available_at=_.known, d=_.delay),
          "gives 2 rows for carrier=UA, event_time=2013-01-01"),

@@ -279,9 +279,9 @@ def reads_the_label(orders):
         (labelled(reads_the_label, key="order"), "no column 'order', its key"),
         (labelled(lambda orders: orders), "no column 'returned', the label itself"),
         (labelled(no_times), "column 'at' of label 'returned' is float64"),
-        (labelled(with_nulls), "1 rows of label 'returned' have no 'returned'"),
+        (labelled(with_nulls), "1 row of label 'returned' without 'returned'"),
         (labelled(lambda orders: orders.rename(returned="back").mutate(
-            order_id=_.order_id.nullif("o2"), returned=True)), "have no 'order_id'"),
+            order_id=_.order_id.nullif("o2"), returned=True)), "without 'order_id'"),
         (replace(labelled(reads_the_label), slices=("returned",)), "which is the label"),
         (replace(labelled(reads_the_label), slices=("known",)), "which is when the truth is known"),
         (replace(labelled(lambda orders: orders.rename(returned="back").mutate(label=1)),

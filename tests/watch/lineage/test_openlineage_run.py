@@ -39,7 +39,8 @@ def test_a_run_is_told_to_a_file_and_the_same_is_printed(
     assert {event["job"]["namespace"] for event in events} == {"the-shop"}
 
     typed = re.findall(r"^\$ onward (openlineage.*?) +#", GUIDE, re.MULTILINE)
-    printed, written, again = (onward(folder, *words.split()) for words in typed)
+    shown, printed, written, again = (onward(folder, *words.split()) for words in typed)
+    assert f"{len(events)} events in all" in shown
     assert printed == sent
     assert (folder / "again.ndjson").read_text() == sent
     assert f"{len(events)} events" in written
