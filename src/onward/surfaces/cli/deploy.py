@@ -53,7 +53,7 @@ def render(
 
 @_cli.command(epilog="Example: onward deploy apply --target kubernetes")
 def apply(target: Target, project: Folder = HERE, as_json: Json = False) -> None:
-    """Push what serves, and put it into effect by kubectl, helm, docker or serve."""
+    """Push what serves, and put it into effect."""
     from onward.app.deployment import apply as carry_out
     from onward.app.project import open_project
     from onward.surfaces.cli.show import console, plain, put
