@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from onward.app.project import Project, open_project
 from onward.app.score import score
 from onward.app.settings import read_settings
 from onward.core.errors import DataError, DeclarationError, NotFoundError
+from onward.flow.runs import taken_in
 from onward.surfaces.cli.commands import cli
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "scoring.md").read_text()
@@ -69,6 +73,28 @@ def test_shares_change_nothing(project: Project) -> None:
     assert parted == whole
     assert list(whole[0])[:3] == ["order_id", "amount", "probability"]
     assert not list((project.settings.state / "scoring").iterdir())
+
+
+def test_what_a_killed_scoring_left_is_removed(project: Project) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    folder = project.settings.state / "scoring"
+    folder.mkdir(exist_ok=True)
+    left, busy = folder / f"{ended.pid}-abc", folder / f"{os.getpid()}-abc"
+    for each in (left, busy):
+        each.mkdir()
+        (each / "share-00000.parquet").write_bytes(b"somebody's rows")
+    score(project, "sold", into="after")
+    assert list(folder.iterdir()) == [busy]
+    shutil.rmtree(busy)
+
+
+def test_scoring_is_no_news_to_the_loop(project: Project) -> None:
+    before = project.ledger.events(newest_first=True, limit=1)[0].seq
+    score(project, "sold", into="quiet")
+    audited = project.ledger.events(kind="batch.audited", after=before)
+    assert [told.event.subject for told in audited] == ["scores.quiet"]
+    assert not taken_in(project.ledger, project.definition, after=before, besides=None)
 
 
 def test_scores_lead_back_to_rows_and_model(project: Project) -> None:

@@ -55,7 +55,6 @@ def score(
     require(project, "read", table)
     image = _image(project, version)
     scoring = Scoring(
-        source=dataset,
         table=table,
         image=image,
         into=f"{NAMESPACE}.{into or dataset}",

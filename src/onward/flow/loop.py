@@ -77,7 +77,8 @@ def _news(site: Site, definition: Definition) -> str | None:
         return f"new data in {', '.join(waiting)}"
     last = site.ledger.events(kind="run.started", newest_first=True, limit=1)
     since = last[0].seq if last else 0
-    came = taken_in(site.ledger, after=since, besides=last[0].event.run if last else None)
+    besides = last[0].event.run if last else None
+    came = taken_in(site.ledger, definition, after=since, besides=besides)
     if came:
         return f"rows of {', '.join(came)} were taken in"
     let_out = released(site.ledger, after=since)

@@ -97,10 +97,17 @@ def new_data(site: Site, definition: Definition) -> Sequence[str]:
     ]
 
 
-def taken_in(ledger: Ledger, *, after: int, besides: str | None) -> Sequence[str]:
-    """Return the tables that got a batch after the event `after`, `besides` those of that run."""
+def taken_in(
+    ledger: Ledger, definition: Definition, *, after: int, besides: str | None
+) -> Sequence[str]:
+    """Return the declared tables that got a batch after the event `after`, `besides` that run's.
+
+    Tables that nothing declares, scores for one, are not what a model is built on.
+    """
+    declared = {d.table for d in (*definition.sources.values(), *definition.transforms)}
     audits = ledger.events(kind="batch.audited", after=after)
-    return sorted({told.event.subject for told in audits if told.event.run != besides})
+    tables = {told.event.subject for told in audits if told.event.run != besides}
+    return sorted(tables & declared)
 
 
 def called_for(site: Site, definition: Definition) -> str | None:
@@ -115,7 +122,7 @@ def called_for(site: Site, definition: Definition) -> str | None:
     if waiting:
         return f"new data in {', '.join(waiting)}"
     began = next(told.seq for told in site.ledger.events(kind="run.started", run=last.id))
-    if taken_in(site.ledger, after=began, besides=last.id):
+    if taken_in(site.ledger, definition, after=began, besides=last.id):
         return "data came in since the last training"
     let_out = released(site.ledger, after=began)
     if let_out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import tempfile
@@ -74,7 +75,6 @@ class Scoring:
     once.
     """
 
-    source: str
     table: str
     image: ImageRef
     into: str
@@ -124,8 +124,8 @@ def score(site: Site, scoring: Scoring, *, heard: Heard) -> Scored:
         keep=scoring.keep,
     )
     wanted = tuple(dict.fromkeys((*scoring.keep, *(c.name for c in plan.request))))
-    site.folders.scoring.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=site.folders.scoring, prefix=f"{run}-"))
+    _forget_killed(site.folders.scoring)
+    scratch = Path(tempfile.mkdtemp(dir=site.folders.scoring, prefix=f"{os.getpid()}-"))
     try:
         work = (site, scoring, scorer, read, wanted, scratch, heard)
         (files, failed), seconds = timed(_in_shares, *work)
@@ -145,6 +145,18 @@ def score(site: Site, scoring: Scoring, *, heard: Heard) -> Scored:
         report=report,
         seconds=seconds,
     )
+
+
+def _forget_killed(folder: Path) -> None:
+    """Remove the rows that killed processes left: nobody else would, and they may be personal."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.iterdir():
+        try:
+            os.kill(int(left.name.partition("-")[0]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except PermissionError:  # somebody else's, and alive
+            continue
 
 
 def _in_shares(
