@@ -104,7 +104,8 @@ def taken_in(
 
     Tables that nothing declares, scores for one, are not what a model is built on.
     """
-    declared = {d.table for d in (*definition.sources.values(), *definition.transforms)}
+    declared = {source.table for source in definition.sources.values()}
+    declared |= {transform.table for transform in definition.transforms}
     audits = ledger.events(kind="batch.audited", after=after)
     tables = {told.event.subject for told in audits if told.event.run != besides}
     return sorted(tables & declared)
