@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -27,8 +26,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +34,7 @@ from onward.core.errors import OnwardError
 from onward.infra.lake.iceberg import open_lake
 from services.clock import WallClock
 from services.kafka import PARTITIONS, Kafka
+from soak.disk import memory_disk, no_room
 from soak.reconcile import Sent, reconcile
 
 STATE_MB = 512
@@ -126,6 +125,9 @@ class Follower:
                     return
             time.sleep(0.2)
 
+    def pids(self) -> list[int]:
+        return [] if self.process is None else [self.process.pid]
+
     def said(self) -> Counter[str]:
         """Return what all of them said, a batch or a pause at a time."""
         lines = (self.folder / "follower.log").read_text(errors="replace").splitlines()
@@ -198,42 +200,6 @@ def amount(kind: str) -> float:
     return -1.0 if kind == "negative" else 5.0
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[bool]:
-    """Put a small tmpfs at `folder`; false where that is not allowed."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={STATE_MB}m", "tmpfs", str(folder)]
-    mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
-    try:
-        yield mounted
-    finally:
-        if mounted:
-            subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-@contextmanager
-def no_room(state: Path, follower: Follower, mounted: bool) -> Iterator[None]:
-    """Leave the follower no room to write."""
-    if not mounted:
-        assert follower.process is not None
-        pid = follower.process.pid
-        before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
-        yield
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
-        return
-    ballast = state / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(1 << 20))
-        except OSError:
-            pass
-    try:
-        yield
-    finally:
-        ballast.unlink()
-
-
 def soak(minutes: float, seed: int, rate: int) -> int:
     chance, began = random.Random(seed), time.monotonic()
     root = Path(tempfile.mkdtemp(prefix="onward-soak-"))
@@ -244,7 +210,7 @@ def soak(minutes: float, seed: int, rate: int) -> int:
     (folder / "onward.toml").write_text('[project]\nname = "soak"\n')
     clock = WallClock(root / "clock")
     follower, feed = Follower(folder, clock), Feed(kafka, folder, rate)
-    with small_disk(folder / ".onward") as mounted:
+    with memory_disk(folder / ".onward", STATE_MB) as mounted:
         say(f"{minutes:g} minutes, seed {seed}, {rate} messages/s, in {root}")
         say(f"disk: {'tmpfs' if mounted else 'RLIMIT_FSIZE'}")
         feed.start()
@@ -290,7 +256,7 @@ def trouble(chance: random.Random, follower: Follower, folder: Path, mounted: bo
         follower.kill()
         follower.process, follower.began = second.process, second.began
     elif what == "full":
-        with no_room(folder / ".onward", follower, mounted):
+        with no_room(folder / ".onward", mounted, follower.pids):
             time.sleep(chance.uniform(2, 5))
         follower.look(excused="was not up yet, and could not start without disk")
     else:
