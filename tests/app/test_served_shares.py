@@ -37,3 +37,20 @@ def test_a_share_that_is_ignored_is_found_out(tmp_path, monkeypatch):
     )
     found = settled(tmp_path, monkeypatch, *routes)
     assert found == "it gives champion 100 % instead of 90 %, candidate 0 % instead of 10 %"
+
+
+def test_a_worker_that_dies_while_it_is_asked_is_not_the_gateway(tmp_path, monkeypatch):
+    whole = {"arm": "champion", "percent": 100.0, "served": 100.0}
+    answers = iter([httpx.ReadError("reset"), None])
+
+    def get(*_: Any, **__: Any) -> httpx.Response:
+        if (error := next(answers)) is not None:
+            raise error
+        shown = {"m": {"version": version_of(b"{}"), "refused": None, "routes": [whole]}}
+        return httpx.Response(200, json=shown)
+
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "routes" / "m.json").write_bytes(b"{}")
+    monkeypatch.setattr(httpx, "get", get)
+    server: Any = SimpleNamespace(url="http://gateway")
+    assert Gateway(server, tmp_path).settle("m") is None

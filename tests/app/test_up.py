@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -12,11 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 
 from onward.app.project import open_project
+from onward.app.up import Up
 from onward.stages.serve.gateway.process import read_address
 
 PATIENCE_S = 120.0
@@ -161,3 +165,17 @@ def test_an_interrupt_during_training_stops_it_cleanly_and_the_next_goes_on(shop
     with open_project(shop) as project:
         assert project.resume().state == "promoted"
         assert [run.state for run in project.runs()] == ["promoted"]
+
+
+def test_a_full_disk_is_told_and_it_goes_on(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for what in ("turn", "bring_in", "sweep_due"):
+        monkeypatch.setattr(f"onward.app.up.{what}", full)
+    said: list[str] = []
+    with open_project(shop) as project:
+        running: Any = Up(project, say=said.append)
+        running._gateway = SimpleNamespace(server=SimpleNamespace(alive=lambda: True))
+        running.turn()
+    assert said == ["error: [Errno 28] No space left on device"] * 3

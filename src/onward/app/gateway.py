@@ -67,9 +67,11 @@ class Gateway:
         wanted = version_of((self.routes / f"{model}.json").read_bytes())
         deadline = time.monotonic() + SETTLE_S
         while time.monotonic() < deadline:
-            routes = (
-                httpx.get(f"{self.url}/routes", headers=shown(self.state)).json().get(model, {})
-            )
+            try:
+                told = httpx.get(f"{self.url}/routes", headers=shown(self.state)).json()
+            except httpx.HTTPError:  # whoever was asked is gone: another worker answers
+                told = {}
+            routes = told.get(model, {})
             if routes.get("version") == wanted:
                 return _otherwise(routes["routes"])
             if routes.get("refused"):

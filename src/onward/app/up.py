@@ -28,6 +28,7 @@ from onward.flow.upkeep import compact, sweep, sweep_due
 
 FOLD_S: Final = 60.0  # between two folds of the prediction log
 PAUSE_S: Final = 60.0  # after an error, before the same is tried again
+TROUBLE: Final = (OnwardError, OSError)  # what is told, and serving goes on: a full disk, for one
 
 
 class Up:
@@ -112,7 +113,7 @@ class Up:
             if refused is not None:
                 self._say(f"rolled back: the gateway refused the candidate: {refused}")
             keep_online(self._project.site, self._project.definition)
-        except OnwardError as error:
+        except TROUBLE as error:
             self._say(f"error: {error}")
             self._paused_until = time.monotonic() + PAUSE_S
         self._send_lineage()
@@ -127,7 +128,7 @@ class Up:
         try:
             bring_in(self._project.site)
             keep_log(self._project.site, self._project.settings.gateway.log_keep)
-        except OnwardError as error:
+        except TROUBLE as error:
             self._say(f"error: {error}")
 
     def _keep_up_lake(self) -> None:
@@ -141,7 +142,7 @@ class Up:
                 done = sweep(site, keep=settings.keep, grace=settings.grace)
                 if files := sum(table.files for table in done):
                     self._say(f"lake: {counted(files, 'file')} that nothing needs removed")
-        except OnwardError as error:
+        except TROUBLE as error:
             self._say(f"error: {error}")
 
     def _send_lineage(self) -> None:
