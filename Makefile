@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-spark lint bench bench-peers bench-serve soak clean constraints
+.PHONY: help demo test test-spark lint bench bench-peers bench-serve soak soak-serve clean constraints
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,6 +34,9 @@ help:
 	@echo "             (ARGS=--quick: three minutes; SERVERS='litserve mlflow', or SERVERS= for none)"
 	@echo "make soak    streaming under kills, full disks and jumping clocks, then crash tests;"
 	@echo "             half of MINUTES=$(MINUTES) each, with KILLS=$(KILLS) of gateways between"
+	@echo "make soak-serve  production at half of its peak for MINUTES=60, with releases, kills and full"
+	@echo "             disks; then every answer is looked for in the log, and memory must be flat"
+	@echo "             (ARGS='--rate 200 --workers 1 --log strict --seed 7')"
 	@echo "make clean   remove what these commands made"
 
 demo: $(INSTALLED)
@@ -73,6 +76,10 @@ soak: $(INSTALLED) $(SERVICES)
 	  round=$$((round + 1)); echo "round $$round"; \
 	  $(ONE_THREAD) $(BIN)/pytest -m crash -q -n auto --kills 50 $(ARGS); \
 	done
+
+soak-serve: MINUTES = 60
+soak-serve: $(INSTALLED)
+	PYTHONPATH=tests $(BIN)/python -m soak.serving --minutes $(MINUTES) $(ARGS)
 
 clean:
 	rm -rf .venv .venv-clients .venv-dbt .venv-peers .venv-spark .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
