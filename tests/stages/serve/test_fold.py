@@ -48,6 +48,32 @@ def test_each_prediction_is_folded_once(tmp_path, lake):
     assert [r["output"] for r in rows if r["version"] == 4] == [2.0, None]
 
 
+def test_it_ends_although_more_is_logged_all_the_time(tmp_path, lake, monkeypatch):
+    """What comes while it folds, or while the log is searched, is the next one's."""
+    folder = tmp_path / "predictions"
+    log = PredictionLog(folder, started_ns=1)
+    log.append([(HEADER, batch(3))])
+    append = type(lake).append
+
+    def busy(*arguments, **options):
+        log.append([(HEADER, batch(1))])
+        return append(*arguments, **options)
+
+    monkeypatch.setattr(type(lake), "append", busy)
+    assert fold(folder, lake=lake, run="r1", limit=2) == 3
+    assert fold(folder, lake=lake, run="r2") == 1
+    log.append([(HEADER, batch(1))])
+    read_before = reader.read_span
+
+    def read_busily(*arguments, **options):
+        log.append([(HEADER, batch(1))])
+        return read_before(*arguments, **options)
+
+    monkeypatch.setattr("onward.stages.serve.search.read_span", read_busily)
+    assert len(search(folder, Wanted(), lake=lake, limit=100)) == 4 + 1 + 1 + 1
+    log.close()
+
+
 def test_feedback_is_folded_once_beside_predictions(tmp_path, lake):
     folder = tmp_path / "predictions"
     log = PredictionLog(folder, started_ns=1)

@@ -39,13 +39,13 @@ def search(folder: Path, wanted: Wanted, *, lake: Lake, limit: int) -> Sequence[
     head = lake.head(TABLE)
     names = {} if head is None else dict(head.state)
     found = [] if head is None else _select(lake, lake.dataset(TABLE), wanted, limit)
-    after = cursor(lake)
-    while span := read_span(folder, after):
+    after, more = cursor(lake), True
+    while more and (span := read_span(folder, after)):
         if span.batches:
             found += _select(lake, predictions_table(span.batches), wanted, limit)
             for logged in span.batches:
                 names[f"{COLUMNS}.{logged.header.image}"] = columns_of(logged.header)
-        after = span.cursor
+        after, more = span.cursor, span.more
     newest = sorted(found, key=lambda row: row["at"], reverse=True)[:limit]
     return [prediction(row, names.get(f"{COLUMNS}.{row['image']}")) for row in newest]
 

@@ -32,8 +32,9 @@ def fold(folder: Path, *, lake: Lake, run: str, limit: int = 200_000) -> int:
 
     A cursor lies in its table's state, so rows and cursor commit as one: a crash or a second call
     neither loses nor doubles a row. Feedback commits first: what the cursor of predictions has
-    passed is in both tables, and only what lies between the two cursors is told apart by row.
-    `limit` is the rows of one commit, about. The columns are those of `log.tables`.
+    passed is in both tables, and only what lies between the two cursors is told apart by row. What
+    is logged meanwhile is left to the next call: under load there is always more. `limit` is the
+    rows of one commit, about. The columns are those of `log.tables`.
 
     Raises
     ------
@@ -41,8 +42,8 @@ def fold(folder: Path, *, lake: Lake, run: str, limit: int = 200_000) -> int:
         The log is damaged before its end.
     """
     after, told = cursor(lake), cursor(lake, FEEDBACK)
-    rows = 0
-    while span := read_span(folder, after, limit):
+    rows, more = 0, True
+    while more and (span := read_span(folder, after, limit)):
         key = f"{run}/serve.fold/{after.dumps()}"
         state = {CURSOR: pruning.forget(folder, span.cursor).dumps()}
         if new := [each for each in span.feedback if not told.covers(each.address)]:
@@ -51,7 +52,7 @@ def fold(folder: Path, *, lake: Lake, run: str, limit: int = 200_000) -> int:
             rows += sum(map(len, span.batches))
             table = predictions_table(span.batches)
             lake.append(TABLE, table, key=key, state=state | _columns(span))
-        after = span.cursor
+        after, more = span.cursor, span.more
     return rows
 
 

@@ -131,11 +131,15 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What lies between two cursors, in each writer's order; `cursor` is the one after it."""
+    """What lies between two cursors, in each writer's order; `cursor` is the one after it.
+
+    `more` says whether there was more when it was read: what came since is not waited for.
+    """
 
     batches: Sequence[Logged]
     feedback: Sequence[Told]
     cursor: Cursor
+    more: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.batches or self.feedback)
@@ -234,7 +238,7 @@ def read_span(folder: Path, after: Cursor | None = None, limit: int = 100_000) -
         start = offset if segment.number == number else len(MAGIC)
         for found, end in _scan(segment, folder, start):
             if rows >= limit:
-                return Span(batches, feedback, Cursor(positions))
+                return Span(batches, feedback, Cursor(positions), more=True)
             positions[segment.writer] = (segment.number, end)
             rows += len(found)
             if isinstance(found, Logged):
@@ -251,6 +255,8 @@ def _scan(segment: SegmentFile, folder: Path, start: int) -> Iterator[tuple[Logg
     """
     path = segment.within(folder)
     try:
+        if path.stat().st_size <= start:  # as most: their writers have gone
+            return
         data = path.read_bytes()  # not mapped: a writer may cut off what it could not write whole
     except FileNotFoundError:  # it was in the lake whole, and went a moment ago
         return
