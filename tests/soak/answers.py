@@ -61,8 +61,10 @@ def reconcile(
         The editions whose model fails for what is dear; their errors are meant.
     """
     found = Reconciled()
-    with duckdb.connect() as db:
-        db.execute(_READ, [[str(path) for path in journals]])
+    files = list(journals)
+    room = {"memory_limit": "4GB", "temp_directory": str(files[0].parent / "duckdb")}
+    with duckdb.connect(config=room) as db:
+        db.execute(_READ, [[str(path) for path in files]])
         db.register("predictions", predictions)
         db.register("feedback", feedback)
         for name, question in _COUNTS.items():

@@ -7,16 +7,19 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 from onward.app.project import open_project
 from onward.flow.releases import Release, current, promotions
+from onward.flow.runs import RunEntry
 from soak.keeper import ONWARD
 from soak.shop import MODEL, STRATEGIES, Edition, write_orders
 
 PATIENCE_S = 360.0
+ASK_S = 45.0  # after which a run is asked for
 
 
 class Editions(threading.Thread):
@@ -34,6 +37,7 @@ class Editions(threading.Thread):
         self.now = "none"
         self._folder, self._chance, self._log = folder, chance, log
         self._numbers = count()
+        self._known: set[str] = set()
         self._stopped = threading.Event()
 
     def next(self) -> Edition:
@@ -53,34 +57,59 @@ class Editions(threading.Thread):
 
     def run(self) -> None:
         while not self._stopped.wait(self._chance.uniform(5, 15)):
+            self._known = {run.id for run in self._runs()}
             edition = self.next()
-            before = self._newest()
             edition.write(self._folder)
             write_orders(self._folder, edition.number + 1)
-            self._follow(edition, before.version if before else 0)
-            if self._chance.random() < 0.25:
+            end = self._follow(edition)
+            if end is not None:
+                self.ends[f"{edition.kind}: {end}"] += 1
+            if edition.kind == "brittle" and end == "promoted":
+                self.wrong.append(f"edition {edition.number} is brittle and was promoted")
+            if end == "promoted" and self._chance.random() < 0.4:
                 self._revert()
 
     def stop(self) -> None:
         self._stopped.set()
         self.join()
 
-    def _follow(self, edition: Edition, before: int) -> None:
-        """Wait until the edition is released or not, and see that it is as it must be."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline and not self._stopped.wait(1):
-            release = self._newest()
-            if release is None or release.version <= before:
-                self.now = f"edition {edition.number} ({edition.kind}) is trained"
-                continue
-            self.now = f"edition {edition.number} ({edition.kind}): {release.standing}"
-            if release.ended is not None:
-                self.ends[f"{edition.kind} {release.ended}"] += 1
-                if edition.kind == "brittle" and release.ended == "promoted":
-                    self.wrong.append(f"edition {edition.number} is brittle and was promoted")
-                return
-        if not self._stopped.is_set():
-            self.ends[f"{edition.kind} without an end"] += 1
+    def saw(self, *ends: str) -> bool:
+        """Whether releases ended in each of these ways."""
+        return all(any(what.endswith(end) for what in self.ends) for end in ends)
+
+    def _follow(self, edition: Edition) -> str | None:
+        """Wait until the edition's release has ended, and say how; None if stopped before.
+
+        `onward up` trains what changed by itself; where it was killed at that moment, it is asked.
+        """
+        begin = time.monotonic()
+        asked: subprocess.Popen[bytes] | None = None
+        while time.monotonic() < begin + PATIENCE_S:
+            if self._stopped.wait(2):
+                return None
+            run = next((each for each in self._runs() if each.id not in self._known), None)
+            self.now = f"edition {edition.number} ({edition.kind}) is trained"
+            if run is None and time.monotonic() > begin + ASK_S:
+                if asked is None or asked.poll() is not None:
+                    asked = subprocess.Popen(
+                        [ONWARD, "run", "--project", str(self._folder)],
+                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    )  # fmt: skip
+            elif run is not None and run.state not in (None, "released"):
+                return run.state
+            elif run is not None and run.state == "released":
+                release = self._newest()
+                if release is not None and release.ended is not None:
+                    return release.outcome
+                if release is not None:
+                    self.now = f"edition {edition.number} ({edition.kind}): {release.standing}"
+        return "without an end"
+
+    def _runs(self) -> Sequence[RunEntry]:
+        """Return the runs that train, newest first; a full disk, for one, may keep them from us."""
+        with suppress(Exception), open_project(self._folder) as project:
+            return [run for run in project.runs(limit=20) if run.request.train]
+        return ()
 
     def _revert(self) -> None:
         with open_project(self._folder) as project:

@@ -17,8 +17,8 @@ It fails unless
 
 - every answer is logged once, by its id, as it was given, and nobody was answered otherwise;
 - every error that a caller saw has its cause among what was broken at that moment;
-- no version that fails in production was promoted, and `onward up` ended only where it was killed,
-  or its gateway was;
+- no version that fails in production was promoted, others were, and `onward up` ended only where it
+  was killed, or its gateway was;
 - the memory, files and threads of each process that lived for ten minutes are flat (`Life.flat`),
   and so is the log's size.
 """
@@ -57,6 +57,7 @@ from soak.shop import write_shop
 STATE_MB = 32 << 10  # of a sparse file: what is not used takes nothing
 CONNECTIONS = 32
 PEAK_S = 5.0
+RELEASES_MIN = 15  # in so many minutes releases of both ends are seen
 
 console = Console()
 
@@ -165,6 +166,8 @@ def _kept(
         showing.join()
     seen = lives(sampler.samples)
     wrong += editions.wrong + _endings(keeper) + _growth(seen, sampler.log_mb)
+    if given.minutes >= RELEASES_MIN and not editions.saw("promoted", "rolled back"):
+        wrong.append(f"not one release was promoted and one rolled back: {dict(editions.ends)}")
     return {
         "minutes": given.minutes,
         "seed": given.seed,
