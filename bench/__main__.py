@@ -7,7 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -42,21 +42,36 @@ def main() -> int:
 
     console, facts = Console(), machine()
     results: dict[str, Sequence[Row]] = {}
+    at, ended = datetime.now(UTC), 0
     for name in asked.names or ALL:
         console.print(f"[dim]{name} …[/dim]")
         module = importlib.import_module(f"bench.{name}")
         if not sizes.keys() <= (known := _sizes(module)):
             parser.error(f"{name} has the sizes: {', '.join(sorted(known)) or 'none'}")
-        results[name] = module.measure(**sizes) if sizes else module.run(asked.quick)
+        try:
+            results[name] = module.measure(**sizes) if sizes else module.run(asked.quick)
+        except Exception:  # hours of others' figures must not go with it
+            console.print_exception()
+            ended = 1
+            continue
+        kept = write(results, facts, HERE / "results", at)
+    _show(console, results)
+    console.print(f"{facts['cores']} cores, load {facts['load']:.1f}, {facts['commit']}")
+    if results:
+        console.print(f"[dim]{kept}[/dim]")
+    all_rows = [row for rows in results.values() for row in rows]
+    if ended or any(row.error not in ("", NOT_INSTALLED) for row in all_rows):
+        return 1
+    return 1 if any(row.met is False for row in all_rows) and not asked.quick else 0
+
+
+def _show(console: Console, results: Mapping[str, Sequence[Row]]) -> None:
+    """Print all tables, and below a benchmark's those of the page of documentation, if it has any."""
     for name, rows in results.items():
         for drawn in tables(name, rows):
             console.print(drawn)
-    console.print(f"{facts['cores']} cores, load {facts['load']:.1f}, {facts['commit']}")
-    console.print(f"[dim]{write(results, facts, HERE / 'results', datetime.now(UTC))}[/dim]")
-    all_rows = [row for rows in results.values() for row in rows]
-    if any(row.error not in ("", NOT_INSTALLED) for row in all_rows):
-        return 1
-    return 1 if any(row.met is False for row in all_rows) and not asked.quick else 0
+        if page := getattr(sys.modules[f"bench.{name}"], "page", None):
+            console.print("\n".join(page(rows)), soft_wrap=True, markup=False, highlight=False)
 
 
 def _size(text: str) -> tuple[str, int]:

@@ -7,22 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from bench._serving import free_port
 from bench.gateway import routed
 from onward.stages.serve.gateway.process import start_gateway
 from onward.stages.serve.gateway.settings import Factory, GatewayConfig, TelemetryConfig
 
 
 @contextmanager
-def everything_on(place: Path, workers: int = 1) -> Iterator[tuple[str, int]]:
-    """Run what production does: a canary, the log, metrics, 1 % of traces; give URL and process."""
+def everything_on(place: Path, workers: int = 1) -> Iterator[tuple[tuple[int, int], int]]:
+    """Run what production does: a canary, the log, metrics, 1 % of traces.
+
+    Gives its ports, HTTP's and gRPC's, and its process.
+    """
     with collector() as endpoint:
         config = routed(
             place, f"everything-{workers}", workers=workers, predictions=str(place / "predictions"),
-            telemetry=traced(endpoint),
+            telemetry=traced(endpoint), grpc_port=free_port(),
         )  # fmt: skip
-        with running(config) as found:
-            yield found
+        with running(config) as (url, pid):
+            yield (urlsplit(url).port or 0, config.grpc_port), pid
 
 
 @contextmanager

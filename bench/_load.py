@@ -19,8 +19,6 @@ from urllib.parse import urlsplit
 import httptools
 import uvloop
 
-from bench._contest import AbsentError
-
 Figures = dict[str, float]
 
 _GRACE_S = 60.0
@@ -96,6 +94,19 @@ def load(
     else:
         command = [sys.executable, "-m", "bench._load", url, str(seconds), str(connections)]
         command += [str(body), *(f"{name}: {value}" for name, value in sent.items())]
+    return generated(command, seconds)
+
+
+def generated(command: Sequence[str], seconds: float) -> Figures:
+    """Run a generator of load for `seconds`, and return the line of figures that it prints.
+
+    Raises
+    ------
+    AbsentError
+        Nothing was answered, or a request was not answered in a minute.
+    """
+    from bench._contest import AbsentError  # which a generator's own process need not import
+
     try:
         ran = subprocess.run(
             command, check=True, capture_output=True, text=True, timeout=seconds + _GRACE_S
@@ -103,7 +114,8 @@ def load(
     except subprocess.TimeoutExpired:
         raise AbsentError(f"a request was not answered in {_GRACE_S:g} s") from None
     except subprocess.CalledProcessError as failed:
-        raise AbsentError(f"the load ended: {failed.stderr.strip().splitlines()[-1]}") from None
+        said = failed.stderr.strip().splitlines() or [f"status {failed.returncode}"]
+        raise AbsentError(f"the load ended: {said[-1]}") from None
     found: Figures = json.loads(ran.stdout.strip().splitlines()[-1])
     if not found["requests"]:
         raise AbsentError("nothing was answered")
@@ -129,12 +141,17 @@ async def drive(
         )
         clients.append(client)
     await asyncio.gather(*(client.done for client in clients))
-    elapsed = time.perf_counter() - begun
-    took.sort()
+    failed = sum(client.failed for client in clients)
+    return figures(took, failed, time.perf_counter() - begun)
+
+
+def figures(took: list[float], failed: int, elapsed_s: float) -> Figures:
+    """Return what a load that took `elapsed_s` says, given how many seconds each request took."""
+    took = sorted(took)
     return {
         "requests": len(took),
-        "failed": sum(client.failed for client in clients),
-        "per_second": len(took) / elapsed,
+        "failed": failed,
+        "per_second": len(took) / elapsed_s,
         "p50_ms": 1000 * took[len(took) // 2] if took else 0.0,
         "p99_ms": 1000 * took[int(len(took) * 0.99)] if took else 0.0,
     }

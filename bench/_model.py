@@ -2,7 +2,7 @@
 
 Peers' servers import this in their own environments: a logistic regression is its coefficients, so
 that no version of scikit-learn has to read another's pickles. Started as `python -m
-bench.peers.<peer>.serve MODEL PORT WORKERS`.
+bench.peers.<peer>.serve MODEL PORT SECOND_PORT WORKERS`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,22 @@ NAME = "m"
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a server is told: the model's file, a port on the loopback, how many workers."""
+    """What a server is told: the model's file, ports on the loopback, how many workers.
+
+    The second port is for one that speaks gRPC beside HTTP. `more` are the words that follow.
+    """
 
     model: str
     port: int
+    second_port: int
     workers: int
+    more: tuple[str, ...]
 
 
 def given() -> Given:
     """Return what this process was told on its command line."""
-    model, port, workers = sys.argv[1:4]
-    return Given(model, int(port), int(workers))
+    model, port, second_port, workers, *more = sys.argv[1:]
+    return Given(model, int(port), int(second_port), int(workers), tuple(more))
 
 
 def become(command: list[str]) -> None:

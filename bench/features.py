@@ -24,7 +24,7 @@ from bench._gateways import collector, running, traced
 from bench._load import Figures, load
 from bench._processes import cpu_seconds
 from bench._servers import redis_url
-from bench._serving import ask
+from bench._ways import post
 from bench.gateway import made, request_body
 from bench.report import Row
 from onward.core.ports import Secret
@@ -94,7 +94,7 @@ def measure(
 
 
 def _require_answer(feature: Feature, url: str) -> None:
-    status, answer = ask(url, feature.body, dict(feature.headers))
+    status, answer = post(url, feature.body, dict(feature.headers))
     if status != 200:
         raise RuntimeError(f"{feature.name}: {status}, {answer.decode(errors='replace')}")
 

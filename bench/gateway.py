@@ -186,7 +186,7 @@ def bare(name: str, mode: str, place: Path) -> Iterator[tuple[str, str, int]]:
     write_estimator(fitted(sample()), model)
     contestant = Contestant(name=name, peer="fastapi", more=(mode,))
     with started(contestant, model, 1, sample()[:1]) as server:
-        yield name, server.url, server.pid
+        yield name, server.addresses["REST"], server.pid
 
 
 # ---------------------------------------------------------------- the model

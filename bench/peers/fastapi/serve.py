@@ -1,9 +1,8 @@
-"""What teams write by hand: FastAPI over a pickled model, `def` or `async def` (a fourth word)."""
+"""What teams write by hand: FastAPI over a pickled model, `def` or `async def` (a further word)."""
 
 from __future__ import annotations
 
 import os
-import sys
 
 from bench._model import given, infer, read_estimator
 
@@ -40,7 +39,7 @@ if __name__ == "__main__":
     import uvicorn
 
     told = given()
-    os.environ |= {"MODEL": told.model, "HOW": sys.argv[4]}
+    os.environ |= {"MODEL": told.model, "HOW": told.more[0]}
     uvicorn.run(
         "bench.peers.fastapi.serve:app", factory=True, port=told.port, workers=told.workers,
         loop="uvloop", http="httptools", access_log=False, log_level="warning",

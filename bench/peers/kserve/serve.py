@@ -31,5 +31,6 @@ if __name__ == "__main__":
     scorer = Scorer(told.model)
     scorer.load()
     kserve.ModelServer(
-        http_port=told.port, workers=told.workers, enable_grpc=False, access_log_format=None
-    ).start([scorer])
+        http_port=told.port, grpc_port=told.second_port, workers=told.workers,
+        access_log_format=None,
+    ).start([scorer])  # fmt: skip

@@ -31,7 +31,7 @@ if __name__ == "__main__":
     settings = {
         "host": "127.0.0.1",
         "http_port": told.port,
-        "grpc_port": free_port(),
+        "grpc_port": told.second_port,
         "metrics_port": free_port(),
         "parallel_workers": 0 if told.workers == 1 else told.workers,
         "debug": False,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from log_records import HEADER, WIDE, batch, wide
 
 from onward.core.errors import CorruptError, NotFoundError
+from onward.stages.serve.log.pieces import frames
 from onward.stages.serve.log.reader import Cursor, find, read
 from onward.stages.serve.log.segment import MAGIC, Address, segments
 from onward.stages.serve.log.writer import PredictionLog
@@ -190,3 +191,24 @@ def test_what_was_appended_survives_kill_9(tmp_path):
     ids = {p.id for p in found}
     assert len(ids) == len(found)
     assert {f"{address}.{row}" for address in told for row in (0, 1)} <= ids
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.lists(st.integers(1, 40), min_size=1, max_size=12), piece=st.integers(1, 3_000))
+def test_a_segment_is_the_same_however_it_is_cut_into_pieces(tmp_path_factory, rows, piece):
+    folder = tmp_path_factory.mktemp("pieces")
+    log = PredictionLog(folder, started_ns=1)
+    for n in rows:
+        log.append([(HEADER, batch(n))])
+    log.close()
+    [path] = folder.iterdir()
+    with path.open("rb") as file:
+        whole = list(frames(file.fileno(), len(MAGIC)))
+        assert len(whole) == len(rows) + 1, "and the header"
+        assert list(frames(file.fileno(), len(MAGIC), piece)) == whole
+        assert list(frames(file.fileno(), whole[0][2], piece)) == whole[1:]
+    data = bytearray(path.read_bytes())
+    data[whole[0][2] - 1] ^= 0xFF  # within the header, before others
+    path.write_bytes(data)
+    with path.open("rb") as file, pytest.raises(CorruptError, match=r"byte 8\n"):
+        list(frames(file.fileno(), len(MAGIC), piece))

@@ -3,8 +3,9 @@
 It reads the champion's requests from the prediction log, looks features up as the gateway does,
 and logs its predictions with the arm ``shadow`` and the request's own unit and moment. The log is
 written in any case, so a shadow costs the request path nothing, loses no request, and goes on after
-a kill where its cursor is. It runs at a low priority and ends with its routes, or with the worker
-that started it: ``python -m onward.stages.serve.gateway.shadow --config FILE --model NAME``.
+a kill where its cursor is. It runs when nothing else wants the processor (`shadows.py`) and ends
+with its routes, or with the worker that started it: ``python -m
+onward.stages.serve.gateway.shadow --config FILE --model NAME``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any, Final
 import msgspec
 
 from onward.core.errors import OnwardError
-from onward.core.records import Column, Route, Routes
+from onward.core.records import Column, Logging, Route, Routes
 from onward.stages.serve.gateway.follower import cache_of, load_route, say
 from onward.stages.serve.gateway.job import Job, Part
 from onward.stages.serve.gateway.live import Live, Target
@@ -34,19 +35,22 @@ from onward.stages.serve.gateway.rows import python_type
 from onward.stages.serve.gateway.settings import GatewayConfig, read_config
 from onward.stages.serve.gateway.tick import Ticker
 from onward.stages.serve.log.reader import Cursor, Logged, read_span
-from onward.stages.serve.log.segment import MAGIC, segments
+from onward.stages.serve.log.segment import MAGIC, Header, segments
 from onward.stages.serve.log.writer import PredictionLog
 from onward.stages.serve.port import OnlineReader
 from onward.stages.serve.release.config import SHADOW
 from onward.stages.serve.routes import CHAMPION, read_routes
 
-GROUP: Final = 256
-"""Rows that are answered in one turn."""
+GROUP: Final = 512
+"""Rows, about, that are answered in one turn: read at once, predicted at once, written at once."""
 
 PAUSE_S: Final = 0.05
 """Seconds between two looks at a log that says nothing new."""
 
-NICE: Final = 10
+BOUND_S: Final = 1.0
+"""How old its log may become before it is on the disk: nobody waits for it, and the gateway's own
+flushes have the disk to themselves. A crash of the machine may take as much of its answers.
+"""
 
 
 class Shadow:
@@ -57,7 +61,7 @@ class Shadow:
         self._path = Path(config.routes or "") / f"{name}.json"
         self._folder = Path(config.predictions or "")
         self._place = Path(config.state) / f"shadow-{name}.cursor"
-        self._log = PredictionLog(self._folder, started_ns=time.time_ns())
+        self._log = PredictionLog(self._folder, started_ns=time.time_ns(), bound_s=BOUND_S)
         store: OnlineReader | None = None if config.online is None else config.online.make()
         self._online = Online(store, timeout_s=config.online_timeout_s)
         self._masks = None if config.masks is None else config.masks.make()
@@ -75,9 +79,8 @@ class Shadow:
         parent = os.getppid()
         cursor = self._begin()
         while os.getppid() == parent and (target := self._current()) is not None:
-            span = read_span(self._folder, cursor, GROUP)
-            for logged in span.batches:
-                await self._answer(target, logged)
+            span = read_span(self._folder, cursor, GROUP, without=self._log.writer)
+            await self._answer(target, span.batches)
             if span:
                 cursor = span.cursor
                 self._keep(cursor)
@@ -110,17 +113,17 @@ class Shadow:
         model = load_route(route, cache_of(self._config))
         target = Live(alone, "", {route.image.digest: model}, self._masks).champion
         say(f"{model.name}: version {model.version} shadows {route.release}")
-        return replace(
-            target, arm=SHADOW, header=msgspec.structs.replace(target.header, arm=SHADOW)
-        )
+        header = msgspec.structs.replace(target.header, arm=SHADOW)
+        return replace(target, arm=SHADOW, header=header, logging=Logging())  # nobody waits
 
-    async def _answer(self, target: Target, logged: Logged) -> None:
-        """Answer a batch's rows, if the champion answered them in this release's step."""
-        header = logged.header
-        ours = header.release == target.header.release and header.arm == CHAMPION
-        if not ours or header.model != target.header.model:
-            return
-        parts = [*_by_request(target, logged), *_by_features(target, logged)]
+    async def _answer(self, target: Target, batches: Sequence[Logged]) -> None:
+        """Answer the rows that the champion answered in this release's step."""
+        parts = [
+            part
+            for logged in batches
+            if _is_champions(logged.header, target.header)
+            for part in (*_by_request(target, logged), *_by_features(target, logged))
+        ]
         if not parts:
             return
         done = asyncio.Event()
@@ -160,6 +163,11 @@ class _Nobody:
     def peer(self) -> str:
         """Return no address."""
         return ""
+
+
+def _is_champions(header: Header, ours: Header) -> bool:
+    theirs = (header.model, header.release, header.arm)
+    return theirs == (ours.model, ours.release, CHAMPION)
 
 
 def _by_request(target: Target, logged: Logged) -> Iterator[Part]:
@@ -220,7 +228,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, help="the gateway's configuration")
     parser.add_argument("--model", required=True)
     given = parser.parse_args(arguments)
-    os.nice(NICE)
     try:
         asyncio.run(run(read_config(given.config), given.model))
     except OnwardError as error:

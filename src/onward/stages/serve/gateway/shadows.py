@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -19,6 +20,8 @@ from onward.stages.serve.release.config import SHADOW
 
 AGAIN_S: Final = 1.0
 """Seconds before a shadow that ended is started again."""
+
+NICE: Final = 19
 
 
 class Shadows:
@@ -70,7 +73,7 @@ class Shadows:
         file = self._state / "shadow.json"
         file.touch(0o600)  # a store's URL may hold a password
         file.write_bytes(msgspec.json.encode(self._config))
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [
                 sys.executable, "-m", "onward.stages.serve.gateway.shadow",
                 "--config", str(file), "--model", name,
@@ -78,3 +81,18 @@ class Shadows:
             stdin=subprocess.DEVNULL,
             pass_fds=(lock,),
         )  # fmt: skip
+        yields(process.pid)
+        return process
+
+
+def yields(pid: int) -> None:
+    """Let a process run only when nothing else wants its processor, from its first import on.
+
+    A shadow that wakes up then takes no time from a worker, and a worker that wakes up need not
+    wait until a shadow has had its slice. On a machine that is never idle a shadow falls behind;
+    it loses nothing.
+    """
+    with contextlib.suppress(OSError):  # it is gone already
+        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+        if hasattr(os, "SCHED_IDLE"):  # Linux
+            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from onward.stages.serve.log.promptness import prompt
+
 Settled = Callable[[int, OSError | None], None]
 """Told up to which position the disk has said yes or no, and why no; on the flusher's thread."""
 
@@ -126,6 +128,7 @@ class Flusher:
     # ------------------------------------------------------------ the thread
 
     def _run(self) -> None:
+        prompt()
         closing, took_s = False, 0.0
         while not closing:
             with self._wake:

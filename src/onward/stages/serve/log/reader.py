@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.errors import CorruptError, NotFoundError
 from onward.core.records import Prediction
+from onward.stages.serve.log.pieces import frame_at, frames
 from onward.stages.serve.log.segment import (
     MAGIC,
     Address,
@@ -219,8 +220,12 @@ def read(
     return found, span.cursor
 
 
-def read_span(folder: Path, after: Cursor | None = None, limit: int = 100_000) -> Span:
+def read_span(
+    folder: Path, after: Cursor | None = None, limit: int = 100_000, *, without: str = ""
+) -> Span:
     """Return what lies after a cursor. Whole frames are read until there are `limit` rows.
+
+    What the writer `without` wrote is passed over: its segments are not opened.
 
     Raises
     ------
@@ -233,7 +238,7 @@ def read_span(folder: Path, after: Cursor | None = None, limit: int = 100_000) -
     rows = 0
     for segment in segments(folder):
         number, offset = positions.get(segment.writer, (0, len(MAGIC)))
-        if segment.number < number:
+        if segment.number < number or segment.writer == without:
             continue
         start = offset if segment.number == number else len(MAGIC)
         for found, end in _scan(segment, folder, start):
@@ -251,51 +256,52 @@ def read_span(folder: Path, after: Cursor | None = None, limit: int = 100_000) -
 def _scan(segment: SegmentFile, folder: Path, start: int) -> Iterator[tuple[Logged | Told, int]]:
     """Yield each batch and feedback from `start` on, with the offset after it.
 
-    A torn tail ends the segment.
+    A torn tail ends the segment; one that is in the lake, and went a moment ago, has nothing.
     """
     path = segment.within(folder)
-    try:
-        if path.stat().st_size <= start:  # as most: their writers have gone
+    with contextlib.suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
+        fd = file.fileno()
+        if os.fstat(fd).st_size <= start:  # as most: their writers have gone
             return
-        data = path.read_bytes()  # not mapped: a writer may cut off what it could not write whole
-    except FileNotFoundError:  # it was in the lake whole, and went a moment ago
-        return
-    if len(data) <= start:
-        return
-    if data[: len(MAGIC)] != MAGIC:
-        raise CorruptError(
-            f"{path} is no segment of a prediction log", expected=f"it begins with {MAGIC!r}"
-        )
+        if os.pread(fd, len(MAGIC), 0) != MAGIC:
+            raise CorruptError(
+                f"{path} is no segment of a prediction log", expected=f"it begins with {MAGIC!r}"
+            )
+        try:
+            yield from _records(fd, segment, start)
+        except CorruptError as error:
+            raise _within(path, error) from None
+
+
+def _records(fd: int, segment: SegmentFile, start: int) -> Iterator[tuple[Logged | Told, int]]:
     headers: dict[int, Header] = {}
-    offset = start
-    while (parsed := _parse(data, offset, path)) is not None:
-        record, end = parsed
+    for payload, offset, end in frames(fd, start):
+        record = decode(payload)
         address = Address(segment.writer, segment.number, offset, 0)
         if isinstance(record, Batch):
             if record.header not in headers:
-                header = _decode_at(data, record.header, path)
-                if not isinstance(header, Header):
-                    raise CorruptError(f"the batch at byte {offset} of {path} has no header")
-                headers[record.header] = header
+                header = frame_at(fd, record.header)
+                found = None if header is None else decode(header)
+                if not isinstance(found, Header):
+                    raise CorruptError(f"the batch at byte {offset} has no header")
+                headers[record.header] = found
             yield Logged(address, headers[record.header], record), end
         elif isinstance(record, Feedback):
             yield Told(address, record), end
-        offset = end
 
 
-def _decode_at(data: bytes | mmap.mmap, offset: int, path: Path) -> Record | None:
-    parsed = _parse(data, offset, path)
-    return None if parsed is None else parsed[0]
-
-
-def _parse(data: bytes | mmap.mmap, offset: int, path: Path) -> tuple[Record, int] | None:
+def _decode_at(data: mmap.mmap, offset: int, path: Path) -> Record | None:
     try:
         parsed = parse_frame(data, offset)
     except CorruptError as error:
-        raise CorruptError(
-            f"{error.what}, in {path}", expected=error.expected, next_step=error.next_step
-        ) from None
-    return None if parsed is None else (decode(parsed[0]), parsed[1])
+        raise _within(path, error) from None
+    return None if parsed is None else decode(parsed[0])
+
+
+def _within(path: Path, error: CorruptError) -> CorruptError:
+    return CorruptError(
+        f"{error.what}, in {path}", expected=error.expected, next_step=error.next_step
+    )
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:

@@ -147,11 +147,11 @@ def frame(payload: bytes) -> bytes:
     return _PREFIX.pack(len(payload), zlib.crc32(payload)) + payload
 
 
-def parse_frame(data: bytes | mmap, offset: int) -> tuple[bytes, int] | None:
+def parse_frame(data: bytes | mmap, offset: int, begin: int = 0) -> tuple[bytes, int] | None:
     """Return the payload at `offset` and the offset after it; None for a tail that was torn off.
 
-    A writer that was killed can leave part of a frame at the end of a segment, and a power cut
-    zeros after it, never a wrong frame before others.
+    `data` is the segment from the byte `begin` on. A writer that was killed can leave part of a
+    frame at the end of a segment, and a power cut zeros after it, never a wrong frame before others.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def parse_frame(data: bytes | mmap, offset: int) -> tuple[bytes, int] | None:
         if not data[end:].strip(b"\0"):
             return None
         raise CorruptError(
-            f"the prediction log is damaged at byte {offset}",
+            f"the prediction log is damaged at byte {begin + offset}",
             expected=f"checksum {crc:08x}, found {zlib.crc32(payload):08x}",
             next_step="restore the segment from a backup",
         )

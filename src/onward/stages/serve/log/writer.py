@@ -55,7 +55,7 @@ class PredictionLog:
         self.flusher = Flusher(folder, bound_s)
         self.position = 0
         self._folder = folder
-        self._writer = _base36(started_ns // 1_000_000) + _base36(os.getpid()).rjust(5, "0")
+        self.writer = _base36(started_ns // 1_000_000) + _base36(os.getpid()).rjust(5, "0")
         self._limit = segment_bytes
         self._number = -1
         self._fd: int | None = None
@@ -97,11 +97,11 @@ class PredictionLog:
                 parts.append(frame(encode(header)))
                 at += len(parts[-1])
             batch.header = known
-            addresses.append(f"{self._writer}.{self._number:x}.{at:x}")
+            addresses.append(f"{self.writer}.{self._number:x}.{at:x}")
             parts.append(frame(encode(batch)))
             at += len(parts[-1])
         for told in feedback:
-            addresses.append(f"{self._writer}.{self._number:x}.{at:x}")
+            addresses.append(f"{self.writer}.{self._number:x}.{at:x}")
             parts.append(frame(encode(told)))
             at += len(parts[-1])
         self._write(b"".join(parts))
@@ -132,14 +132,14 @@ class PredictionLog:
         """Cut off what a failed write left and leave the segment: a reader may be ahead in it."""
         with contextlib.suppress(OSError):
             if self._offset == len(MAGIC):
-                SegmentFile(self._writer, self._number).within(self._folder).unlink()
+                SegmentFile(self.writer, self._number).within(self._folder).unlink()
             else:
                 os.ftruncate(fd, self._offset)
         self._fd = None
         self.flusher.retire()
 
     def _rotate(self) -> None:
-        path = SegmentFile(self._writer, self._number + 1).within(self._folder)
+        path = SegmentFile(self.writer, self._number + 1).within(self._folder)
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o644)
         try:
             with contextlib.suppress(OSError):  # not every file system has locks
