@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def _show(console: Console, results: Mapping[str, Sequence[Row]]) -> None:
-    """Print all tables, and below a benchmark's those of the page of documentation, if it has any."""
+    """Print all tables, and below a benchmark's own those that the documentation shows."""
     for name, rows in results.items():
         for drawn in tables(name, rows):
             console.print(drawn)

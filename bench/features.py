@@ -22,6 +22,7 @@ from typing import Final
 from bench import lookup
 from bench._gateways import collector, running, traced
 from bench._load import Figures, load
+from bench._markdown import table
 from bench._processes import cpu_seconds
 from bench._servers import redis_url
 from bench._ways import post
@@ -55,7 +56,7 @@ class Feature:
 
 
 def run(quick: bool) -> Sequence[Row]:
-    return measure(rounds=1, seconds=0.5) if quick else measure(rounds=5, seconds=2.0)
+    return measure(rounds=1, seconds=0.5) if quick else measure(rounds=4, seconds=1.25)
 
 
 def measure(
@@ -112,6 +113,19 @@ def _rows(medians: dict[tuple[str, int], Figures], rounds: int) -> Iterator[Row]
             f" {on['per_second']:,.0f} / {off['per_second']:,.0f}, p99 {on['p99_ms']:.1f} /"
             f" {off['p99_ms']:.1f} ms, {on['failed']:.0f} failed; medians of {rounds}",
         )  # fmt: skip
+
+
+def page(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the table of `docs/benchmarks.md`: microseconds of CPU over those of nothing on."""
+    cells = [row.work.split(", ") for row in rows]
+    found = dict(zip(map(tuple, cells), rows, strict=True))
+    loads = list(dict.fromkeys(load for _, load in cells))
+    floor = {load: row.limit for (_, load), row in found.items()}
+    lines = [[NOTHING, *(f"{floor[load]:.0f}" for load in loads)]]
+    for name in dict.fromkeys(name for name, _ in cells):
+        own = (found[name, load] for load in loads)
+        lines.append([name, *(f"{(row.ours or 0) - (row.limit or 0):+.0f}" for row in own)])
+    yield from table(["", *loads], lines)
 
 
 def features(place: Path, endpoint: str, redis: str | None) -> Iterator[Feature]:

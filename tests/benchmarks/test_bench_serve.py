@@ -65,3 +65,6 @@ def test_a_feature_is_switched_on_and_stands_over_nothing_on():
     rows = features.measure(seconds=0.1, loads=(4,), names=names)
     assert [row.work for row in rows] == [f"{name}, 4 connections" for name in names]
     assert all(row.ours > 0 and " 0 failed" in row.note for row in rows)
+    page = list(features.page(rows))
+    assert page[0] == "|  | 4 connections |"
+    assert [line.split(" | ")[0] for line in page[3:]] == [f"| {name}" for name in names]

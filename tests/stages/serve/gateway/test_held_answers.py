@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import os
+import threading
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +19,11 @@ from onward.stages.serve.gateway import held as held_module
 from onward.stages.serve.gateway.held import Held
 from onward.stages.serve.gateway.job import Job, Part
 from onward.stages.serve.gateway.metrics import Metrics
+from onward.stages.serve.gateway.online import Online
 from onward.stages.serve.gateway.recorder import Recorder
+from onward.stages.serve.gateway.tick import Ticker
 from onward.stages.serve.log.segment import Feedback
+from onward.stages.serve.log.writer import PredictionLog
 
 FAST = Logging()
 SAID_NO = OSError(errno.EIO, "Input/output error")
@@ -49,7 +57,7 @@ def run(test: Any) -> tuple[list[Job], Metrics]:
     async def within() -> None:
         log = Log()
         recorder = Recorder(metrics=metrics, log=log)  # type: ignore[arg-type]
-        await test(Held(recorder, answered.append), log, answered)
+        await test(Held(recorder, answered.append, lambda: None), log, answered)
 
     uvloop.run(within())
     return answered, metrics
@@ -119,10 +127,115 @@ def test_what_could_not_be_flushed_is_refused_or_served_by_its_policy():
     assert metrics.unlogged == {"m": 1}
 
 
+def test_after_a_slow_flush_those_just_answered_are_given_time_to_ask_again(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(held_module, "SLOW_S", 0.0)
+    answered: list[Job] = []
+    freed: list[int] = []
+
+    async def within() -> None:
+        loop, log = asyncio.get_running_loop(), Log()
+        recorder = Recorder(metrics=Metrics(), log=log)  # type: ignore[arg-type]
+        again = asyncio.Event()
+
+        def free() -> None:
+            freed.append(len(answered))
+            again.set()
+
+        held = Held(recorder, answered.append, free)
+        for callers, gathers in ((held_module.COMPANY - 1, False), (held_module.COMPANY, True)):
+            for i in range(callers):
+                held.add(job(f"c{i}", 100))
+            assert held.busy
+            again.clear()
+            later = loop.time()
+            held.settle(100, None)
+            assert not held
+            assert held.busy is gathers
+            await asyncio.wait_for(again.wait(), 20)
+            assert not held.busy
+            assert loop.time() >= later
+
+    uvloop.run(within())
+    assert freed == [held_module.COMPANY - 1, 2 * held_module.COMPANY - 1]
+
+
+class Told:
+    """A caller that notes when it is answered."""
+
+    def __init__(self, name: str, order: list[str]) -> None:
+        self.name, self._order = name, order
+        self.answered = asyncio.Event()
+
+    def answer(self, status: int, body: bytes, **_: Any) -> None:
+        assert status == 200
+        self._order.append(self.name)
+        self.answered.set()
+
+
+def test_what_must_wait_for_a_busy_disk_is_collected_and_nothing_else_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Strict requests that come during a flush share the next turn; a probe is answered at once."""
+    let, begun, real = threading.Semaphore(0), threading.Semaphore(0), os.fdatasync
+
+    def fdatasync(fd: int) -> None:
+        begun.release()
+        assert let.acquire(timeout=20)
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    order: list[str] = []
+
+    async def within(log: PredictionLog) -> None:
+        loop, metrics = asyncio.get_running_loop(), Metrics()
+        ticker = Ticker(
+            metrics=metrics,
+            online=Online(None, timeout_s=1.0),
+            recorder=Recorder(metrics=metrics, log=log),
+        )
+
+        def ask(name: str, *, strict: bool) -> Told:
+            caller = Told(name, order)
+            asked = Job(caller, route="feedback", keep_alive=True)  # type: ignore[arg-type]
+            asked.ready(200, b"{}")
+            if strict:
+                asked.feedback = Feedback([1], ["m"], ["p"], ["label"], [1.0])
+                asked.logging = Logging(guarantee="strict")
+            ticker.add(asked)
+            return caller
+
+        first = ask("first", strict=True)
+        assert await loop.run_in_executor(None, begun.acquire)
+        written = log.position
+        assert written > 0
+        second, third = ask("second", strict=True), ask("third", strict=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert log.position == written, "they wait for the disk to be free"
+        let.release()
+        await first.answered.wait()
+        assert await loop.run_in_executor(None, begun.acquire)
+        assert log.position == 3 * written, "one turn for two"
+        fourth, probe = ask("fourth", strict=True), ask("probe", strict=False)
+        await probe.answered.wait()
+        let.release(2)
+        for each in (second, third, fourth):
+            await each.answered.wait()
+
+    log = PredictionLog(tmp_path, started_ns=time.time_ns(), bound_s=1_000.0)
+    try:
+        uvloop.run(within(log))
+    finally:
+        let.release(10)
+        log.close()
+    assert order == ["first", "probe", "second", "third", "fourth"]
+
+
 def test_a_disk_that_does_not_answer_has_failed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(held_module, "STALLED_S", 0.05)
     monkeypatch.setattr(held_module, "LOOK_S", 0.01)
-    import asyncio
 
     async def test(held, log, answered):
         held.add(first := job("a", 100))

@@ -74,7 +74,9 @@ def test_a_killed_shadow_goes_on_where_it_was_and_the_champion_does_not_notice(t
         rows[7]["amount"] = 9_999.0  # the brittle one fails at it
         site.predict(rows[:200])
         site.until(lambda: len(answered(site, "shadow")) >= 200, 60)
-        os.kill(killed := shadow_pid(site), signal.SIGKILL)
+        killed = shadow_pid(site)
+        assert os.sched_getscheduler(killed) == os.SCHED_IDLE
+        os.kill(killed, signal.SIGKILL)
         assert site.predict(rows[200:]).status_code == 200
         site.until(lambda: len(answered(site, "shadow")) >= 400, 60)
         assert shadow_pid(site) not in (0, killed)

@@ -128,6 +128,12 @@ class Recorder:
                 row = end
 
 
+def waits(job: Job) -> bool:
+    """Whether the answer will have to wait for the disk, however quick that is."""
+    logged = bool(job.parts) or job.feedback is not None
+    return logged and _logging(job).guarantee == "strict"
+
+
 def _logging(job: Job) -> Logging:
     return job.parts[0].target.logging if job.parts else job.logging
 

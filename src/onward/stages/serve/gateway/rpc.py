@@ -45,6 +45,8 @@ ARRIVING_S: Final = 0.1
 _LONGEST_MS: Final = 99_999_999
 """The longest deadline that `grpc-timeout` can say in milliseconds; one beyond it is none."""
 
+_READ: Final = {name.decode(): name for name in READ}
+
 Context: TypeAlias = Any  # grpc.aio.ServicerContext: grpc has no types of its own
 
 
@@ -156,13 +158,14 @@ class _Call:
     """A call that waits for its answer."""
 
     def __init__(self, context: Context) -> None:
-        self._peer: str = context.peer()
+        self._context = context
         self.answered: asyncio.Future[tuple[int, bytes]]
         self.answered = asyncio.get_running_loop().create_future()
 
     def peer(self) -> str:
         """Return the client's address, without gRPC's ``ipv4:`` and the port."""
-        return self._peer.partition(":")[2].rpartition(":")[0]
+        peer: str = self._context.peer()
+        return peer.partition(":")[2].rpartition(":")[0]
 
     def answer(self, status: int, body: bytes, **_: object) -> None:
         if not self.answered.done():  # a caller that hung up, or whose deadline passed
@@ -196,9 +199,9 @@ class _InferCall(_Call):
 def _headers(context: Context) -> Headers:
     """Return the call's metadata as headers, its deadline among them."""
     found = {
-        name.encode(): value if isinstance(value, bytes) else value.encode()
+        _READ[name]: value if isinstance(value, bytes) else value.encode()
         for name, value in context.invocation_metadata()
-        if name.encode() in READ
+        if name in _READ
     }
     left_s = context.time_remaining()
     if left_s is not None and left_s * 1000 < _LONGEST_MS:

@@ -16,7 +16,7 @@ from onward.stages.serve.gateway.lookup import UNAVAILABLE, settle, silent, want
 from onward.stages.serve.gateway.metrics import Metrics
 from onward.stages.serve.gateway.online import Found, Online
 from onward.stages.serve.gateway.predict import predict
-from onward.stages.serve.gateway.recorder import Recorder
+from onward.stages.serve.gateway.recorder import Recorder, waits
 from onward.stages.serve.gateway.telemetry.observer import Observer
 
 
@@ -35,19 +35,27 @@ class Ticker:
         self._online = online
         self._recorder = recorder
         self._observer = observer
-        self._held = Held(recorder, self._answer)
+        self._held = Held(recorder, self._answer, self._resume)
         self._jobs: list[Job] = []
-        self._asking = False
+        self._asking = self._deferred = False
         self._loop = asyncio.get_running_loop()
 
     def add(self, job: Job) -> None:
         """Answer `job` in this tick; while a remote store is asked, in the one after."""
-        if not self._jobs and not self._asking:
+        if not self._asking and (not self._jobs or (self._deferred and not waits(job))):
+            self._deferred = False
             self._loop.call_soon(self.flush)
         self._jobs.append(job)
 
     def flush(self) -> None:
-        """Answer everything that was collected, once the online store has said what it holds."""
+        """Answer everything that was collected, once the online store has said what it holds.
+
+        What must wait for the disk and finds it busy waits here: it is the next flush that will
+        cover it in any case, and the more is predicted at once, the less a prediction costs.
+        """
+        self._deferred = self._held.busy and all(map(waits, self._jobs))
+        if self._deferred:
+            return
         jobs, self._jobs = self._jobs, []
         began = _expire(jobs)
         groups = _grouped(jobs)
@@ -72,6 +80,12 @@ class Ticker:
         self._asking = True
         self._metrics.online_reads += 1
         self._online.read(lookups, told)
+
+    def _resume(self) -> None:
+        """Answer what waited for the disk to be free."""
+        if self._deferred:
+            self._deferred = False
+            self._loop.call_soon(self.flush)
 
     def _looked_up(
         self, jobs: Sequence[Job], groups: Groups, asked: list[list[Part]], found: Found | Exception

@@ -19,12 +19,6 @@ from onward.stages.serve.log.promptness import prompt
 Settled = Callable[[int, OSError | None], None]
 """Told up to which position the disk has said yes or no, and why no; on the flusher's thread."""
 
-GATHER: Final = 0.25
-"""For which part of the last flush's time the next one waits for more answers to cover."""
-
-COMPANY: Final = 5
-"""With fewer answers than this waiting, nothing is gained by it."""
-
 STALLED_S: Final = 5.0
 """A disk that has not answered for so long has failed, as far as anybody who waits is concerned."""
 
@@ -129,10 +123,10 @@ class Flusher:
 
     def _run(self) -> None:
         prompt()
-        closing, took_s = False, 0.0
+        closing = False
         while not closing:
             with self._wake:
-                self._pause(took_s)
+                self._pause()
                 begun_ns = time.perf_counter_ns()
                 self._next_ns = begun_ns + self._every_ns
                 self._in_flight_ns = self._oldest_ns if self._dirty else 0
@@ -141,7 +135,6 @@ class Flusher:
                 fd, retired, created = self._fd, self._retired, self._created
                 self._waiting, self._retired, self._created = 0, [], False
             failure = self._flush(fd, retired, created)
-            took_s = (time.perf_counter_ns() - begun_ns) / 1e9
             self.flushes += 1
             self.failures += failure is not None
             self.failure = failure
@@ -149,15 +142,13 @@ class Flusher:
             if waiting and self._settled is not None:
                 self._settled(position, failure)
 
-    def _pause(self, took_s: float) -> None:
+    def _pause(self) -> None:
         """Wait until there is something to flush, and it is time, or somebody waits for it."""
         wake = self._wake
         wake.wait_for(lambda: self._dirty or self._waiting or self._closing)
         pause_s = (self._next_ns - time.perf_counter_ns()) / 1e9
         if pause_s > 0:
             wake.wait_for(lambda: self._waiting or self._closing, pause_s)
-        if self._waiting >= COMPANY:
-            wake.wait_for(lambda: self._closing, GATHER * took_s)
 
     def _flush(self, fd: int | None, retired: list[int], created: bool) -> OSError | None:
         """Flush the segments; return the first failure.

@@ -36,4 +36,4 @@ def prompt(turn_ns: int = TURN_NS) -> bool:
         return False
     nice = os.getpriority(os.PRIO_PROCESS, 0)  # of this thread: Linux has one for each
     wished = _ATTRIBUTES.pack(_ATTRIBUTES.size, os.SCHED_OTHER, 0, nice, 0, turn_ns, 0, 0)
-    return ctypes.CDLL(None).syscall(number, 0, wished, 0) == 0
+    return bool(ctypes.CDLL(None).syscall(number, 0, wished, 0) == 0)

@@ -151,7 +151,8 @@ def parse_frame(data: bytes | mmap, offset: int, begin: int = 0) -> tuple[bytes,
     """Return the payload at `offset` and the offset after it; None for a tail that was torn off.
 
     `data` is the segment from the byte `begin` on. A writer that was killed can leave part of a
-    frame at the end of a segment, and a power cut zeros after it, never a wrong frame before others.
+    frame at the end of a segment, and a power cut zeros after it, never a wrong frame before
+    others.
 
     Raises
     ------
