@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from onward.core.records import ImageRef, Route, Routes
+from onward.core.records import Deployment, ImageRef, Route, Routes
 from onward.core.refs import ref
+from onward.flow.happened import fact
 from onward.flow.releases import Release, champion, current, serving_ref
 from onward.flow.serving import written
 from onward.flow.site import Site
 from onward.stages.serve.release.config import SHADOW
 from onward.stages.serve.routes import CHAMPION, write_routes
+
+KEPT: Final = 100
+"""How many versions that have no part of the traffic can be asked for by their number."""
 
 
 def enact(site: Site, model: str) -> Routes | None:
@@ -40,12 +45,23 @@ def enact(site: Site, model: str) -> Routes | None:
         rows=before.rows if before else None,
         audience=audience,
         beside=serving_ref(site.ledger, model) if audience else "",
+        kept=_kept(site, model, routes),
     )
     write_routes(site.folders.routes, made)
     known = site.registry.champion(model)
     if known is None or known.version != serving.model.version:
         site.registry.promote(serving.model)
     return made
+
+
+def _kept(site: Site, model: str, routes: Sequence[Route]) -> tuple[ImageRef, ...]:
+    """Return the newest versions that staging accepted and that have no part of the traffic."""
+    served = {route.image.model.version for route in routes}
+    told = site.ledger.events(kind="image.accepted", subject=model)
+    accepted = (fact(one, "deployment", Deployment).image for one in told)
+    images = {image.model.version: image for image in accepted}
+    newest = sorted(images.keys() - served, reverse=True)[:KEPT]
+    return tuple(images[version] for version in newest)
 
 
 def _shared(release: Release, serving: ImageRef) -> list[Route]:

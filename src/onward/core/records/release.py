@@ -53,7 +53,8 @@ class Routes:
     that name none, in seconds, and `rows` how many one may have; None leaves it to the gateway.
 
     With an `audience`, an expression on request columns, only rows that match are assigned; the
-    others get the champion, as the step `beside` the release.
+    others get the champion, as the step `beside` the release. `kept` are the images of versions
+    that have no part of the traffic, for those who ask for one by its number.
     """
 
     model: str
@@ -65,6 +66,7 @@ class Routes:
     rows: int | None = None
     audience: str = ""
     beside: str = ""
+    kept: tuple[ImageRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,7 +84,7 @@ class Workload:
             replace(arm.route, image=replace(arm.route.image, layout=arm.folder))
             for arm in self.arms
         )
-        return canonical(_plain(replace(self.traffic, routes=moved))).decode()
+        return canonical(_plain(replace(self.traffic, routes=moved, kept=()))).decode()
 
 
 def gateway_in_a_cluster(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from onward.core.errors import OnwardError, unknown_name
+from onward.core.records import ImageRef
 from onward.stages.serve.gateway import exposition, inference, openapi
 from onward.stages.serve.gateway.admission import Admission
 from onward.stages.serve.gateway.aside import Aside
+from onward.stages.serve.gateway.asked import Asked
 from onward.stages.serve.gateway.calls import Calls, Handler, encode, error_body
 from onward.stages.serve.gateway.content import RefusedError
 from onward.stages.serve.gateway.explain import explain
@@ -21,8 +22,10 @@ from onward.stages.serve.gateway.invocations import invocations, lone, unchosen
 from onward.stages.serve.gateway.job import Caller, Job
 from onward.stages.serve.gateway.live import Live
 from onward.stages.serve.gateway.metrics import Metrics
+from onward.stages.serve.gateway.models import Models
 from onward.stages.serve.gateway.telemetry.observer import Observer
 from onward.stages.serve.gateway.tick import Ticker
+from onward.stages.serve.gateway.words import say
 
 EXTENSIONS: Final = ("binary_tensor_data",)
 """What the server's metadata says that it does beyond the protocol, by the names that Triton
@@ -47,6 +50,7 @@ class Endpoints:
         admission: Admission,
         observer: Observer | None,
         fleet: Fleet,
+        models: Models,
         request_clock: bool,
         max_body_bytes: int,
         max_connections: int,
@@ -63,6 +67,8 @@ class Endpoints:
         self._admission = admission
         self._calls = Calls(request_clock=request_clock, max_body_bytes=max_body_bytes)
         self._aside = Aside(ticker.add, error_body)
+        self._in_memory = models
+        self._asked = Asked(models, self._turn)
         self._predictions = predictions
         self._fleet = fleet
         self._observer = observer
@@ -90,21 +96,39 @@ class Endpoints:
             table[b"POST", f"/invocations?model={name}".encode()] = invoked
             if len(live) == 1:
                 table[b"POST", b"/invocations"] = ("invocations", lone(name, invoked[1]), name)
-            for version in (None, *routes.direct):
+            for version in (None, *routes.direct, *routes.kept):
                 base = f"/v2/models/{name}" + ("" if version is None else f"/versions/{version}")
-                for method, tail, route, handler in (
-                    ("GET", "", "model", self._metadata(routes, version)),
-                    ("GET", "/ready", "health", self._model_ready),
-                    ("POST", "/infer", "infer", self._calls.infer(routes, version)),
-                    (RPC.decode(), "/infer", "grpc", self._calls.asked(routes, version)),
-                    ("POST", "/predict", "predict", self._calls.predict(routes, version)),
-                    ("POST", "/feedback", "feedback", self._feedback(routes)),
-                    ("POST", "/explain", "explain", self._explain(routes, version)),
-                ):
+                for (method, tail, route), handler in self._of_version(routes, version):
                     table[method.encode(), f"{base}{tail}".encode()] = (route, handler, name)
         self.live, self._table = dict(live), table
         self._admission.serve(routes.routes for routes in live.values())
         self._metrics.routes = {name: routes.version for name, routes in live.items()}
+        self._in_memory.settle(
+            {digest for routes in live.values() for digest in routes.models},
+            {image.digest for routes in live.values() for image in routes.kept.values()},
+        )
+
+    def _of_version(
+        self, routes: Live, version: int | None
+    ) -> Iterator[tuple[tuple[str, str, str], Handler]]:
+        """Yield what answers for a version, None for the one that routes choose: method, end of the
+        path and kind, and the handler.
+        """
+        made: dict[tuple[str, str, str], Callable[[Live], Handler]] = {
+            ("GET", "", "model"): lambda live: self._metadata(live, version),
+            ("POST", "/infer", "infer"): lambda live: self._calls.infer(live, version),
+            (RPC.decode(), "/infer", "grpc"): lambda live: self._calls.asked(live, version),
+            ("POST", "/predict", "predict"): lambda live: self._calls.predict(live, version),
+            ("POST", "/explain", "explain"): lambda live: self._explain(live, version),
+        }
+        yield ("POST", "/feedback", "feedback"), self._feedback(routes)
+        image = None if version is None else routes.kept.get(version)
+        yield ("GET", "/ready", "health"), self._model_ready(image)
+        for key, make in made.items():
+            if image is None:
+                yield key, make(routes)
+            else:
+                yield key, self._asked.handler(routes, image, key[2], make)
 
     # ------------------------------------------------------------ requests
 
@@ -131,15 +155,26 @@ class Endpoints:
             elif self._admission.admit(job, model, headers, len(body)):
                 handler(job, body, headers)
                 self._admission.measure(job, model)
-        except RefusedError as error:
-            job.ready(error.status, error_body(str(error)))
-        except OnwardError as error:
-            job.ready(400, error_body(str(error)))
-        except Exception as error:  # a fault of ours must not leave the caller without an answer
-            print(f"{url.decode(errors='replace')}: {error!r}", file=sys.stderr, flush=True)
-            job.ready(500, error_body(f"{type(error).__name__}: {error}"))
+        except Exception as error:
+            _fail(job, error)
         if not job.held:
             self._ticker.add(job)
+
+    def _turn(self, job: Job, model: str, call: Callable[[], None]) -> None:
+        """Give a job its turn that waited for its model's version, and first call what it waited
+        to.
+        """
+        connection = cast("Connection", job.caller)
+        job.held = False
+        try:
+            call()
+            if job.admitted >= 0:
+                self._admission.measure(job, model)
+        except Exception as error:
+            _fail(job, error)
+        if not job.held:
+            self._ticker.add(job)
+        connection.resume()
 
     def close(self) -> None:
         """Let go of the thread beside the loop."""
@@ -174,7 +209,8 @@ class Endpoints:
         if parts[1:3] == ["v2", "models"] and len(parts) > 3 and parts[3] not in self.live:
             what, expected = unknown_name("model", parts[3], self.live)
         elif parts[1:3] == ["v2", "models"] and len(parts) > 5 and parts[4] == "versions":
-            served = {str(version) for version in self.live[parts[3]].direct}
+            found = self.live[parts[3]]
+            served = {str(version) for version in (*found.direct, *found.kept)}
             what, expected = unknown_name("version", parts[5], served)
             what += f" of {parts[3]!r}"
         else:
@@ -220,13 +256,26 @@ class Endpoints:
         ready = self.ready()
         job.ready(200 if ready else 503, encode({"ready": ready}))
 
-    def _model_ready(self, job: Job, _body: bytes, _headers: Headers) -> None:
-        job.ready(200, encode({"ready": True}))
+    def _model_ready(self, image: ImageRef | None) -> Handler:
+        """Answer whether a version answers at once: one beside the routes does while it is in
+        memory, and to ask does not bring it there.
+        """
+
+        def handler(job: Job, _body: bytes, _headers: Headers) -> None:
+            ready = image is None or self._asked.there(image)
+            job.ready(200 if ready else 503, encode({"ready": ready}))
+
+        return handler
 
     def _metadata(self, live: Live, version: int | None) -> Handler:
         target = live.champion if version is None else live.direct[version]
-        body = encode(inference.metadata(target.model, sorted(live.direct)))
-        return lambda job, _body, _headers: job.ready(200, body)
+
+        def handler(job: Job, _body: bytes, _headers: Headers) -> None:
+            known = self.live.get(target.model.name, live)
+            versions = sorted((*known.direct, *known.kept))
+            job.ready(200, encode(inference.metadata(target.model, versions)))
+
+        return handler
 
     def _show_metrics(self, job: Job, _body: bytes, _headers: Headers) -> None:
         job.ready(200, self._fleet.metrics(), exposition.CONTENT_TYPE)
@@ -244,3 +293,13 @@ class Endpoints:
         for name, reason in self._metrics.refused_routes.items():
             shown[name] = {"version": None, **shown.get(name, {}), "refused": reason}
         return shown
+
+
+def _fail(job: Job, error: Exception) -> None:
+    """Answer a job whose request is refused; a fault of ours leaves it not without an answer."""
+    if isinstance(error, OnwardError):
+        status = error.status if isinstance(error, RefusedError) else 400
+        job.ready(status, error_body(str(error)))
+    else:
+        say(f"{job.route}: {error!r}")
+        job.ready(500, error_body(f"{type(error).__name__}: {error}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -12,23 +11,27 @@ from onward.core.ports import Masks
 from onward.core.records import Route, Routes
 from onward.stages.serve.gateway.endpoints import Endpoints
 from onward.stages.serve.gateway.image import home
-from onward.stages.serve.gateway.live import Live, open_live
+from onward.stages.serve.gateway.live import Live
 from onward.stages.serve.gateway.metrics import Metrics
 from onward.stages.serve.gateway.model import ServedModel, load
+from onward.stages.serve.gateway.models import Models
 from onward.stages.serve.gateway.settings import GatewayConfig
+from onward.stages.serve.gateway.words import say
 from onward.stages.serve.routes import read_routes
 
 
 class Follower:
     """Keeps what is served in step with the routes files. One bad file spoils nothing else."""
 
-    def __init__(self, config: GatewayConfig, endpoints: Endpoints, metrics: Metrics) -> None:
+    def __init__(
+        self, config: GatewayConfig, endpoints: Endpoints, models: Models, metrics: Metrics
+    ) -> None:
         self._config = config
         self._endpoints = endpoints
+        self._models = models
         self._metrics = metrics
-        self._cache = cache_of(config)
         masks: Masks | None = None if config.masks is None else config.masks.make()
-        self._open = partial(open_live, masks=masks, logging=config.logging)
+        self._made = partial(Live, masks=masks, logging=config.logging)
         self._seen: dict[str, tuple[int, int, int]] = {}
 
     async def look(self) -> bool:
@@ -57,16 +60,15 @@ class Follower:
         return changed
 
     async def _change(self, name: str, path: Path) -> None:
-        loop = asyncio.get_running_loop()
         try:
             routes, version = read_routes(path)
             if routes.model != name:
                 raise CorruptError(f"{path} holds the routes of {routes.model!r}")
-            before = self._endpoints.live.get(name)
-            live = await loop.run_in_executor(None, self._open, routes, version, self._load, before)
+            live = await self._open(routes, version)
         except Exception as error:
             reason = str(error) if isinstance(error, OnwardError) else repr(error)
             self._metrics.refused_routes[name] = reason
+            self._endpoints.serve(self._endpoints.live)  # what was loaded for nothing goes
             say(f"{name}: routes refused, serving as before: {reason}")
             return
         self._metrics.refused_routes.pop(name, None)
@@ -76,23 +78,19 @@ class Follower:
         )
         say(f"{name}: serving {shares} (routes {version})")
 
-    async def alone(self, route: Route, folder: Path | None) -> None:
-        """Serve one image alone, from its layout or from an unpacked `folder`."""
+    async def alone(self, route: Route) -> None:
+        """Serve one image alone."""
         name = route.image.model.name
-        routes = Routes(model=name, salt="", routes=(route,))
-        opened = self._load if folder is None else lambda _: load(folder)
-        live = await asyncio.get_running_loop().run_in_executor(
-            None, self._open, routes, "", opened, None
-        )
+        live = await self._open(Routes(model=name, salt="", routes=(route,)), "")
         self._install({name: live})
 
-    def _load(self, route: Route) -> ServedModel:
-        return load_route(route, self._cache)
+    async def _open(self, routes: Routes, version: str) -> Live:
+        """Make routes ready to serve, with the versions that they need in memory."""
+        models = {route.image.digest: await self._models.need(route) for route in routes.routes}
+        run = asyncio.get_running_loop().run_in_executor
+        return await run(None, self._made, routes, version, models)
 
     def _install(self, live: dict[str, Live]) -> None:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # no stubs
-
-        threadpool_limits(1)  # one row is too little to share out; threads would only wait
         self._metrics.route_changes += 1
         self._endpoints.serve(live)
 
@@ -115,11 +113,12 @@ def load_route(route: Route, cache: Path) -> ServedModel:
     return model
 
 
+def weight(route: Route, cache: Path) -> int:
+    """Return the size of a route's version on the disk, in bytes; raises as `load_route` does."""
+    files = (home(route.image, cache) / "model").rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def cache_of(config: GatewayConfig) -> Path:
     """Return where images are unpacked; several workers share it."""
     return Path(config.state) / "unpacked"
-
-
-def say(text: str) -> None:
-    """Tell the gateway's own log, which is its standard error."""
-    print(text, file=sys.stderr, flush=True)

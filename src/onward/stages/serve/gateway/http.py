@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
         self._in_body = self._headers_ended = False
         self._header_bytes = 0
         self._pending = 0
-        self._holds = False
+        self._holds = 0
         self._held: list[Callable[[], None]] = []
         self.receiving = False
         self.begun = 0
@@ -187,14 +187,14 @@ class Connection(asyncio.Protocol):
         return not self.receiving and self._pending == 0
 
     def hold(self) -> None:
-        """Keep what comes after the request under way until `resume`."""
-        self._holds = True
+        """Keep what comes after the request under way until `resume`; each call needs its own."""
+        self._holds += 1
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Take what was kept, until one of them holds again."""
-        self._holds = False
+        self._holds -= 1
         while self._held and not self._holds:
             self._held.pop(0)()
         if self._transport is not None and not self._holds:

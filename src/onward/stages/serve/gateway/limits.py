@@ -24,6 +24,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         How long a request may take to arrive whole; then 408.
     idle_s
         How long a connection may stay open between requests.
+    model_bytes
+        The memory of the versions that are loaded; 0 bounds it not. Those that routes need are
+        loaded in any case.
     """
 
     waiting: int = 1024
@@ -33,3 +36,4 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connections: int = 10_000
     receive_s: float = 30.0
     idle_s: float = 75.0
+    model_bytes: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import msgspec
 
 from onward.core.errors import DataError, unknown_name
 from onward.core.ports import Masks
-from onward.core.records import Column, Logging, Route, Routes
+from onward.core.records import Column, ImageRef, Logging, Route, Routes
+from onward.core.refs import ref
 from onward.stages.serve.audience import compiled
 from onward.stages.serve.gateway.http import Headers
 from onward.stages.serve.gateway.masking import Masked, masking
@@ -80,7 +81,11 @@ class Target:
 
 
 class Live:
-    """One model's routes in service."""
+    """One model's routes in service.
+
+    `models` are their versions by the image's digest; `logging` holds where the routes say nothing.
+    `kept` are the images of versions that only those get who ask for them by number.
+    """
 
     def __init__(
         self,
@@ -112,6 +117,11 @@ class Live:
         self.direct = {
             models[route.image.digest].version: self._target(route, DIRECT)
             for route in reversed(ordered)
+        }
+        self.kept = {
+            image.model.version: image
+            for image in routes.kept
+            if image.model.version not in self.direct
         }
         self._audience = (
             compiled(routes.audience, self.decoder.columns) if routes.audience else None
@@ -167,6 +177,18 @@ class Live:
         if target.champion_features:
             return target
         return self.direct[self.champion.model.version]
+
+    def route_of(self, image: ImageRef) -> Route:
+        """Return the route of one of the `kept`, which has it alone."""
+        release = ref("release", self.routes.model, image.model.version)
+        return Route(arm=CHAMPION, image=image, percent=100.0, release=release)
+
+    def alone(self, image: ImageRef, model: ServedModel) -> Live:
+        """Return routes of one of the `kept` alone, logged and masked as these are."""
+        routes = replace(
+            self.routes, routes=(self.route_of(image),), kept=(), audience="", beside=""
+        )
+        return Live(routes, self.version, {image.digest: model}, self._masks, self.logging)
 
     def shown(self) -> dict[str, Any]:
         """Return the routes as ``GET /routes`` shows them.
@@ -246,28 +268,3 @@ class Live:
 
 def _as_it_is(value: Any) -> Any:
     return value
-
-
-def open_live(
-    routes: Routes,
-    version: str,
-    load: Callable[[Route], ServedModel],
-    before: Live | None,
-    masks: Masks | None = None,
-    logging: Logging | None = None,
-) -> Live:
-    """Make routes ready to serve, loading only the images that `before` has not loaded.
-
-    `logging` holds where the routes say nothing.
-
-    Raises
-    ------
-    CorruptError
-        An image cannot be used.
-    """
-    known = {} if before is None else dict(before.models)
-    models = {}
-    for route in routes.routes:
-        digest = route.image.digest
-        models[digest] = known[digest] if digest in known else load(route)
-    return Live(routes, version, models, masks, logging)

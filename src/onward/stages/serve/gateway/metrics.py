@@ -75,6 +75,11 @@ class Metrics:
         self.waiting = 0
         self.waiting_bytes = 0
         self.connections: Callable[[], int] = int
+        self.models: Callable[[], Sequence[tuple[str, int, int]]] = list
+        self.model_loads: dict[str, Histogram] = {}
+        self.model_limit = 0
+        self.models_over = False
+        self.evictions: Counter[str] = Counter()
         self.views: Sequence[tuple[ViewPlan, Materialized | None]] = ()
 
     def answered(self, route: str, status: int, elapsed_ns: int, admitted: int) -> None:
@@ -94,6 +99,10 @@ class Metrics:
         if found is None:
             found = self.arms[model, version, arm] = Histogram()
         return found
+
+    def model_loaded(self, model: str, elapsed_ns: int) -> None:
+        """Count one load of a version."""
+        self.model_loads.setdefault(model, Histogram()).add(elapsed_ns)
 
     def samples(self) -> Samples:
         """Return everything that was counted."""
@@ -241,6 +250,35 @@ FAMILIES: Final = (
         name="onward_online_failures_total", kind="counter",
         about="Reads of the online store that failed or came too late.",
         read=lambda m: _one(m.online_failures),
+    ),
+    Family(
+        name="onward_model_bytes", kind="gauge", labels=("model", "version"),
+        about="Memory of each version that is loaded, as measured then, in all workers.",
+        read=lambda m: {(name, str(version)): size for name, version, size in m.models()},
+    ),
+    Family(
+        name="onward_models_loaded", kind="gauge",
+        about="Versions in memory, in all workers.", read=lambda m: _one(len(m.models())),
+    ),
+    Family(
+        name="onward_model_bytes_limit", kind="gauge",
+        about="How much the versions in memory may take in all workers; 0 is any.",
+        read=lambda m: _one(m.model_limit),
+    ),
+    Family(
+        name="onward_models_over_limit", kind="gauge",
+        about="Workers whose routes alone need more memory than the limit.",
+        read=lambda m: _one(m.models_over),
+    ),
+    Family(
+        name="onward_model_load_seconds", kind="histogram", labels=("model",),
+        about="How long loading a version took.",
+        read=lambda m: _histograms({(model,): each for model, each in m.model_loads.items()}),
+    ),
+    Family(
+        name="onward_model_evictions_total", kind="counter", labels=("model",),
+        about="Versions that were let go to make room for others.",
+        read=lambda m: {(model,): count for model, count in m.evictions.items()},
     ),
     Family(
         name="onward_route_changes_total", kind="counter", about="Routes taken into service.",

@@ -129,7 +129,7 @@ class RpcServer:
         if status == 404 and missing is not None:
             return missing
         found: dict[str, Any] = msgspec.json.decode(answer)
-        if status != 200:
+        if "error" in found:
             await _refuse(context, status, found["error"])
         return found
 
@@ -166,6 +166,12 @@ class _Call:
         """Return the client's address, without gRPC's ``ipv4:`` and the port."""
         peer: str = self._context.peer()
         return peer.partition(":")[2].rpartition(":")[0]
+
+    def hold(self) -> None:
+        """Nothing comes after it on the same call."""
+
+    def resume(self) -> None:
+        """Nothing was kept."""
 
     def answer(self, status: int, body: bytes, **_: object) -> None:
         if not self.answered.done():  # a caller that hung up, or whose deadline passed

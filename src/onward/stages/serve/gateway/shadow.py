@@ -25,7 +25,7 @@ import msgspec
 
 from onward.core.errors import OnwardError
 from onward.core.records import Column, Logging, Route, Routes
-from onward.stages.serve.gateway.follower import cache_of, load_route, say
+from onward.stages.serve.gateway.follower import cache_of, load_route
 from onward.stages.serve.gateway.job import Job, Part
 from onward.stages.serve.gateway.live import Live, Target
 from onward.stages.serve.gateway.metrics import Metrics
@@ -34,6 +34,7 @@ from onward.stages.serve.gateway.recorder import Recorder
 from onward.stages.serve.gateway.rows import python_type
 from onward.stages.serve.gateway.settings import GatewayConfig, read_config
 from onward.stages.serve.gateway.tick import Ticker
+from onward.stages.serve.gateway.words import say
 from onward.stages.serve.log.reader import Cursor, Logged, read_span
 from onward.stages.serve.log.segment import MAGIC, Header, segments
 from onward.stages.serve.log.writer import PredictionLog

@@ -21,11 +21,11 @@ from typing import Any, Final
 
 from onward.stages.serve.gateway.board import Board, Retired, lasting
 from onward.stages.serve.gateway.exposition import merged
-from onward.stages.serve.gateway.follower import say
 from onward.stages.serve.gateway.listener import bound
 from onward.stages.serve.gateway.place import READY
 from onward.stages.serve.gateway.process import announce, withdraw
 from onward.stages.serve.gateway.settings import GatewayConfig
+from onward.stages.serve.gateway.words import say
 
 PATIENCE_S: Final = (0.1, 10.0)
 """How long the supervisor waits before it starts a worker again: at first, and at most."""

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from onward.stages.serve.gateway.board import Board
 from onward.stages.serve.gateway.callers import Gate
 from onward.stages.serve.gateway.endpoints import Endpoints
 from onward.stages.serve.gateway.fleet import Fleet
-from onward.stages.serve.gateway.follower import Follower, cache_of, say
+from onward.stages.serve.gateway.follower import Follower, cache_of, load_route, weight
 from onward.stages.serve.gateway.freshness import Freshness
 from onward.stages.serve.gateway.golden import GoldenStore
 from onward.stages.serve.gateway.http import Connection
@@ -33,6 +34,7 @@ from onward.stages.serve.gateway.image import MODEL_FOLDER, unpack
 from onward.stages.serve.gateway.listener import BACKLOG, bound
 from onward.stages.serve.gateway.metrics import Metrics
 from onward.stages.serve.gateway.model import About
+from onward.stages.serve.gateway.models import Models
 from onward.stages.serve.gateway.online import Online
 from onward.stages.serve.gateway.place import Place
 from onward.stages.serve.gateway.process import announce, busy, withdraw
@@ -42,6 +44,7 @@ from onward.stages.serve.gateway.shadows import Shadows
 from onward.stages.serve.gateway.sweep import Sweeper
 from onward.stages.serve.gateway.telemetry.observer import Observer
 from onward.stages.serve.gateway.tick import Ticker
+from onward.stages.serve.gateway.words import say
 from onward.stages.serve.log.writer import PredictionLog
 from onward.stages.serve.port import OnlineReader
 
@@ -112,12 +115,20 @@ class Worker:
         self._fleet = fleet = self._among(place, self._state if told is None else told)
         self._gate = _gate(config, metrics)
         self._observer = _observer(config, metrics)
+        cache = cache_of(config)
+        models = Models(
+            config.limits.model_bytes,
+            metrics,
+            load=partial(load_route, cache=cache),
+            least=partial(weight, cache=cache),
+        )
         self.endpoints = endpoints = Endpoints(
             version=VERSION,
             metrics=metrics,
             ticker=self._ticker(),
             admission=Admission(config.limits, metrics, self._gate),
             fleet=fleet,
+            models=models,
             observer=self._observer,
             request_clock=config.clock == "request",
             max_body_bytes=config.max_body_bytes,
@@ -128,7 +139,7 @@ class Worker:
         metrics.connections = lambda: len(endpoints.connections)
         self._sweeper = Sweeper(config.limits)
         self._freshness = Freshness(self._online, metrics, lambda: endpoints.live)
-        self._follower = Follower(config, endpoints, metrics)
+        self._follower = Follower(config, endpoints, models, metrics)
         self._shadows = Shadows(config)
         self._server: asyncio.Server | None = None
         self._rpc: RpcServer | None = None
@@ -168,7 +179,7 @@ class Worker:
     async def warm(self) -> None:
         """Take into service what is served first."""
         if self._config.routes is None:
-            await self._follower.alone(*_only(self._config))
+            await self._follower.alone(_only(self._config))
         else:
             await self._follower.look()
 
@@ -271,10 +282,9 @@ def _open_store(config: GatewayConfig) -> OnlineReader | None:
     return store
 
 
-def _only(config: GatewayConfig) -> tuple[Route, Path | None]:
-    if config.image is not None:
-        image, folder = config.image, None
-    else:
+def _only(config: GatewayConfig) -> Route:
+    image = config.image
+    if image is None:
         folder = Path(config.model or "")
         about = msgspec.json.decode((folder / "model.json").read_bytes(), type=About)
         trained = ModelRef(
@@ -282,7 +292,7 @@ def _only(config: GatewayConfig) -> tuple[Route, Path | None]:
             digest=about.digest, trained="", card="",
         )  # fmt: skip
         image = ImageRef(
-            name=about.name, digest=f"unpacked:{about.digest}", layout="", model=trained
+            name=about.name, digest=f"unpacked:{about.digest}", layout=str(folder), model=trained
         )
     release = f"release:{image.name}@{image.model.version}"
-    return Route(arm="champion", image=image, percent=100.0, release=release), folder
+    return Route(arm="champion", image=image, percent=100.0, release=release)
