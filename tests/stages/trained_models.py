@@ -111,6 +111,27 @@ class Waiting(Linear):
         return super().predict_proba(X)
 
 
+class Heavy(Linear):
+    """Takes `megabytes` of memory once it is loaded, of which its file says nothing.
+
+    With a `gate` it is loaded once that file is there.
+    """
+
+    def __init__(self, weight: float, megabytes: int = 0, gate: str = "") -> None:
+        super().__init__(weight)
+        self.megabytes = megabytes
+        self.gate = gate
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        while self.gate and not Path(self.gate).exists():
+            time.sleep(0.01)
+        self.ballast = np.ones(self.megabytes * 125_000)
+
+    def __deepcopy__(self, _: Any) -> Heavy:
+        return self  # there is one of it, whichever way it is called
+
+
 class Named(Linear):
     """Reads its columns by name, text among them, so only a DataFrame will do."""
 

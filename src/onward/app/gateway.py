@@ -299,22 +299,35 @@ def address(state: Path) -> str | None:
     return found.url if found else None
 
 
-def log_trouble(url: str) -> str | None:
-    """Ask a gateway whether its prediction log fails, and say so in a sentence; None if not."""
-    from urllib.request import urlopen
+def alerts(url: str, state: Path) -> Mapping[str, str]:
+    """Ask a gateway what is wrong with it, and say so in sentences, by what they are about.
+
+    It is asked, as where the disk is full it cannot leave word.
+    """
+    from urllib.request import Request, urlopen
 
     try:
-        with urlopen(f"{url}/metrics", timeout=1) as answer:  # noqa: S310 (its own address)
+        asked = Request(f"{url}/metrics", headers=dict(shown(state)))  # noqa: S310 (its own address)
+        with urlopen(asked, timeout=1) as answer:  # noqa: S310
             lines = answer.read().decode().splitlines()
-    except OSError:  # what it does not say is no trouble of the log
-        return None
+    except OSError:  # what it does not say is no trouble of its log or its memory
+        return {}
 
-    def total(name: str) -> int:
-        found = (line.rpartition(" ") for line in lines if line.startswith(name))
-        return int(sum(float(value) for _, _, value in found))
+    def total(name: str) -> float:
+        found = (
+            line.rpartition(" ") for line in lines if line.startswith((f"{name} ", f"{name}{{"))
+        )
+        return sum(float(value) for _, _, value in found)
 
-    if not total("onward_prediction_log_failing"):
-        return None
-    unlogged = total("onward_predictions_unlogged_total")
-    served = f"{counted(unlogged, 'row')} answered unlogged" if unlogged else "rows are refused"
-    return f"its last write or flush failed, {served}: is the disk full?"
+    found = {}
+    if total("onward_prediction_log_failing"):
+        unlogged = int(total("onward_predictions_unlogged_total"))
+        served = f"{counted(unlogged, 'row')} answered unlogged" if unlogged else "rows are refused"
+        found["prediction log"] = f"its last write or flush failed, {served}: is the disk full?"
+    if total("onward_models_over_limit"):
+        taken, limit = total("onward_model_bytes") / 1e6, total("onward_model_bytes_limit") / 1e6
+        found["gateway memory"] = (
+            f"the versions that routes need take {taken:,.0f} MB of {limit:,.0f} MB: no other is "
+            "loaded; raise limits.model_bytes"
+        )
+    return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ class DatasetStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How a project stands; `log_trouble` says what is wrong with the prediction log, if it is."""
+    """How a project stands; `alerts` say what is wrong with the gateway, by what it is about."""
 
     project: str
     model: str
@@ -43,7 +43,7 @@ class Status:
     datasets: Sequence[DatasetStatus]
     monitor: MonitorReport | None
     gateway: str | None
-    log_trouble: str | None = None
+    alerts: Mapping[str, str] = field(default_factory=dict)
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Return what a person reads: a name and a sentence, line by line."""
@@ -69,13 +69,13 @@ class Status:
             breaches = ", ".join(b.detail or b.monitor for b in self.monitor.breaches)
             yield "monitors", f"{self.monitor.at:%Y-%m-%d %H:%M}: {breaches or 'no breach'}"
         yield "gateway", self.gateway or "not running: `onward up`"
-        if self.log_trouble is not None:
-            yield "prediction log", f"ALERT: {self.log_trouble}"
+        for about, words in self.alerts.items():
+            yield about, f"ALERT: {words}"
 
 
 def status(project: Project) -> Status:
     """Gather a project's status."""
-    from onward.app.gateway import address, log_trouble
+    from onward.app.gateway import address, alerts
 
     definition, ledger = project.definition, project.ledger
     serving = champion(ledger, definition.model)
@@ -95,7 +95,7 @@ def status(project: Project) -> Status:
         datasets=[found for t in tables if (found := _dataset(ledger, t)) is not None],
         monitor=fact(reports[0], "report", MonitorReport) if reports else None,
         gateway=url,
-        log_trouble=log_trouble(url) if url else None,
+        alerts=alerts(url, project.settings.state) if url else {},
     )
 
 

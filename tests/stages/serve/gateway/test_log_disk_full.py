@@ -13,7 +13,7 @@ import pytest
 import trained_models as small
 from gateway_site import Site, routes_of, serving
 
-from onward.app.gateway import log_trouble
+from onward.app.gateway import alerts
 from onward.core.records import Logging
 from onward.stages.serve.log.reader import read
 
@@ -103,17 +103,18 @@ def test_refused_while_the_disk_is_full_and_served_again_after(tmp_path, image, 
         failing = value(site, "onward_prediction_log_failing")
         failures = value(site, "onward_prediction_log_failures_total")
         health = site.client.get("/v2/health/live").status_code
-        alert = log_trouble(site.server.url)
+        alert = alerts(site.server.url, site.folder)
         disk.empty(site)
         again = site.predict(ROWS)
         recovered = value(site, "onward_prediction_log_failing")
-        assert log_trouble(site.server.url) is None
+        assert alerts(site.server.url, site.folder) == {}
         answered = [e["id"] for a in (first, again) for e in a.json()["predictions"]]
     assert [a.status_code for a in full] == [503] * 3
     assert all("the disk of the prediction log is full" in a.json()["error"] for a in full)
     assert {a.headers["retry-after"] for a in full} == {"1"}
     assert (failing, recovered) == (1, 0)
-    assert alert == "its last write or flush failed, rows are refused: is the disk full?"
+    words = "its last write or flush failed, rows are refused: is the disk full?"
+    assert alert == {"prediction log": words}
     assert failures >= 3
     assert health == first.status_code == again.status_code == 200
     logged = [p.id for p in read(site.predictions)[0]]
@@ -131,7 +132,8 @@ def test_served_unlogged_while_the_disk_is_full_and_logged_again_after(tmp_path,
         ]}  # fmt: skip
         infer = site.client.post("/v2/models/returns/infer", json=tensors)
         unlogged = value(site, "onward_predictions_unlogged_total")
-        assert f"{unlogged:.0f} rows answered unlogged" in (log_trouble(site.server.url) or "")
+        alert = alerts(site.server.url, site.folder)["prediction log"]
+        assert f"{unlogged:.0f} rows answered unlogged" in alert
         disk.empty(site)
         again = site.predict(ROWS)
         answered = [e["id"] for a in (first, again) for e in a.json()["predictions"]]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import trained_models as small
 from gateway_site import routes_of, serving
@@ -62,3 +65,15 @@ def test_the_guides_client_is_answered(tmp_path, image):
     assert shown is not None
     assert entry.keys() == json.loads(shown[0]).keys()
     assert (entry["caller"], entry["trace"]) == ("ann", TRACEPARENT.split("-")[1])
+
+
+def test_a_version_beside_the_routes_answers_to_its_number(tmp_path, image):
+    routes = replace(routes_of((image("plain"), 100.0)), kept=(image("better"),))
+    with serving(tmp_path, routes) as site:
+        address = urlsplit(site.server.url).netloc
+        done = subprocess.run(
+            ["bash", "-euc", block("asked").replace("localhost:8080", address)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    [entry] = json.loads(done.stdout)["predictions"]
+    assert (entry["version"], entry["arm"], entry["unit"]) == (2, "direct", "o-17")

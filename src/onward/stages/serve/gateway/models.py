@@ -155,7 +155,9 @@ class Models:
             if found is not None:
                 return found
             run = asyncio.get_running_loop().run_in_executor
-            least = self._sizes.get(digest) or await run(None, self._least, route)
+            least = self._sizes.get(digest)
+            if least is None:
+                least = await run(None, self._least, route)
             if beside:
                 self._require_room(route, least)
             gone = self._make_room(least)
