@@ -191,6 +191,7 @@ def _limits(chosen: LimitSettings) -> Limits:
         connections=chosen.connections,
         receive_s=chosen.receive.total_seconds(),
         idle_s=chosen.idle.total_seconds(),
+        hang_s=chosen.hang.total_seconds(),
         model_bytes=chosen.model_bytes,
     )
 

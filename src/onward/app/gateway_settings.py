@@ -78,7 +78,8 @@ class LimitSettings:
     bodies, `rows` and `body_bytes` a request (413), `connections` the open ones (503). A request
     whose caller names no deadline has `deadline`, or none (504 once it passed); one that takes
     longer than `receive` to arrive gets 408; a connection that is silent for `idle` is closed.
-    `drain` is how long requests under way may take at the end. `model_bytes` bounds the memory of
+    `drain` is how long requests under way may take at the end, `hang` how long one of several
+    workers may stand still before it is replaced, 0 for ever. `model_bytes` bounds the memory of
     loaded versions, 0 not at all: those that routes need are loaded in any case, of the others as
     many as have room.
     """
@@ -92,4 +93,5 @@ class LimitSettings:
     receive: timedelta = timedelta(seconds=30)
     idle: timedelta = timedelta(seconds=75)
     drain: timedelta = timedelta(seconds=5)
+    hang: timedelta = timedelta(seconds=10)
     model_bytes: int = 0

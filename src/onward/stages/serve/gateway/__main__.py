@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,11 +41,12 @@ def _run(given: argparse.Namespace) -> int:
         return asyncio.run(Supervisor(config, given.config).run())
     import uvloop
 
-    from onward.stages.serve.gateway.place import Place
+    from onward.stages.serve.gateway.place import STACKS, Place
     from onward.stages.serve.gateway.worker import serve
 
     place = None
     if given.slot is not None:
+        faulthandler.register(STACKS)  # the supervisor asks for them where the loop hangs
         place = Place(
             id=given.id, slot=given.slot, listeners=tuple(given.listeners), control=given.control
         )

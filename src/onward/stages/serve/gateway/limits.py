@@ -24,6 +24,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         How long a request may take to arrive whole; then 408.
     idle_s
         How long a connection may stay open between requests.
+    hang_s
+        How long a worker's event loop may stand still before its supervisor ends it; 0 for ever.
     model_bytes
         The memory of the versions that are loaded; 0 bounds it not. Those that routes need are
         loaded in any case.
@@ -36,4 +38,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connections: int = 10_000
     receive_s: float = 30.0
     idle_s: float = 75.0
+    hang_s: float = 10.0
     model_bytes: int = 0

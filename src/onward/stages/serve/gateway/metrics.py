@@ -268,7 +268,7 @@ FAMILIES: Final = (
     Family(
         name="onward_models_over_limit", kind="gauge",
         about="Workers whose routes alone need more memory than the limit.",
-        read=lambda m: _one(m.models_over),
+        read=lambda m: _one(int(m.models_over)),
     ),
     Family(
         name="onward_model_load_seconds", kind="histogram", labels=("model",),

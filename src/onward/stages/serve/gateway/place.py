@@ -2,19 +2,28 @@
 
 The supervisor holds every worker's socket, so that connections wait there while a worker is
 replaced. It says ``adopt N`` to have a worker take the connections of a slot that has none for the
-time being, and ``release N`` when it has one again.
+time being, and ``release N`` when it has one again. A worker says ``ready`` once, and from then on
+``beat`` as long as its event loop turns.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 READY: Final = b"ready\n"
+BEAT: Final = b"beat\n"
+
+BEAT_S: Final = 0.5
+"""Seconds between two beats."""
+
+STACKS: Final = signal.SIGUSR1
+"""Has a worker write where each of its threads is, to the gateway's log."""
 
 Listen: TypeAlias = "Callable[[socket.socket], Awaitable[asyncio.Server]]"
 
@@ -45,6 +54,7 @@ class Place:
         reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=self.control))
         writer.write(READY)
         await writer.drain()
+        self._beat(writer)
         self._line = asyncio.create_task(self._follow(reader, writer, listen, gone))
 
     def leave(self) -> None:
@@ -52,6 +62,12 @@ class Place:
         for server in self._adopted.values():
             server.close()
         self._adopted.clear()
+
+    def _beat(self, writer: asyncio.StreamWriter) -> None:
+        """Say that the loop turns, and do so again."""
+        if not writer.is_closing():
+            writer.write(BEAT)
+            asyncio.get_running_loop().call_later(BEAT_S, self._beat, writer)
 
     async def _follow(
         self,

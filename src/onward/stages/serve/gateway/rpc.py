@@ -8,6 +8,7 @@ statuses. It is for callers that speak nothing else: gRPC in Python costs severa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Final, NoReturn, TypeAlias
 
 import grpc
@@ -40,7 +41,10 @@ CODES: Final = {
 """gRPC's word for a status of HTTP; any other is INTERNAL."""
 
 ARRIVING_S: Final = 0.1
-"""How long to go on before the end: gRPC cancels what it has received and not handed on."""
+"""How long to keep answers before the end: gRPC cancels what it has received and not handed on."""
+
+TOLD_S: Final = 0.02
+"""How long they are kept after that: GOAWAY leaves before them."""
 
 _LONGEST_MS: Final = 99_999_999
 """The longest deadline that `grpc-timeout` can say in milliseconds; one beyond it is none."""
@@ -59,6 +63,7 @@ class RpcServer:
     def __init__(self, endpoints: Endpoints, *, host: str, port: int, shared: bool) -> None:
         self._endpoints = endpoints
         self._host, self._port = host, port
+        self._leaving: asyncio.Event | None = None
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", endpoints.max_body_bytes),
@@ -97,9 +102,18 @@ class RpcServer:
         return int(port)
 
     async def stop(self, grace_s: float) -> None:
-        """Take no new calls; give those under way so long."""
+        """Send clients elsewhere (GOAWAY), take no new calls; give those under way so long.
+
+        From when it stops until its clients know, gRPC cancels what they send. Answers wait for
+        that moment to pass: a client that awaits one sends nothing meanwhile, and hears of GOAWAY
+        first. What others send within that round trip is lost to them, as CANCELLED.
+        """
+        self._leaving = leaving = asyncio.Event()
         await asyncio.sleep(ARRIVING_S)
-        await self._server.stop(grace_s)
+        stopping = asyncio.create_task(self._server.stop(grace_s))
+        await asyncio.sleep(TOLD_S)
+        leaving.set()
+        await stopping
 
     # ------------------------------------------------------------ state
 
@@ -151,7 +165,10 @@ class RpcServer:
     ) -> tuple[int, bytes]:
         headers = _headers(context)
         self._endpoints.handle(call, method, path.encode(), body, headers, keep_alive=True)
-        return await call.answered
+        answer = await call.answered
+        if self._leaving is not None:
+            await _keep(self._leaving, context)
+        return answer
 
 
 class _Call:
@@ -200,6 +217,13 @@ class _InferCall(_Call):
             parameters=answered(call, part),
             raw=bool(self._request.raw_input_contents),
         )
+
+
+async def _keep(leaving: asyncio.Event, context: Context) -> None:
+    """Keep an answer until the server has left, or half of the time that its caller has is over."""
+    left_s = context.time_remaining()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(leaving.wait(), None if left_s is None else left_s / 2)
 
 
 def _headers(context: Context) -> Headers:

@@ -2,13 +2,14 @@
 
 Each slot has a socket of its own (``SO_REUSEPORT``: the kernel shares connections out), and the
 supervisor holds them all. A worker that dies leaves its connections waiting, not refused: a
-neighbour takes them until there is another. SIGHUP renews the workers one by one, each before the
-one whose place it takes has gone. No request passes through here.
+neighbour takes them until there is another. One that hangs is ended. SIGHUP renews the workers one
+by one, each before the one whose place it takes has gone. No request passes through here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -22,7 +23,7 @@ from typing import Any, Final
 from onward.stages.serve.gateway.board import Board, Retired, lasting
 from onward.stages.serve.gateway.exposition import merged
 from onward.stages.serve.gateway.listener import bound
-from onward.stages.serve.gateway.place import READY
+from onward.stages.serve.gateway.place import READY, STACKS
 from onward.stages.serve.gateway.process import announce, withdraw
 from onward.stages.serve.gateway.settings import GatewayConfig
 from onward.stages.serve.gateway.words import say
@@ -30,13 +31,22 @@ from onward.stages.serve.gateway.words import say
 PATIENCE_S: Final = (0.1, 10.0)
 """How long the supervisor waits before it starts a worker again: at first, and at most."""
 
+LOOK_S: Final = 0.25
+"""Seconds between two looks at how the workers are."""
+
+ASLEEP_S: Final = 1.0
+"""A look that comes so late says that the machine slept, and the workers with it."""
+
+TELLING_S: Final = 0.25
+"""How long a worker that hangs has to write where its threads are."""
+
 STEADY_S: Final = 30.0
 """A worker that lived as long is started again as if it had never failed."""
 
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """A worker's process."""
+    """A worker's process; `heard` is when its event loop was last seen to turn."""
 
     id: str
     slot: int
@@ -45,6 +55,8 @@ class Process:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     born: float = field(default_factory=time.monotonic)
+    heard: float = field(default_factory=time.monotonic)
+    hung: bool = False
 
     def say(self, words: str) -> None:
         """Tell the worker something; one that is gone need not hear it."""
@@ -78,6 +90,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._renewing = asyncio.Lock()
+        self._looked = time.monotonic()
 
     async def run(self) -> int:
         """Keep the workers until told to stop; return the exit status.
@@ -121,8 +134,9 @@ class Supervisor:
             if parent is not None and os.getppid() != parent:
                 say(f"process {parent}, which started this gateway, is gone")
                 return
+            self._look()
             try:
-                await asyncio.wait_for(self._stopping.wait(), 0.25)
+                await asyncio.wait_for(self._stopping.wait(), LOOK_S)
             except TimeoutError:
                 continue
 
@@ -162,6 +176,7 @@ class Supervisor:
         said = await reader.readline()
         if said == READY:
             process.ready.set()
+            self._begin(_hear(process, reader))
             slot.serving = process
             self._cover()
         else:
@@ -185,6 +200,19 @@ class Supervisor:
             slot.failures = 1 if lived > STEADY_S else slot.failures + 1
             say(f"worker {process.slot} (process {process.process.pid}) ended: {_how(status)}")
             await self._again(slot)
+
+    def _look(self) -> None:
+        """End the workers whose event loops have stood still for too long."""
+        now = time.monotonic()
+        slept = now - self._looked - LOOK_S
+        self._looked = now
+        for process in self._processes if self._config.limits.hang_s else ():
+            if slept > ASLEEP_S:
+                process.heard += slept
+            still = now - process.heard
+            if process.ready.is_set() and not process.hung and still > self._config.limits.hang_s:
+                process.hung = True
+                self._begin(_end_hung(process, still))
 
     async def _again(self, slot: Slot) -> None:
         """Start a slot's worker until one serves, more and more patiently."""
@@ -254,6 +282,23 @@ class Supervisor:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _hear(process: Process, reader: asyncio.StreamReader) -> None:
+    """Note when a worker was last heard of, until its end."""
+    process.heard = time.monotonic()
+    async for _ in reader:
+        process.heard = time.monotonic()
+
+
+async def _end_hung(process: Process, still: float) -> None:
+    """Have a worker write where its threads are, and end it."""
+    pid = process.process.pid
+    say(f"worker {process.slot} (process {pid}) has stood still for {still:.1f} s; its threads:")
+    with contextlib.suppress(ProcessLookupError):
+        process.process.send_signal(STACKS)
+        await asyncio.sleep(TELLING_S)
+        process.process.kill()
 
 
 def _how(status: int) -> str:
