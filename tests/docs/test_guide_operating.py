@@ -54,6 +54,15 @@ def test_settings_reach_the_gateway(tmp_path):
     assert made.callers.open == ("health", "metrics")
 
 
+def test_what_is_encrypted_lies_in_the_project(tmp_path):
+    made = config(settings(tmp_path, "tls"), clock="system", port=0)
+    assert made.tls is not None
+    assert (made.tls.certificate, made.tls.key) == (
+        str(tmp_path / "tls/tls.crt"), str(tmp_path / "tls/tls.key"),
+    )  # fmt: skip
+    assert made.tls.client_cas == ()
+
+
 def test_roles_and_deployments_are_declared_as_shown(tmp_path):
     access = declared("access")["access"]
     ann, shop = (Caller(name=name, known_by="token") for name in ("ann", "shop-7"))

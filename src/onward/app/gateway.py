@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from onward.app.callers import caller_config, shown
+from onward.app.callers import caller_config, shown, tls_config, verified
 from onward.app.gateway_settings import LimitSettings
 from onward.app.online import opener
 from onward.app.secrets import places
@@ -68,7 +68,9 @@ class Gateway:
         deadline = time.monotonic() + SETTLE_S
         while time.monotonic() < deadline:
             try:
-                told = httpx.get(f"{self.url}/routes", headers=shown(self.state)).json()
+                told = httpx.get(
+                    f"{self.url}/routes", headers=shown(self.state), verify=verified(self.state)
+                ).json()
             except httpx.HTTPError:  # whoever was asked is gone: another worker answers
                 told = {}
             routes = told.get(model, {})
@@ -137,6 +139,7 @@ class Caller:
             f"{self.url}/v2/models/{self.model}/{route}",
             content=msgspec.json.encode(asked, enc_hook=str),
             headers={"content-type": "application/json", **shown(self.state)},
+            verify=verified(self.state),
             timeout=30,
         )
         body: Mapping[str, Any] = answer.json()
@@ -176,6 +179,7 @@ def config(
         max_body_bytes=settings.limits.body_bytes,
         telemetry=_telemetry(settings),
         callers=caller_config(settings, access),
+        tls=tls_config(settings),
         limits=_limits(settings.limits),
     )
 
@@ -309,7 +313,7 @@ def alerts(url: str, state: Path) -> Mapping[str, str]:
 
     try:
         asked = Request(f"{url}/metrics", headers=dict(shown(state)))  # noqa: S310 (its own address)
-        with urlopen(asked, timeout=1) as answer:  # noqa: S310
+        with urlopen(asked, timeout=1, context=verified(state)) as answer:  # noqa: S310
             lines = answer.read().decode().splitlines()
     except OSError:  # what it does not say is no trouble of its log or its memory
         return {}

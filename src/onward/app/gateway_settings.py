@@ -16,6 +16,8 @@ class GatewaySettings:
     whose rows are all in the lake are deleted `log_keep` after their last row.
     `grpc_port` is where the same protocol is spoken over gRPC; 0 is nowhere.
     `workers` are the processes that share the port; more than one run under a supervisor.
+    With `tls_certificate` and `tls_key`, files in PEM (relative to the project), connections are
+    encrypted; with `tls_client_ca` clients must show a certificate that hangs on one of its own.
     """
 
     host: str = "127.0.0.1"
@@ -26,6 +28,9 @@ class GatewaySettings:
     log_bound: timedelta = timedelta(milliseconds=20)
     log_keep: timedelta = timedelta(days=1)
     on_log_failure: Literal["refuse", "serve"] = "refuse"
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onward.app.access import require
-from onward.app.callers import shown
+from onward.app.callers import shown, verified
 from onward.core.errors import NotFoundError
 from onward.core.records import DatasetRef, ReleaseDecision
 from onward.flow.releases import Release, current
@@ -133,7 +133,10 @@ def _served(project: Project, model: str) -> Mapping[str, float] | None:
         return None
     try:
         headers = shown(project.settings.state)
-        routes: Any = httpx.get(f"{url}/routes", headers=headers, timeout=5).json().get(model, {})
+        answer = httpx.get(
+            f"{url}/routes", headers=headers, verify=verified(project.settings.state), timeout=5
+        )
+        routes: Any = answer.json().get(model, {})
     except httpx.HTTPError:
         return None
     return {route["arm"]: route["served"] for route in routes.get("routes", ())}

@@ -118,9 +118,13 @@ class Connection(asyncio.Protocol):
             self._count_header(len(data))  # a header that goes on and on is not told of until whole
 
     def eof_received(self) -> bool:
-        """Keep the connection of a client that only listens until it has its answers."""
+        """Keep the connection of a client that only listens until it has its answers.
+
+        One that is encrypted cannot be kept.
+        """
         self._ended = True
-        return self._pending > 0
+        transport = self._transport
+        return self._pending > 0 and transport is not None and transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """Stop reading from a client that does not read."""
@@ -231,7 +235,8 @@ class Connection(asyncio.Protocol):
             )
         )
         if self._refused and self._pending == 0:
-            transport.write_eof()
+            if transport.can_write_eof():
+                transport.write_eof()
             asyncio.get_running_loop().call_later(LINGER_S, self.close)
         elif not keep_alive or (self._ended and self._pending == 0):
             transport.close()

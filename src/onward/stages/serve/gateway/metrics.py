@@ -79,6 +79,7 @@ class Metrics:
         self.model_loads: dict[str, Histogram] = {}
         self.model_limit = 0
         self.models_over = False
+        self.certificate_expires: float | None = None
         self.evictions: Counter[str] = Counter()
         self.views: Sequence[tuple[ViewPlan, Materialized | None]] = ()
 
@@ -279,6 +280,11 @@ FAMILIES: Final = (
         name="onward_model_evictions_total", kind="counter", labels=("model",),
         about="Versions that were let go to make room for others.",
         read=lambda m: {(model,): count for model, count in m.evictions.items()},
+    ),
+    Family(
+        name="onward_certificate_expires_timestamp_seconds", kind="gauge", over="max",
+        about="When the certificate that is shown is no longer valid.",
+        read=lambda m: {} if m.certificate_expires is None else _one(m.certificate_expires),
     ),
     Family(
         name="onward_route_changes_total", kind="counter", about="Routes taken into service.",

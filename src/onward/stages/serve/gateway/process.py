@@ -39,12 +39,15 @@ def read_address(state: Path) -> Address | None:
     return found
 
 
-def announce(state: Path, host: str, port: int) -> None:
+def announce(state: Path, host: str, port: int, *, encrypted: bool = False) -> None:
     """Say where the gateway of this state folder, which is this process, listens."""
+    scheme = "https" if encrypted else "http"
     shown = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 (compared, not bound)
     shown = f"[{shown}]" if ":" in shown else shown
     scratch = state / f".{ADDRESS}"
-    scratch.write_bytes(msgspec.json.encode(Address(url=f"http://{shown}:{port}", pid=os.getpid())))
+    scratch.write_bytes(
+        msgspec.json.encode(Address(url=f"{scheme}://{shown}:{port}", pid=os.getpid()))
+    )
     scratch.replace(state / ADDRESS)
 
 

@@ -24,6 +24,7 @@ from onward.stages.serve.gateway.inference import InferCall
 from onward.stages.serve.gateway.job import Part
 from onward.stages.serve.gateway.process import busy
 from onward.stages.serve.gateway.proto import messages
+from onward.stages.serve.gateway.tls import Certificate, Pair
 
 SERVICE: Final = "inference.GRPCInferenceService"
 
@@ -57,11 +58,20 @@ Context: TypeAlias = Any  # grpc.aio.ServicerContext: grpc has no types of its o
 class RpcServer:
     """Listens for gRPC and hands calls to the endpoints.
 
-    `shared` lets several processes listen on the port.
+    `shared` lets several processes listen on the port; with a `certificate` calls are encrypted.
     """
 
-    def __init__(self, endpoints: Endpoints, *, host: str, port: int, shared: bool) -> None:
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        host: str,
+        port: int,
+        shared: bool,
+        certificate: Certificate | None = None,
+    ) -> None:
         self._endpoints = endpoints
+        self._certificate = certificate
         self._host, self._port = host, port
         self._leaving: asyncio.Event | None = None
         self._server = grpc.aio.server(
@@ -95,7 +105,11 @@ class RpcServer:
             The port is taken.
         """
         try:
-            port = self._server.add_insecure_port(f"{self._host}:{self._port}")
+            address = f"{self._host}:{self._port}"
+            if self._certificate is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, _credentials(self._certificate))
         except RuntimeError:
             raise busy(self._host, self._port, setting="grpc_port") from None
         await self._server.start()
@@ -169,6 +183,25 @@ class RpcServer:
         if self._leaving is not None:
             await _keep(self._leaving, context)
         return answer
+
+
+def _credentials(certificate: Certificate) -> Any:
+    """Return what connections are made with: what lies in the certificate's files then."""
+    told: list[Pair] = []
+
+    def newest() -> Any:
+        """Return what is new since it was last asked for, None for nothing; any thread asks."""
+        pair = certificate.pair
+        if told[-1:] == [pair]:
+            return None
+        told[:] = [pair]
+        return grpc.ssl_server_certificate_configuration(
+            [(pair.key, pair.chain)], pair.client_cas or None
+        )
+
+    return grpc.dynamic_ssl_server_credentials(
+        newest(), newest, require_client_authentication=bool(certificate.pair.client_cas)
+    )
 
 
 class _Call:

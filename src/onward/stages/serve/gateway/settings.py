@@ -81,6 +81,22 @@ class TelemetryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     trace_ratio: float = 0.01
 
 
+class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The files, in PEM, of what connections are encrypted with.
+
+    Parameters
+    ----------
+    certificate, key
+        The certificate, followed by those that it hangs on, and its key.
+    client_cas
+        Certificates that those of clients must hang on; without any, clients need none.
+    """
+
+    certificate: str
+    key: str
+    client_cas: tuple[str, ...] = ()
+
+
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A gateway's configuration.
 
@@ -129,6 +145,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         What is told of requests beside metrics; None for nothing.
     callers
         Who may call, and how often; None lets everybody.
+    tls
+        What connections are encrypted with, over HTTP and gRPC; None for plain ones.
     limits
         How much it takes on at once, and how long it waits for slow clients.
     """
@@ -155,6 +173,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     workers: int = 1
     telemetry: TelemetryConfig | None = None
     callers: CallerConfig | None = None
+    tls: TlsConfig | None = None
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:

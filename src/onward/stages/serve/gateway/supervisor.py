@@ -26,6 +26,7 @@ from onward.stages.serve.gateway.listener import bound
 from onward.stages.serve.gateway.place import READY, STACKS
 from onward.stages.serve.gateway.process import announce, withdraw
 from onward.stages.serve.gateway.settings import GatewayConfig
+from onward.stages.serve.gateway.tls import read_pair, show
 from onward.stages.serve.gateway.words import say
 
 PATIENCE_S: Final = (0.1, 10.0)
@@ -101,18 +102,24 @@ class Supervisor:
         ------
         BusyError
             The port is taken.
+        DeclarationError
+            There is no certificate to show.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._renew()))
         self._board.clear()
+        tls = self._config.tls
+        if tls is not None:
+            show(self._state, read_pair(tls))
         self._listeners = bound(self._config.host, self._config.port, self._config.workers)
         try:
             failed = await self._fill()
             if failed is not None:
                 return failed
-            announce(self._state, self._config.host, self._listeners[0].getsockname()[1])
+            port = self._listeners[0].getsockname()[1]
+            announce(self._state, self._config.host, port, encrypted=tls is not None)
             await self._until_stopped()
             return 0
         finally:

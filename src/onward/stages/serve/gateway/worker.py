@@ -14,7 +14,7 @@ import socket
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -44,6 +44,7 @@ from onward.stages.serve.gateway.shadows import Shadows
 from onward.stages.serve.gateway.sweep import Sweeper
 from onward.stages.serve.gateway.telemetry.observer import Observer
 from onward.stages.serve.gateway.tick import Ticker
+from onward.stages.serve.gateway.tls import Certificate, show
 from onward.stages.serve.gateway.words import say
 from onward.stages.serve.log.writer import PredictionLog
 from onward.stages.serve.port import OnlineReader
@@ -55,6 +56,10 @@ QUIET_S = 0.25
 """How long a draining worker leaves a silent connection open: a request may be on its way."""
 
 
+FAREWELL_S = 1.0
+"""How long a client whose encrypted connection is ended may take to agree."""
+
+
 async def serve(config: GatewayConfig, place: Place | None = None) -> None:
     """Serve until told to stop: alone, or in a place that a supervisor gave.
 
@@ -64,6 +69,8 @@ async def serve(config: GatewayConfig, place: Place | None = None) -> None:
         The port is taken.
     CorruptError
         The one image to serve cannot be used.
+    DeclarationError
+        There is no certificate to show.
     """
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
@@ -141,6 +148,7 @@ class Worker:
         self._freshness = Freshness(self._online, metrics, lambda: endpoints.live)
         self._follower = Follower(config, endpoints, models, metrics)
         self._shadows = Shadows(config)
+        self._certificate: Certificate | None = None
         self._server: asyncio.Server | None = None
         self._rpc: RpcServer | None = None
 
@@ -163,15 +171,23 @@ class Worker:
     async def start(self, stopped: asyncio.Event) -> None:
         """Warm up what is served first, then listen, and say so."""
         config, place = self._config, self._place
+        if config.tls is not None:
+            self._certificate = Certificate(config.tls)
+            self._metrics.certificate_expires = self._certificate.pair.expires.timestamp()
+            if place is None:
+                show(self._state, self._certificate.pair)
         [own] = bound(config.host, config.port) if place is None else [place.own()]
         await self.warm()
         self._server = await self._listen(own)
         if config.grpc_port:
-            self._rpc = _rpc_server(config, self.endpoints, shared=place is not None)
+            self._rpc = _rpc_server(
+                config, self.endpoints, self._certificate, shared=place is not None
+            )
             await self._rpc.start()
         self.take()
         if place is None:
-            announce(self._state, config.host, own.getsockname()[1])
+            port = own.getsockname()[1]
+            announce(self._state, config.host, port, encrypted=config.tls is not None)
             self._announced = True
         else:
             await place.ready(self._listen, stopped)
@@ -190,9 +206,16 @@ class Worker:
 
     async def _listen(self, own: socket.socket) -> asyncio.Server:
         loop = asyncio.get_running_loop()
+        encrypted: dict[str, Any] = {}
+        if self._certificate is not None:
+            encrypted = {
+                "ssl": self._certificate.listening,
+                "ssl_handshake_timeout": self._config.limits.receive_s,
+                "ssl_shutdown_timeout": FAREWELL_S,
+            }
         try:
             return await loop.create_server(
-                lambda: Connection(self.endpoints), sock=own, backlog=BACKLOG
+                lambda: Connection(self.endpoints), sock=own, backlog=BACKLOG, **encrypted
             )
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
@@ -206,6 +229,17 @@ class Worker:
         self._shadows.look(self.endpoints.live)
         self._freshness.look()
         self._sweeper.look(self.endpoints.connections)
+        self._renew_certificate()
+
+    def _renew_certificate(self) -> None:
+        """Show what lies in the certificate's files now, from the next connection on."""
+        certificate = self._certificate
+        if certificate is None:
+            return
+        before = certificate.pair
+        if certificate.look(time.monotonic()):
+            show(self._state, certificate.pair, before)
+            self._metrics.certificate_expires = certificate.pair.expires.timestamp()
 
     async def drain(self) -> None:
         """Take no new connections; answer what is under way; end each connection.
@@ -261,7 +295,13 @@ def _gate(config: GatewayConfig, metrics: Metrics) -> Gate | None:
     return Gate(callers, knower, metrics, Path(config.state))
 
 
-def _rpc_server(config: GatewayConfig, endpoints: Endpoints, *, shared: bool) -> RpcServer:
+def _rpc_server(
+    config: GatewayConfig,
+    endpoints: Endpoints,
+    certificate: Certificate | None,
+    *,
+    shared: bool,
+) -> RpcServer:
     try:
         from onward.stages.serve.gateway.rpc import RpcServer
     except ModuleNotFoundError as error:
@@ -270,7 +310,13 @@ def _rpc_server(config: GatewayConfig, endpoints: Endpoints, *, shared: bool) ->
             expected="gateway.grpc_port = 0, or gRPC installed",
             next_step="pip install 'onward[grpc]'",
         ) from None
-    return RpcServer(endpoints, host=config.host, port=config.grpc_port, shared=shared)
+    return RpcServer(
+        endpoints,
+        host=config.host,
+        port=config.grpc_port,
+        shared=shared,
+        certificate=certificate,
+    )
 
 
 def _open_store(config: GatewayConfig) -> OnlineReader | None:
