@@ -62,7 +62,7 @@ class NoFeatures:
 
     plan = PLAN
 
-    def columns(self, request: Any) -> dict[str, Any]:  # noqa: ARG002 (the port's)
+    def columns(self, request: Any, features: Any = ()) -> dict[str, Any]:  # noqa: ARG002 (the port's)
         return {}
 
 

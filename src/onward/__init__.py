@@ -14,7 +14,8 @@ from onward.flow.pipeline import Pipeline
 from onward.stages.deploy.config import Kubernetes, latency, replayed, under_load
 from onward.stages.evaluate.config import at_least, beats_champion, fair, robust
 from onward.stages.experiment.config import categorical, integer, real
-from onward.stages.features.config import feature_view, label, on_demand
+from onward.stages.features.config import feature_view, label
+from onward.stages.features.on_demand import on_demand
 from onward.stages.features.service import feature_service
 from onward.stages.features.windowed import windowed_view
 from onward.stages.features.windows import window

@@ -59,7 +59,7 @@ class NoRequestFeatures:
     plan: FeaturePlan
     version: str = "0"
 
-    def columns(self, request):
+    def columns(self, request, features=()):
         return {}
 
 

@@ -59,7 +59,9 @@ class Basket:
 
     plan: FeaturePlan
 
-    def columns(self, request: Mapping[str, Sequence[Any]]) -> Mapping[str, np.ndarray]:
+    def columns(
+        self, request: Mapping[str, Sequence[Any]], _features: Mapping[str, Any] | None = None
+    ) -> Mapping[str, np.ndarray]:
         amounts = [math.nan if a is None else float(a) for a in request["amount"]]
         if any(a < 0 for a in amounts):
             raise DataError("amount is negative", expected="amount: double, 0 or more")
@@ -218,7 +220,12 @@ def train(
             {"plan": plan, "task": task, "model": name, "label": "returned"}
         ),
         "golden.json": json.dumps(
-            {"rows": golden, "features": plain, "predictions": predicted.tolist()}
+            {
+                "rows": golden,
+                "features": plain,
+                "beside": [[]] * 32,
+                "predictions": predicted.tolist(),
+            }
         ).encode(),
         "environment.json": b"{}",
         "requirements.txt": b"scikit-learn\n",

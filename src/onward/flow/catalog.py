@@ -16,7 +16,8 @@ from onward.flow.definition import Definition
 from onward.flow.graph import Node, graph
 from onward.flow.site import Site
 from onward.flow.versions import versions
-from onward.stages.features.config import FeatureView, Label, OnDemand
+from onward.stages.features.config import FeatureView, Label
+from onward.stages.features.on_demand import OnDemand, views_of
 from onward.stages.features.step import current_version
 from onward.stages.ingest.config import Source
 from onward.stages.transform.config import Transform
@@ -50,10 +51,10 @@ def _entry(
         return _label(model.label)
     if node.kind == "model":
         return _model(site, definition)
-    feature = next(f for f in model.features if f.name == node.name)
-    return (
-        _view(site, feature, protected) if isinstance(feature, FeatureView) else _on_demand(feature)
-    )
+    if node.kind == "view":
+        view = next(v for v in views_of(model.features) if v.name == node.name)
+        return _view(site, view, protected)
+    return _on_demand(next(f for f in definition.on_demand if f.name == node.name))
 
 
 def _source(site: Site, source: Source, protected: Mapping[str, tuple[str, ...]]) -> CatalogEntry:
@@ -107,7 +108,10 @@ def _on_demand(feature: OnDemand) -> CatalogEntry:
         kind="on-demand",
         name=feature.name,
         description=first_paragraph(feature.function),
-        contract=(f"reads of the request: {', '.join(feature.inputs)}",),
+        contract=(
+            *((f"reads of the request: {', '.join(feature.request)}",) if feature.request else ()),
+            *(f"reads of {v.name}: {', '.join(feature.read_of(v.name))}" for v in feature.views),
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 from onward.core import fingerprint
 from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.flow.pipeline import Pipeline
-from onward.stages.features.config import FeatureView, Label, OnDemand
+from onward.stages.features.config import FeatureView, Label
+from onward.stages.features.on_demand import OnDemand, require_no_view, views_of
 from onward.stages.features.service import FeatureService
 from onward.stages.ingest.config import Source
 from onward.stages.transform.config import DbtProject, Transform
@@ -44,13 +45,18 @@ class Definition:
     @property
     def views(self) -> tuple[FeatureView, ...]:
         """The feature views that the model or a feature service reads, each once and whole."""
-        of_services = (view for service in self.services.values() for view in service.views)
-        named = {
-            view.name: replace(view, selected=None)
-            for view in (*self.pipeline.model.features, *of_services)
-            if isinstance(view, FeatureView)
-        }
+        return views_of(self._features)
+
+    @property
+    def on_demand(self) -> tuple[OnDemand, ...]:
+        """The on-demand functions of the model and of feature services, each once."""
+        named = {f.name: f for f in self._features if isinstance(f, OnDemand)}
         return tuple(named.values())
+
+    @property
+    def _features(self) -> tuple[FeatureView | OnDemand, ...]:
+        members = (m for service in self.services.values() for m in service.members)
+        return (*self.pipeline.model.features, *members)
 
     @property
     def personal(self) -> tuple[str, ...]:
@@ -106,9 +112,14 @@ def define(
         _reads("transform", transform.name, transform.inputs, known, transform.location)
     _check_model(pipeline, known)
     services = _by_name([d for d in found if isinstance(d, FeatureService)])
-    for service in services.values():
-        for view in service.views:
-            _reads("feature view", view.name, view.inputs, known, view.location)
+    members = [m for service in services.values() for m in service.members]
+    features = [*pipeline.model.features, *members]
+    views = {d.name for d in (*found, *features) if isinstance(d, FeatureView)}
+    for view in views_of(features):
+        _reads("feature view", view.name, view.inputs, known, view.location)
+    for function in features:
+        if isinstance(function, OnDemand):
+            require_no_view(function, views)
     ordered = order(resolved, sources=tuple(sources))
     return Definition(
         sources=sources,
@@ -214,8 +225,6 @@ def _check_model(pipeline: Pipeline, known: Iterable[str]) -> None:
                 expected="functions decorated with @ow.feature_view(...) or @ow.on_demand",
                 location=model.location,
             )
-        if isinstance(feature, FeatureView):
-            _reads("feature view", feature.name, feature.inputs, known, feature.location)
     label = model.label
     _reads("label", label.name, label.inputs, known, label.location)
 

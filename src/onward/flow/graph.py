@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from onward.flow.definition import Definition
-from onward.stages.features.config import FeatureView
+from onward.stages.features.on_demand import OnDemand, views_of
 
 Kind = Literal["source", "transform", "view", "on-demand", "label", "model"]
 
@@ -43,12 +43,18 @@ def graph(definition: Definition) -> Sequence[Node]:
         Node(kind="transform", name=t.name, reads=datasets(t.inputs), tags=t.tags, table=t.table)
         for t in definition.transforms
     ]
+    functions = [f for f in model.features if isinstance(f, OnDemand)]
     features = [
-        Node(kind="view", name=f.name, reads=datasets(f.inputs))
-        if isinstance(f, FeatureView)
-        else Node(kind="on-demand", name=f.name)
-        for f in model.features
+        *(
+            Node(kind="view", name=v.name, reads=datasets(v.inputs))
+            for v in views_of(model.features)
+        ),
+        *(
+            Node(kind="on-demand", name=f.name, reads=tuple(f"view:{v.name}" for v in f.views))
+            for f in functions
+        ),
     ]
     label = Node(kind="label", name=model.label.name, reads=datasets(model.label.inputs))
-    reads = tuple(node.id for node in (*features, label))
+    named = (f"{'on-demand' if f in functions else 'view'}:{f.name}" for f in model.features)
+    reads = (*named, label.id)
     return (*nodes, *features, label, Node(kind="model", name=model.name, reads=reads))

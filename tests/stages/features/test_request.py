@@ -15,7 +15,7 @@ import onward as ow
 from onward.core.errors import DataError
 from onward.core.records import Column, FeaturePlan, OnDemandPlan
 from onward.stages.features.columns import TIME
-from onward.stages.features.config import OnDemand
+from onward.stages.features.on_demand import OnDemand
 from onward.stages.features.request import OnDemandFeatures, outputs
 from onward.stages.features.request_columns import typed
 

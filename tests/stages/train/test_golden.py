@@ -42,5 +42,6 @@ def test_requests_and_features_become_json_values():
              "fare": None, "wind": 1.5},
         ],
         "features": [[None, "x"], [2.0, None]],
+        "beside": [[], []],
         "predictions": [-1.0, 2.0],
     }  # fmt: skip

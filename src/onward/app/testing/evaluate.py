@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from onward.app.testing.inline import tables
 from onward.app.testing.types import Types
 from onward.core.errors import DeclarationError
-from onward.stages.features.config import FeatureView, Label, OnDemand
+from onward.stages.features.config import FeatureView, Label
+from onward.stages.features.on_demand import OnDemand
 from onward.stages.transform.config import Transform
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ def _on_demand(declared: OnDemand, request: pa.Table) -> pa.Table:
     from onward.stages.features.request_columns import typed
 
     rows = plain(request, subject="the request", location=declared.location)
+    for name in set(declared.features) & set(rows.column_names):
+        if not pa.types.is_string(rows[name].type):  # as views keep numbers and booleans
+            at = rows.column_names.index(name)
+            rows = rows.set_column(at, name, rows[name].cast(pa.float64()))
     columns = [Column(name=f.name, dtype=str(f.type)) for f in rows.schema]
     values = {name: rows[name] for name in rows.column_names}
     missing = [name for name in declared.inputs if name not in values]

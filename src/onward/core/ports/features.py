@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from onward.core.records import FeaturePlan, Materialized, ViewPlan
@@ -95,15 +96,20 @@ class RequestFeatures(Protocol):
         """The functions' fingerprint; it is told where they were declared, not where they serve."""
         ...
 
-    def columns(self, request: Mapping[str, Sequence[Any]]) -> Mapping[str, np.ndarray]:
+    def columns(
+        self,
+        request: Mapping[str, Sequence[Any]],
+        features: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+    ) -> Mapping[str, np.ndarray]:
         """Compute every on-demand feature for n rows given as columns of request values.
 
-        Values may be JSON's (text for times) or already typed. Returns arrays of shape (n,),
-        float64 for ``double`` columns and object (str or None) for ``string`` columns.
+        `features` has what the rows' views gave, named as in the plan; those that functions read
+        must be there. Values may be JSON's (text for times) or already typed. Returns arrays of
+        shape (n,), float64 for ``double`` columns and object (str or None) for ``string`` columns.
 
         Raises
         ------
         DataError
-            A request column is missing or a value is not of its declared type.
+            A column is missing or a value is not of its declared type.
         """
         ...

@@ -96,11 +96,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnDemandPlan:
-    """An on-demand feature function: the request columns it reads, the features it gives."""
+    """An on-demand feature function: the request columns it reads, the features it gives.
+
+    `features` are the views' features that it reads beside the request, named ``view__feature``.
+    """
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    features: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,7 @@ class FeaturePlan:
     one of an on-demand function keeps its own name. `request` lists what a caller must send:
     the row's key, the views' entity columns and the on-demand functions' inputs, with types.
     `key` names the label's key columns (the unit of assignment, and what labels join on).
+    `views` are those of the vector, and those of which only on-demand functions read features.
     """
 
     columns: tuple[Column, ...]
@@ -119,13 +124,25 @@ class FeaturePlan:
     request: tuple[Column, ...]
     key: tuple[str, ...]
 
+    @property
+    def read(self) -> tuple[Column, ...]:
+        """The views' features that on-demand functions read, each once."""
+        return tuple(dict.fromkeys(c for part in self.on_demand for c in part.features))
+
+    @property
+    def beside(self) -> tuple[Column, ...]:
+        """Those of `read` that are not in the vector."""
+        vector = {column.name for column in self.columns}
+        return tuple(column for column in self.read if column.name not in vector)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSetRef:
     """A point-in-time training set, as one Parquet file named by its content.
 
     The file's columns: the plan's key and request columns, ``event_time`` (when the prediction
-    would have been made), the plan's feature columns, every slice column, and ``label``.
+    would have been made), the plan's feature columns, what only its on-demand functions read of
+    views (`FeaturePlan.beside`), every slice column, and ``label``.
     Rows are ordered by event time, then key. `as_of` is the moment nothing later was used.
     `left_out` is how many labelled rows would get no answer, by their views' ``error`` policies.
     """

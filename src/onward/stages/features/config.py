@@ -1,4 +1,4 @@
-"""What a user declares about features: views, on-demand functions and labels."""
+"""What a user declares about features: views and labels; `on_demand` has the functions."""
 
 from __future__ import annotations
 
@@ -95,25 +95,6 @@ class FeatureView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OnDemand:
-    """Features computed from the request, by one definition in training and in the gateway.
-
-    The function's parameters name request columns, each a pandas Series; it returns a mapping
-    of feature name to Series, or a DataFrame, of the same length.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    inputs: tuple[str, ...]
-    location: Location | None = field(default=None, compare=False)
-
-    @property
-    def digest(self) -> str:
-        """The definition's fingerprint; read once the file is loaded, helpers below it included."""
-        return fingerprint.of_function(self.function)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
     """What is to be predicted, when the prediction is made, and when the truth is known.
 
@@ -193,23 +174,6 @@ def feature_view(
         )
 
     return declare
-
-
-def on_demand(body: Callable[..., Any]) -> OnDemand:
-    """Declare on-demand features: a decorator for a function of request columns."""
-    location = of_function(body)
-    if not parameters_of(body):
-        raise DeclarationError(
-            f"on-demand function {body.__name__!r} reads nothing",
-            expected="parameters that name the request columns it reads",
-            location=location,
-        )
-    return OnDemand(
-        name=require_name(body.__name__, "on-demand function", location),
-        function=body,
-        inputs=parameters_of(body),
-        location=location,
-    )
 
 
 def label(*, key: str | Sequence[str], event_time: str, available_at: str) -> Callable[..., Any]:

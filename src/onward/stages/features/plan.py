@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from onward.core.declarations import Model
 from onward.core.errors import DataError, unknown_name
 from onward.core.records import Column, FeaturePlan, Mask, OnDemandPlan, ViewPlan
-from onward.stages.features.config import FeatureView, OnDemand
 from onward.stages.features.masked import requested
+from onward.stages.features.on_demand import OnDemand
 from onward.stages.features.point_in_time import column
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def carried(model: Model, views: Sequence[ViewPlan]) -> dict[str, str]:
         **{
             name: f"which on-demand function {function.name!r} reads"
             for function in on_demand(model)
-            for name in function.inputs
+            for name in function.request
         },
         **{name: f"the entity of view {view.name!r}" for view in views for name in view.entity},
     }
@@ -35,6 +35,33 @@ def carried(model: Model, views: Sequence[ViewPlan]) -> dict[str, str]:
 def on_demand(model: Model) -> tuple[OnDemand, ...]:
     """Return the model's on-demand functions, in its order."""
     return tuple(feature for feature in model.features if isinstance(feature, OnDemand))
+
+
+def require_known(model: Model, views: Sequence[ViewPlan]) -> None:
+    """Refuse features that the model, or an on-demand function of it, takes of views without them.
+
+    Raises
+    ------
+    DataError
+        With the closest name there is.
+    """
+    for view in views:
+        for feature in model.features:
+            if isinstance(feature, OnDemand):
+                names, who = feature.read_of(view.name), f"on-demand function {feature.name!r}"
+            elif feature.name == view.name:
+                names, who = feature.selected or (), f"model {model.name!r}"
+            else:
+                continue
+            for name in names:
+                if name not in view.columns:
+                    kind = f"feature of view {view.name!r}"
+                    what, expected = unknown_name(kind, name, view.columns)
+                    raise DataError(
+                        f"{who} reads {name!r}: {what}",
+                        expected=expected,
+                        location=feature.location,
+                    )
 
 
 def plan(
@@ -65,24 +92,34 @@ def plan(
         for n in names
     )
     functions = on_demand(model)
-    read = {name for function in functions for name in function.inputs}
-    series, count = typed(request, read, {name: rows[name] for name in names})
+    read = {f.name: tuple(_joined(features, name) for name in f.features) for f in functions}
+    looked_up = tuple(dict.fromkeys(column for found in read.values() for column in found))
+    series, count = typed(
+        (*request, *looked_up),
+        {name for function in functions for name in function.inputs},
+        {**{c.name: features[c.name] for c in looked_up}, **{name: rows[name] for name in names}},
+    )
     given = {function.name: outputs(function, series, count) for function in functions}
     by_name = {view.name: view for view in views}
     columns: list[Column] = []
     for feature in model.features:
-        if feature.name in by_name:
-            view = by_name[feature.name]
-            joined = [column(view, c) for c in _taken(feature, view)]
-            columns += [Column(name=n, dtype=str(features.schema.field(n).type)) for n in joined]
-        else:
+        if isinstance(feature, OnDemand):
             columns += given[feature.name]
-    _require_distinct(model, columns)
+        else:
+            view = by_name[feature.name]
+            taken = view.columns if feature.selected is None else feature.selected
+            columns += [_joined(features, column(view, name)) for name in taken]
+    _require_distinct(model, columns, looked_up, names)
     return FeaturePlan(
         columns=tuple(columns),
         views=tuple(views),
         on_demand=tuple(
-            OnDemandPlan(name=f.name, inputs=f.inputs, outputs=tuple(c.name for c in given[f.name]))
+            OnDemandPlan(
+                name=f.name,
+                inputs=f.request,
+                outputs=tuple(c.name for c in given[f.name]),
+                features=read[f.name],
+            )
             for f in functions
         ),
         request=request,
@@ -90,25 +127,22 @@ def plan(
     )
 
 
-def _taken(feature: FeatureView, view: ViewPlan) -> Sequence[str]:
-    """Return the features that a model takes of a view, in the order in which it names them."""
-    for name in feature.selected or ():
-        if name not in view.columns:
-            what, expected = unknown_name(f"feature of view {view.name!r}", name, view.columns)
-            raise DataError(what, expected=expected, location=feature.location)
-    return view.columns if feature.selected is None else feature.selected
+def _joined(features: pa.Table, name: str) -> Column:
+    return Column(name=name, dtype=str(features.schema.field(name).type))
 
 
 def _request_names(model: Model, views: Sequence[ViewPlan]) -> tuple[str, ...]:
     """Return the entities, then what on-demand functions read, then the slices."""
     return (
         *(name for view in views for name in view.entity),
-        *(name for function in on_demand(model) for name in function.inputs),
+        *(name for function in on_demand(model) for name in function.request),
         *model.slices,
     )
 
 
-def _require_distinct(model: Model, columns: Sequence[Column]) -> None:
+def _require_distinct(
+    model: Model, columns: Sequence[Column], looked_up: Sequence[Column], request: Iterable[str]
+) -> None:
     seen: set[str] = set(_RESERVED)
     for found in columns:
         if found.name in seen:
@@ -119,3 +153,11 @@ def _require_distinct(model: Model, columns: Sequence[Column]) -> None:
                 location=model.location,
             )
         seen.add(found.name)
+    for found in looked_up:
+        if found.name in request:
+            raise DataError(
+                f"{found.name!r} is a request column of model {model.name!r}, and a feature of a"
+                " view that an on-demand function reads",
+                expected="a request column with another name",
+                location=model.location,
+            )

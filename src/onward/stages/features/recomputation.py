@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from onward.stages.features.point_in_time import REFUSED
 from onward.stages.features.training_file import assembled, stored, type_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 
@@ -55,8 +56,8 @@ def recompute(
                 " replaced",
             )
     features, datasets = _views(plan, rows, lake)
-    computed = request_features.columns({c.name: rows[c.name] for c in plan.request})
-    taken = {column.name for column in (*plan.request, *plan.columns)}
+    computed = _computed(plan, request_features, rows, features)
+    taken = {column.name for column in (*plan.request, *plan.columns, *plan.beside)}
     table = assembled(
         plan, rows, features, computed, also=tuple(n for n in sent if n not in taken), location=None
     )
@@ -82,7 +83,7 @@ def vectors(
 
     rows = requests(plan, logged["request"].to_pylist()).append_column("event_time", logged["at"])
     features, _ = _views(plan, rows, lake)
-    computed = request_features.columns({c.name: rows[c.name] for c in plan.request})
+    computed = _computed(plan, request_features, rows, features)
     found = {
         column.name: pa.array(computed[column.name], type_of(column), from_pandas=True)
         if column.name in computed
@@ -109,6 +110,16 @@ def requests(plan: FeaturePlan, texts: Sequence[str]) -> pa.Table:
         )
         columns[column.name] = pa.array(values, kind)
     return pa.table(columns)
+
+
+def _computed(
+    plan: FeaturePlan, request_features: RequestFeatures, rows: pa.Table, features: pa.Table
+) -> Mapping[str, np.ndarray]:
+    """Compute the on-demand features of rows whose views' features are joined."""
+    return request_features.columns(
+        {column.name: rows[column.name] for column in plan.request},
+        {column.name: features[column.name] for column in plan.read},
+    )
 
 
 def _views(plan: FeaturePlan, rows: pa.Table, lake: Lake) -> tuple[pa.Table, Sequence[DatasetRef]]:

@@ -1,4 +1,4 @@
-"""On-demand features from requests: one object for training and for the gateway.
+"""On-demand features, computed: one object for training and for the gateway.
 
 It stands on the gateway's hot path, once per tick of the event loop for all requests of the tick.
 """
@@ -6,6 +6,8 @@ It stands on the gateway's hot path, once per tick of the event loop for all req
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -15,18 +17,20 @@ import pandas as pd
 from onward.core import fingerprint
 from onward.core.errors import DataError
 from onward.core.records import Column, FeaturePlan
-from onward.stages.features.config import OnDemand
 from onward.stages.features.evaluation import failed
+from onward.stages.features.on_demand import OnDemand
+from onward.stages.features.point_in_time import column as joined_as
 from onward.stages.features.request_columns import typed
 
 
 class OnDemandFeatures:
     """Computes a plan's on-demand features; the user's functions travel with it by value.
 
-    A function gets each request column as a pandas Series: whole numbers and numbers as
-    ``float64`` (exact up to 2**53), booleans as ``boolean``, text as ``str``, times as
-    ``datetime64[us, UTC]``. The type does not depend on the values, so that a missing one in a
-    training set does not change what a function sees, nor does one in a request.
+    A function gets each column as a pandas Series: whole numbers and numbers as ``float64`` (exact
+    up to 2**53), booleans as ``boolean``, text as ``str``, times as ``datetime64[us, UTC]``; of
+    views' features numbers and booleans are ``float64`` and text is ``str``. The type does not
+    depend on the values, so that a missing one in a training set does not change what a function
+    sees, nor does one in a request.
     """
 
     def __init__(self, plan: FeaturePlan, functions: Sequence[OnDemand]) -> None:
@@ -38,11 +42,15 @@ class OnDemandFeatures:
             (by_name[part.name], [(name, types[name]) for name in part.outputs])
             for part in plan.on_demand
         ]
-        self._read = {name for part in plan.on_demand for name in part.inputs}
+        self._looked_up = plan.read
+        asked = (name for part in plan.on_demand for name in part.inputs)
+        self._read = {*asked, *(column.name for column in plan.read)}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # As JSON the plan's bytes do not depend on which of its strings are one object.
-        return (_restored, (msgspec.json.encode(self._plan), self._functions))
+        # As JSON the plan's bytes do not depend on which of its strings are one object. The views'
+        # own functions stay behind: a gateway does not have what they import.
+        alone = tuple(replace(function, views=()) for function in self._functions)
+        return (_restored, (msgspec.json.encode(self._plan), alone))
 
     @property
     def plan(self) -> FeaturePlan:
@@ -50,26 +58,34 @@ class OnDemandFeatures:
 
     @property
     def version(self) -> str:
-        """The fingerprint of the functions that the plan names, in its order."""
-        return fingerprint.of_text(*(fingerprint.of_function(f.function) for f, _ in self._calls))
+        """The fingerprint of the plan's functions, in its order, and of the views they read."""
+        read = {column.name for column in self._looked_up}
+        views = [v.ref for v in self._plan.views if read & {joined_as(v, c) for c in v.columns}]
+        codes = (fingerprint.of_function(function.function) for function, _ in self._calls)
+        return fingerprint.of_text(*codes, *views)
 
     def giving(self, name: str) -> OnDemand:
         """Return the function that gives a feature."""
         return next(f for f, given in self._calls if any(name == other for other, _ in given))
 
-    def columns(self, request: Mapping[str, Sequence[Any]]) -> Mapping[str, np.ndarray]:
+    def columns(
+        self,
+        request: Mapping[str, Sequence[Any]],
+        features: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+    ) -> Mapping[str, np.ndarray]:
         """Compute every on-demand feature for n rows given as columns of request values.
 
-        Every column of the plan's request is looked at, also those that no function reads.
-        Columns beyond the plan's are let be.
+        `features` has what the rows' views gave, named as in the plan. Every column of the plan's
+        request is looked at, also those that no function reads. Columns beyond are let be.
 
         Raises
         ------
         DataError
-            A request column is missing, a value is not of its declared type, or a function
-            fails or gives other columns than it did in training.
+            A column is missing, a value is not of its declared type, or a function fails or
+            gives other columns than it did in training.
         """
-        series, count = typed(self._plan.request, self._read, request)
+        values = {**features, **request} if self._looked_up else request
+        series, count = typed((*self._plan.request, *self._looked_up), self._read, values)
         found: dict[str, np.ndarray] = {}
         for function, outputs in self._calls:
             given = called(function, series)

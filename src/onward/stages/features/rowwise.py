@@ -20,9 +20,12 @@ _TOLERANCE: Final = 1e-9  # relative: vector instructions may differ in a last d
 def require_rowwise(
     features: OnDemandFeatures,
     request: Mapping[str, pa.ChunkedArray],
+    looked_up: Mapping[str, pa.ChunkedArray],
     computed: Mapping[str, np.ndarray],
 ) -> None:
     """Compute the first, the middle and the last row again, alone and as JSON would bring them.
+
+    `looked_up` has the views' features that functions read, and NULL where one is missing.
 
     Raises
     ------
@@ -33,7 +36,8 @@ def require_rowwise(
     count = min(map(len, request.values()))
     for row in sorted({0, count // 2, count - 1}):
         sent = {name: [_json(values[row].as_py())] for name, values in request.items()}
-        for name, alone in features.columns(sent).items():
+        found = {name: [values[row].as_py()] for name, values in looked_up.items()}
+        for name, alone in features.columns(sent, found).items():
             if not _same(alone[0], computed[name][row]):
                 raise _refused(features, name, alone[0], computed[name][row])
 

@@ -9,7 +9,8 @@ from typing import Any
 from onward.core.declarations import require_name
 from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location
-from onward.stages.features.config import FeatureView, OnDemand
+from onward.stages.features.config import FeatureView
+from onward.stages.features.on_demand import OnDemand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,10 +19,11 @@ from onward.core.records import (
     TrainingSetRef,
 )
 from onward.stages.features import plan as plans
-from onward.stages.features.config import FeatureView, Label
+from onward.stages.features.config import Label
 from onward.stages.features.evaluation import inputs_of
 from onward.stages.features.joining import joined, relations, snapshot
 from onward.stages.features.labels import EVENT_TIME, spine
+from onward.stages.features.on_demand import views_of
 from onward.stages.features.point_in_time import REFUSED
 from onward.stages.features.training_file import assembled, stored
 
@@ -45,8 +46,9 @@ def training_set(
 
     Each row of the label whose truth was available by `as_of`, and whose event lies in the
     model's window, gets the views' features as known at its event time (`point_in_time`) and the
-    on-demand features of its request columns. A row that a view's policy gives no answer is left
-    out: in production nobody will be asked about it. The same content gives the same file and id.
+    on-demand features of its request columns and of these. A row that a view's policy gives no
+    answer is left out: in production nobody will be asked about it. The same content gives the
+    same file and id.
     `masked` says how columns of the data are masked, by name and as each source has it; those of
     a request are masked the same. `personal` names the columns that say whom a row is about.
 
@@ -62,6 +64,7 @@ def training_set(
 
     label: Label = model.label
     chosen = _chosen(model, views)
+    plans.require_known(model, [view.view for view in chosen])
     since = as_of - duration(model.window, model.location) if model.window else None
     found = [snapshot(lake, view.view, view.snapshot) for view in chosen]
     datasets = relations(found)
@@ -76,8 +79,9 @@ def training_set(
     plan = plans.plan(model, [view.view for view in chosen], rows, features, masked or {}, personal)
     on_demand = OnDemandFeatures(plan, plans.on_demand(model))
     request = {column.name: rows[column.name] for column in plan.request}
-    computed = on_demand.columns(request)
-    require_rowwise(on_demand, request, computed)
+    looked_up = {column.name: features[column.name] for column in plan.read}
+    computed = on_demand.columns(request, looked_up)
+    require_rowwise(on_demand, request, looked_up, computed)
     table = assembled(plan, rows, features, computed, location=model.location)
     digest, path = stored(table, plan, folder)
     return TrainingSetRef(
@@ -119,7 +123,7 @@ def request_features(model: Model, plan: FeaturePlan) -> RequestFeatures:
 
 
 def _chosen(model: Model, views: Mapping[str, FeatureSetRef]) -> list[FeatureSetRef]:
-    names = [feature.name for feature in model.features if isinstance(feature, FeatureView)]
+    names = [view.name for view in views_of(model.features)]
     for name in names:
         if name not in views:
             what, expected = unknown_name("published feature view", name, views)

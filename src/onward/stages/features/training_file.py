@@ -55,6 +55,7 @@ def assembled(
         else:
             values = joined[column.name].cast(type_of(column))
         columns[column.name] = values
+    columns |= {c.name: joined[c.name].cast(type_of(c)) for c in plan.beside}
     columns[LABEL] = rows[LABEL]
     return pa.table(columns).combine_chunks()
 

@@ -25,7 +25,8 @@ def golden(
 ) -> dict[str, list[Any]]:
     """Return up to 32 held-out rows, evenly spaced in time, as JSON values.
 
-    ``rows`` are requests, ``features`` the vectors in the plan's order (missing is null) and
+    ``rows`` are requests, ``features`` the vectors in the plan's order (missing is null),
+    ``beside`` what on-demand functions read of views besides (`FeaturePlan.beside`) and
     ``predictions`` what `predictions_of` gave for them. Rows with an infinite feature, which JSON
     cannot carry, are passed over. Nobody is named: a personal column holds stand-ins, unless an
     on-demand feature is computed from it.
@@ -33,11 +34,14 @@ def golden(
     numbers = x.select_dtypes("float64").to_numpy()
     usable = np.flatnonzero(~np.isinf(numbers).any(axis=1))
     picked = usable[np.unique(np.linspace(0, len(usable) - 1, _ROWS).astype(int))]
-    chosen = x.iloc[picked]
+    chosen, rows = x.iloc[picked], holdout.take(picked)
     return {
-        "rows": _stood_in(requests(holdout.take(picked), plan), plan),
+        "rows": _stood_in(requests(rows, plan), plan),
         "features": [
             [_json_value(value) for value in row] for row in chosen.itertuples(index=False)
+        ],
+        "beside": [
+            list(row.values()) for row in rows.select([c.name for c in plan.beside]).to_pylist()
         ],
         "predictions": np.asarray(predictions_of(estimator, chosen, task)).tolist(),
     }

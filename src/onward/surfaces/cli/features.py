@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from onward.app.services import Served
     from onward.core.records import SkewReport
     from onward.flow.features import Freshness
-    from onward.stages.features.config import FeatureView, OnDemand
+    from onward.stages.features.config import FeatureView
+    from onward.stages.features.on_demand import OnDemand
     from onward.stages.features.service import FeatureService
 
 features = typer.Typer(

@@ -23,11 +23,14 @@ class GoldenStore:
         golden = json.loads((trained / "golden.json").read_bytes())
         planned = json.loads((trained / "plan.json").read_bytes())["plan"]
         plan = msgspec.convert(planned, FeaturePlan)
-        at = {column.name: position for position, column in enumerate(plan.columns)}
+        at = {c.name: position for position, c in enumerate((*plan.columns, *plan.beside))}
         self._found: dict[tuple[str, Entity], tuple[Any, ...]] = {}
         for view in plan.views:
             places = [at.get(f"{view.name}__{column}") for column in view.columns]
-            for row, features in zip(golden["rows"], golden["features"], strict=True):
+            for row, vector, beside in zip(
+                golden["rows"], golden["features"], golden["beside"], strict=True
+            ):
+                features = (*vector, *beside)
                 values = tuple(None if place is None else features[place] for place in places)
                 self._found[view.ref, _key(row[name] for name in view.entity)] = values
 

@@ -76,7 +76,7 @@ def _features(
     views = target.model.views
     found = named(views, [row for part in parts for row in part.looked_up]) if views else {}
     if plan.on_demand:
-        found |= target.model.request_features.columns(request)
+        found |= target.model.request_features.columns(request, found)
     numbers = np.full((len(rows), len(plan.columns)), np.nan)
     for position, column in enumerate(plan.columns):
         if column.dtype != "string":
