@@ -55,9 +55,10 @@ def test_sources_views_and_services_become_ours(found: dict[str, Any]) -> None:
         ("driver_id",), timedelta(days=1), ("team=driver_performance",),
     )  # fmt: skip
     part, whole = names["driver_activity_v1"], names["driver_activity_v2"]
-    assert [m.selected for m in part.members] == [("conv_rate",)]
-    assert list(whole.members) == [view]
-    assert "ow.on_demand" not in imported.code
+    function = names["transformed_conv_rate"]
+    assert [m.selected for m in part.members[:-1]] == [("conv_rate",)]
+    assert list(whole.members) == [view, function]
+    assert imported.functions == ("transformed_conv_rate", "transformed_conv_rate_fresh")
 
 
 def test_what_has_no_counterpart_is_said(found: dict[str, Any]) -> None:
@@ -65,11 +66,110 @@ def test_what_has_no_counterpart_is_said(found: dict[str, Any]) -> None:
     for words in (
         "'driver_metadata' of 'driver_hourly_stats' is MAP",
         "also has a stream source",
-        "'transformed_conv_rate' reads features of views",
         "label view 'driver_quality_labels'",
-        "'driver_activity_v1' is without 'transformed_conv_rate'",
     ):
         assert words in notes
+
+
+def test_an_on_demand_view_reads_the_features_that_its_code_reads(found: dict[str, Any]) -> None:
+    declared = module(translate(found).code)["transformed_conv_rate"]
+    assert declared.request == ("val_to_add", "val_to_add_2")
+    assert declared.features == ("driver_hourly_stats__conv_rate",)
+    given = declared.function(pd.Series([1, 2]), pd.Series([10, 20]), pd.Series([0.25, None]))
+    assert list(given["conv_rate_plus_val1"])[:1] == [1.25]
+    assert given["conv_rate_plus_val2"].isna().tolist() == [False, True]
+
+
+AS_LISTS = """\
+@on_demand_feature_view(sources=[driver_stats_fv, input_request], mode="python", schema=[])
+def trips(inputs: dict[str, Any]) -> dict[str, Any]:
+    full = inputs["driver_hourly_stats__avg_daily_trips"]
+    return {"plus": [None if n is None else n + v for n, v in zip(full, inputs["val_to_add"])]}
+"""
+ROW_BY_ROW = """\
+def trips(inputs: dict[str, Any]) -> dict[str, Any]:
+    trips = inputs["avg_daily_trips"]
+    return {"plus": None if trips is None else trips + inputs["val_to_add"]}
+"""
+
+
+@pytest.mark.parametrize(("code", "singleton"), [(AS_LISTS, False), (ROW_BY_ROW, True)])
+def test_pythons_mode_gets_lists_or_values_with_none_for_what_is_missing(
+    found: dict[str, Any], code: str, singleton: bool
+) -> None:
+    spec = found["onDemandFeatureViews"][0]["spec"]
+    spec |= {"mode": "python", "singleton": singleton, "features": [INT_PLUS]}
+    spec["featureTransformation"]["userDefinedFunction"] |= {"mode": "python", "bodyText": code}
+    declared = module(translate(found).code)["transformed_conv_rate"]
+    assert declared.inputs == ("val_to_add", "driver_hourly_stats__avg_daily_trips")
+    whole, missing = pd.Series([1.0, 2.0, 3.0]), pd.Series([10.0, None, 30.0])
+    given = declared.function(whole, missing)
+    assert [None if pd.isna(v) else v for v in given["plus"]] == [11, None, 33]
+    empty = pd.Series([], dtype="float64")
+    assert len(declared.function(empty, empty)["plus"]) == 0
+
+
+INT_PLUS = {"name": "plus", "valueType": "INT64"}
+
+
+@pytest.mark.parametrize(
+    ("code", "changed", "says"),
+    [
+        ("def f(inputs):\n    return helper(inputs['conv_rate'])", {}, "uses 'helper'"),
+        ("def f(inputs):\n    return inputs['driver_metadata']", {},
+         "reads 'driver_metadata', which is no number"),
+        ("def f(inputs):\n    return {'x': 1}", {}, "reads no column"),
+        ("def f(inputs, more=1):\n    return inputs['conv_rate']", {}, "has code that takes more"),
+        ("lambda inputs: inputs", {}, "has code that is not readable"),
+        ("def broken(", {}, "has code that is not readable"),
+        (None, {"features": [{"name": "x", "valueType": "FLOAT_LIST"}]}, "gives 'x', which is FL"),
+        (None, {"sources": {"s": {"streamSource": {}}}}, "reads what is neither"),
+    ],
+)  # fmt: skip
+def test_what_an_on_demand_view_cannot_be_is_said(
+    found: dict[str, Any], code: str | None, changed: dict[str, Any], says: str
+) -> None:
+    spec = found["onDemandFeatureViews"][0]["spec"]
+    spec |= changed
+    if code is not None:
+        spec["featureTransformation"]["userDefinedFunction"]["bodyText"] = code
+    imported = translate(found)
+    assert imported.functions == ("transformed_conv_rate_fresh",)
+    notes = " | ".join(imported.notes)
+    assert f"on-demand view 'transformed_conv_rate' {says}" in notes
+    assert "feature service 'driver_activity_v1' is without 'transformed_conv_rate'" in notes
+
+
+def test_other_modes_views_that_are_left_out_and_shared_names_are_said(
+    found: dict[str, Any],
+) -> None:
+    first, second = (view["spec"] for view in found["onDemandFeatureViews"])
+    first["featureTransformation"]["userDefinedFunction"]["mode"] = "substrait"
+    second["sources"] |= copy.deepcopy(first["sources"])
+    notes = " | ".join(translate(found).notes)
+    assert "'transformed_conv_rate' is of mode 'substrait'" in notes
+    assert "reads 'conv_rate', which two of its sources have" in notes
+    found["featureViews"][1]["spec"]["entities"] = ["__dummy"]
+    assert "reads 'driver_hourly_stats_fresh', which is left out" in " | ".join(
+        translate(found).notes
+    )
+
+
+def test_code_that_looks_at_its_input_as_a_whole_gets_all_of_it(found: dict[str, Any]) -> None:
+    spec = found["onDemandFeatureViews"][0]["spec"]
+    spec["featureTransformation"]["userDefinedFunction"]["bodyText"] = (
+        "def f(inputs):\n    return inputs.assign(a=np.log1p(inputs['val_to_add']))"
+    )
+    code = translate(found).code
+    assert code.index("import numpy as np") < code.index("import pandas as pd")
+    declared = module(code)["transformed_conv_rate"]
+    assert declared.read_of("driver_hourly_stats") == ("conv_rate", "acc_rate", "avg_daily_trips")
+    given = declared.function(*[pd.Series([0.5])] * 5)
+    assert list(given) == [
+        "val_to_add", "val_to_add_2", "conv_rate", "driver_hourly_stats__conv_rate", "acc_rate",
+        "driver_hourly_stats__acc_rate", "avg_daily_trips", "driver_hourly_stats__avg_daily_trips",
+        "a",
+    ]  # fmt: skip
 
 
 def test_an_on_demand_view_of_the_request_keeps_its_code(found: dict[str, Any]) -> None:
@@ -86,14 +186,6 @@ def added(inputs: pd.DataFrame) -> pd.DataFrame:
     assert declared.inputs == ("val_to_add", "val_to_add_2")
     given = declared.function(pd.Series([1, 2]), pd.Series([10, 20]))
     assert list(given["conv_rate_plus_val1"]) == [11, 22]
-
-
-def test_code_that_cannot_be_read_is_left_out(found: dict[str, Any]) -> None:
-    spec = found["onDemandFeatureViews"][0]["spec"]
-    del spec["sources"]["driver_hourly_stats"]
-    for text in ("lambda inputs: inputs", "def broken("):
-        spec["featureTransformation"]["userDefinedFunction"]["bodyText"] = text
-        assert any("is not readable" in note for note in translate(found).notes)
 
 
 def test_other_sources_and_names(found: dict[str, Any]) -> None:
@@ -135,7 +227,8 @@ def test_imported_views_are_published_from_the_files_that_feast_read(
     words = ["import", "feast", str(DUMP), "--out", str(folder / "features.py")]
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 0, done.output
-    assert "1 sources, 2 feature views, 3 feature services" in done.output
+    said = "1 source, 2 feature views, 2 on-demand functions, 3 feature services"
+    assert said in done.output
     file = folder / "pipeline.py"
     taken = "\n\nfrom features import *\n\npipeline"
     file.write_text(file.read_text().replace("\n\npipeline", taken))

@@ -80,3 +80,28 @@ def test_the_graph_of_a_pipeline(shop) -> None:
         "view:habits", "on-demand:basket", "label:returned",
     )  # fmt: skip
     assert [n.name for n in select(list(nodes.values()), ["orders+1"])] == ["orders", "sold"]
+
+
+READING = """@ow.on_demand(features=[habits])
+def usual(amount, habits__mean_amount):
+    return {"of_usual": amount / habits__mean_amount}
+
+
+@ow.label"""
+
+
+def test_a_view_that_only_a_function_reads_is_in_the_graph_and_published(shop) -> None:
+    file = shop / "pipeline.py"
+    text = file.read_text().replace("features=[habits, basket]", "features=[usual, basket]")
+    file.write_text(text.replace("@ow.label", READING))
+    definition = load_definition(file)
+    assert [view.name for view in definition.views] == ["habits"]
+    nodes = {node.id: node for node in graph(definition)}
+    assert nodes["on-demand:usual"].reads == ("view:habits",)
+    assert nodes["model:order_return"].reads == (
+        "on-demand:usual", "on-demand:basket", "label:returned",
+    )  # fmt: skip
+    assert "model:order_return" in {n.id for n in select(list(nodes.values()), ["sold+"])}
+    file.write_text(file.read_text().replace("on_demand(features=[habits])", "on_demand"))
+    with pytest.raises(DeclarationError, match=r"expected: @ow.on_demand\(features=\[habits\]\)"):
+        load_definition(file)

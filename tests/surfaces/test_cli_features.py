@@ -43,12 +43,15 @@ FACTOR = Path(__file__).with_name("factor.txt")
 def project(
     tmp_path_factory: pytest.TempPathFactory, shops: Callable[[Path], Path]
 ) -> Iterator[Project]:
-    """A shop with a champion, whose on-demand feature reads a file that may change."""
+    """A shop with a champion, whose on-demand features read a file that may change, and a view."""
     folder = shops(tmp_path_factory.mktemp("features") / "shop")
     text = (folder / "pipeline.py").read_text()
     [view] = re.findall(r"@ow.feature_view.*?(?=\n\n\n)", text, re.DOTALL)
     for old, new in (
         (view, guided("view").replace('"90d"', '"3650d"')),  # the shop's orders grow old
+        ("@ow.label", guided("on demand").partition("@ow.model")[0] + "@ow.label"),
+        ("features=[habits, basket]", "features=[habits, basket, usual]"),
+        ('"roc_auc", 0.6', '"roc_auc", 0.5'),
         (BASKET, FACTOR),
         ("monitors=[", MONITORS),
         ("import onward as ow\n", IMPORTS),
@@ -94,13 +97,16 @@ def ask(project: Project, name: str, customers: int = 40) -> list[Any]:
 
 def test_views_are_found_by_what_is_said_of_them_and_by_their_columns(project: Project) -> None:
     for words in (["list"], ["search", "GROWTH"], ["search", "usually"], ["search", "mean_am"]):
-        [found] = told(project, *words)
+        found = told(project, *words)[0]
         assert (found["name"], found["description"]) == ("habits", "What a customer usually buys.")
     assert told(project, "search", "weather") == []
+    listed = [(found["kind"], found["name"]) for found in told(project)]
+    assert listed == [("view", "habits"), ("on-demand", "basket"), ("on-demand", "usual")]
     line = invoke(project).output
     assert "habits" in line
     assert "growth@example.com" in line
-    assert "no feature view says 'weather'" in invoke(project, "search", "weather").output
+    assert "usual  on demand · reads amount, habits__mean_amount" in line
+    assert "no feature says 'weather'" in invoke(project, "search", "weather").output
 
 
 def test_a_view_shows_its_columns_policy_users_and_what_it_came_from(project: Project) -> None:
@@ -122,9 +128,20 @@ def test_a_view_shows_its_columns_policy_users_and_what_it_came_from(project: Pr
         "written",
     ):
         assert part in text
-    error = invoke(project, "show", "habit").exception
-    assert isinstance(error, NotFoundError)
-    assert "did you mean 'habits'" in str(error)
+    assert found["read_by"] == ["usual"]
+    for slip, meant in (("habit", "habits"), ("usuel", "usual")):
+        error = invoke(project, "show", slip).exception
+        assert isinstance(error, NotFoundError)
+        assert f"did you mean {meant!r}" in str(error)
+
+
+def test_a_function_shows_what_it_reads_of_requests_and_of_views(project: Project) -> None:
+    found = told(project, "show", "usual")
+    assert (found["request"], found["features"]) == (["amount"], ["habits__mean_amount"])
+    assert (found["gives"], found["used_by"]) == (["of_usual"], ["model order_return"])
+    text = invoke(project, "show", "usual").output
+    for part in ("beside what the customer usually spends", "habits__mean_amount", "of_usual"):
+        assert part in text
 
 
 def test_freshness_is_told_by_version_with_who_reads_it(project: Project) -> None:
@@ -143,6 +160,10 @@ def test_what_was_served_is_what_the_lake_gives_again(project: Project) -> None:
     assert logged[0].marks == {}
     assert logged[-1].marks == {"habits": "missing:default"}
     assert logged[-1].features["habits__mean_amount"] == 20.0
+    assert logged[-1].features["of_usual"] == 10.0 / 20.0
+    for each in logged:
+        usual = each.features["habits__mean_amount"]
+        assert each.features["of_usual"] == each.request["amount"] / usual
     report = audited(project)
     assert (report.rows, report.differing, report.same) == (41, 0, 1.0)
     assert "100.00% of them served as the lake gives them again" in invoke(project, "audit").output
@@ -195,11 +216,12 @@ def test_a_row_that_was_tampered_with_is_named_in_the_report_and_written_right_a
     )
     assert project.site.online.write(view, wrong) == 1
     logged = ask(project, "bad")
-    [amount] = [feature for feature in audited(project).features if feature.differing]
+    amount, usual = (feature for feature in audited(project).features if feature.differing)
     assert (amount.feature, amount.mismatched) == ("habits__mean_amount", 1)
-    assert amount.example == logged[7].id
+    assert (usual.feature, usual.mismatched) == ("of_usual", 1)
+    assert amount.example == usual.example == logged[7].id
     found, verdict = watch(project.site, project.definition)
-    [breach] = found.breaches
+    breach, _ = found.breaches
     assert (breach.monitor, breach.subject) == ("skew", "feature habits__mean_amount")
     assert logged[7].id in breach.detail
     assert isinstance(verdict, Suppressed)

@@ -6,19 +6,18 @@ installed beside Onward. What has no counterpart is left out and said, never gue
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import subprocess
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from onward.app.feast_functions import IMPORTS, KINDS, LISTED, Function, LeftOutError
+from onward.app.feast_functions import translate as translate_function
 from onward.core.errors import DataError, NotFoundError
 
-_TYPES: Final = frozenset({"FLOAT", "DOUBLE", "INT32", "INT64", "STRING", "BOOL"})
 _NO_ENTITY: Final = "__dummy"
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
@@ -30,6 +29,7 @@ class Imported:
     code: str
     sources: tuple[str, ...]
     views: tuple[str, ...]
+    functions: tuple[str, ...]
     services: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -95,32 +95,36 @@ def translate(found: Mapping[str, Any]) -> Imported:
     """Return a registry's declarations as Onward's."""
     book = _Book(join_keys={e["spec"]["name"]: e["spec"]["joinKey"] for e in found["entities"]})
     views = [text for v in found["featureViews"] if (text := _view(v["spec"], book))]
-    on_demand = [
-        text for v in found.get("onDemandFeatureViews", ()) if (text := _on_demand(v["spec"], book))
+    functions = [
+        made for v in found.get("onDemandFeatureViews", ()) if (made := _on_demand(v["spec"], book))
     ]
     for kind, name in _elsewhere(found):
         book.notes.append(f"{kind} {name!r} has no counterpart and is left out")
     services = [
         text for s in found.get("featureServices", ()) if (text := _service(s["spec"], book))
     ]
-    imports = ["import onward as ow"]
-    if views:
-        imports = ["from ibis import _", "", *imports]
-    if on_demand:
-        imports = ["import pandas as pd", *imports]
+    modules = {module for function in functions for module in function.modules}
+    imports = [
+        *(IMPORTS[module] for module in sorted(modules)),
+        *(["from ibis import _"] if views else []),
+        *([""] if views or modules else []),
+        "import onward as ow",
+    ]
     notes = tuple(dict.fromkeys(book.notes))
     title = f'"""Features of {found.get("project") or "a repository"}, imported from Feast."""'
     blocks = [
         f"{title}\n\n" + "\n".join(imports),
         *book.sources.values(),
         *views,
-        *on_demand,
+        *([LISTED] if any(function.listed for function in functions) else []),
+        *(function.text for function in functions),
         *services,
     ]
     return Imported(
         code="\n\n\n".join(blocks) + "\n",
         sources=tuple(book.sources),
         views=tuple(book.views),
+        functions=tuple(book.functions),
         services=tuple(book.services),
         notes=notes,
     )
@@ -128,12 +132,14 @@ def translate(found: Mapping[str, Any]) -> Imported:
 
 @dataclass(slots=True)
 class _Book:
-    """What has been translated so far."""
+    """What has been translated so far; `known` are the views by Feast's names for them."""
 
     join_keys: Mapping[str, str]
     sources: dict[str, str] = field(default_factory=dict)
     keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
     views: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    known: dict[str, tuple[str, Sequence[str]]] = field(default_factory=dict)
+    functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     services: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -146,7 +152,7 @@ def _view(spec: Mapping[str, Any], book: _Book) -> str | None:
         what = "no entity" if batch else "no batch source"
         book.notes.append(f"feature view {name!r} has {what} and is left out")
         return None
-    kept = [f["name"] for f in spec.get("features", ()) if f.get("valueType") in _TYPES]
+    kept = [f["name"] for f in spec.get("features", ()) if f.get("valueType") in KINDS]
     for feature in spec.get("features", ()):
         if feature["name"] not in kept:
             book.notes.append(
@@ -160,6 +166,7 @@ def _view(spec: Mapping[str, Any], book: _Book) -> str | None:
         )
     source = _source(batch, keys, book)
     book.views[name] = tuple(kept)
+    book.known[spec["name"]] = (name, kept)
     columns = ", ".join(map(_quoted, (*keys, *kept)))
     created = batch.get("createdTimestampColumn") or batch["timestampField"]
     arguments = [f"entity={_quoted(keys[0] if len(keys) == 1 else keys)}"]
@@ -224,44 +231,15 @@ def _origin(name: str, batch: Mapping[str, Any], book: _Book) -> str:
     return f'ow.sql("${{env:DATABASE_URL}}", {where})'
 
 
-def _on_demand(spec: Mapping[str, Any], book: _Book) -> str | None:
+def _on_demand(spec: Mapping[str, Any], book: _Book) -> Function | None:
     name = _name(spec["name"], book)
-    sources = spec.get("sources", {}).values()
-    asked = [s["requestDataSource"] for s in sources if "requestDataSource" in s]
-    code = (spec.get("featureTransformation") or {}).get("userDefinedFunction") or {}
-    body = _undecorated(code.get("bodyText", ""))
-    if len(asked) != len(spec.get("sources", {})) or code.get("mode", "pandas") != "pandas":
-        book.notes.append(
-            f"on-demand view {name!r} reads features of views, or is not pandas: an on-demand "
-            "function reads the request's columns; it is left out"
-        )
-        return None
-    if body is None:
-        book.notes.append(f"the code of on-demand view {name!r} is not readable; it is left out")
-        return None
-    columns = [
-        c["name"] for source in asked for c in source.get("requestDataOptions", {})["schema"]
-    ]
-    inner, text = body
-    frame = ", ".join(f"{_quoted(column)}: {column}" for column in columns)
-    book.views[name] = tuple(f["name"] for f in spec.get("features", ()))
-    return (
-        f"{text}\n\n\n@ow.on_demand\ndef {name}({', '.join(columns)}):\n"
-        f"    return _{inner}(pd.DataFrame({{{frame}}}))"
-    )
-
-
-def _undecorated(source: str) -> tuple[str, str] | None:
-    """Return a function's name and its text without decorators, its name made private."""
     try:
-        [function] = ast.parse(textwrap.dedent(source)).body
-    except (SyntaxError, ValueError):
+        found = translate_function(spec, name, book.known)
+    except LeftOutError as error:
+        book.notes.append(f"on-demand view {name!r} {error}; it is left out")
         return None
-    if not isinstance(function, ast.FunctionDef):
-        return None
-    name = function.name
-    function.decorator_list, function.name = [], f"_{name}"
-    return name, ast.unparse(function)
+    book.functions[name] = tuple(f["name"] for f in spec.get("features", ()))
+    return found
 
 
 def _service(spec: Mapping[str, Any], book: _Book) -> str | None:
@@ -269,6 +247,9 @@ def _service(spec: Mapping[str, Any], book: _Book) -> str | None:
     members = []
     for projection in spec.get("features", ()):
         view = _name(projection["featureViewName"], book)
+        if view in book.functions:
+            members.append(view)  # whole: what it computes, it computes at once
+            continue
         if view not in book.views:
             book.notes.append(f"feature service {name!r} is without {view!r}, which is left out")
             continue

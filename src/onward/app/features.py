@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from onward.core.errors import NotFoundError, unknown_name
 from onward.core.records import Column, Materialized, OnMissing, OnStale, SkewReport, ViewPlan
@@ -39,8 +39,12 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A declared view with what is said of it, and its versions, the newest first."""
+    """A declared view with what is said of it, and its versions, the newest first.
 
+    `read_by` are the on-demand functions that read features of it.
+    """
+
+    kind: Literal["view"] = "view"
     name: str
     description: str
     owner: str
@@ -53,6 +57,7 @@ class View:
     defaults: Mapping[str, float | str]
     declared_at: str
     versions: tuple[Version, ...]
+    read_by: tuple[str, ...]
 
     @property
     def current(self) -> Version | None:
@@ -71,9 +76,10 @@ def feature_view(project: Project, name: str) -> View:
     Raises
     ------
     NotFoundError
-        The pipeline's model reads no such view.
+        The pipeline reads no such view.
     """
-    return _view(project, _declared(project, name))
+    functions = [function.name for function in project.definition.on_demand]
+    return _view(project, _declared(project, name, *functions))
 
 
 def status(project: Project) -> Sequence[Freshness]:
@@ -131,10 +137,11 @@ def audit(project: Project, *, sample: float, since: timedelta) -> Sequence[Skew
     ]
 
 
-def _declared(project: Project, name: str) -> FeatureView:
+def _declared(project: Project, name: str, *others: str) -> FeatureView:
+    """Return a view; `others` are names that may have been meant as well."""
     named = {view.name: view for view in project.definition.views}
     if name not in named:
-        what, expected = unknown_name("feature view", name, named)
+        what, expected = unknown_name("feature view", name, (*named, *others))
         raise NotFoundError(what, expected=expected, next_step="`onward features` lists them")
     return named[name]
 
@@ -153,6 +160,7 @@ def _view(project: Project, view: FeatureView) -> View:
         defaults=view.defaults,
         declared_at=str(view.location or ""),
         versions=tuple(_versions(project, view)),
+        read_by=tuple(f.name for f in project.definition.on_demand if f.read_of(view.name)),
     )
 
 

@@ -207,9 +207,7 @@ def test_numbers_and_booleans_of_views_are_numbers(shop: Shop, tmp_path: Path) -
     assert set(seen) == {"float64", "str"}
 
 
-def test_a_feature_that_no_view_has_is_refused_with_the_nearest(
-    shop: Shop, tmp_path: Path
-) -> None:
+def test_a_feature_that_no_view_has_is_refused_with_the_nearest(shop: Shop, tmp_path: Path) -> None:
     def misspelt(delays__dely):
         return {"x": delays__dely}
 

@@ -9,38 +9,38 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onward.core.wording import counted
+from onward.surfaces.cli import services
+from onward.surfaces.cli.figures import age
 from onward.surfaces.cli.options import HERE, Folder, Json, alone
 
 if TYPE_CHECKING:
     from onward.app.features import View
-    from onward.app.services import Served
+    from onward.app.functions import Function
     from onward.core.records import SkewReport
     from onward.flow.features import Freshness
-    from onward.stages.features.config import FeatureView
-    from onward.stages.features.on_demand import OnDemand
-    from onward.stages.features.service import FeatureService
 
 features = typer.Typer(
-    help="Feature views: what there is, how fresh, how served.",
+    help="Features: what there is, how fresh, how served.",
     invoke_without_command=True,
 )
 
 
 def register(cli: typer.Typer) -> None:
-    """Add this file's commands."""
+    """Add this file's commands, and those of services."""
+    services.register(features)
     cli.add_typer(features, name="features")
 
 
 @features.callback()
 def every(context: typer.Context, project: Folder = HERE, as_json: Json = False) -> None:
-    """Feature views: what there is, how fresh, how served."""
+    """Features: what there is, how fresh, how served."""
     if alone(context, project, as_json):
         _listed(project, "", as_json=as_json)
 
 
 @features.command("list", epilog="Example: onward features list --json")
 def list_(project: Folder = HERE, as_json: Json = False) -> None:
-    """List the feature views."""
+    """List the feature views and the on-demand functions."""
     _listed(project, "", as_json=as_json)
 
 
@@ -50,48 +50,26 @@ def search(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Find feature views by any word said of them."""
+    """Find features by any word said of them."""
     _listed(project, text, as_json=as_json)
 
 
 @features.command(epilog="Example: onward features show habits")
 def show(
-    view: Annotated[str, typer.Argument(help="A feature view's name.")],
+    name: Annotated[str, typer.Argument(help="A feature view's name, or a function's.")],
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Show a view: columns, policy, versions, users, origin."""
+    """Show a view: columns, policy, versions, users, origin; or an on-demand function."""
     from onward.app.features import feature_view
+    from onward.app.functions import function
     from onward.app.project import open_project
 
     with open_project(project) as opened:
-        show_view(feature_view(opened, view), opened.clock.now(), as_json=as_json)
-
-
-@features.command(epilog="Example: onward features services")
-def services(project: Folder = HERE, as_json: Json = False) -> None:
-    """List the services: features of several views under one name."""
-    from onward.app.project import open_project
-
-    with open_project(project) as opened:
-        found = tuple(opened.definition.services.values())
-    show_services(found, as_json=as_json)
-
-
-@features.command(epilog="Example: onward features get habits customer=c1")
-def get(
-    service: Annotated[str, typer.Argument(help="A feature service's name, or a view's.")],
-    entity: Annotated[list[str], typer.Argument(help="The entity: COLUMN=VALUE for each column.")],
-    project: Folder = HERE,
-    as_json: Json = False,
-) -> None:
-    """Show the online features of one entity."""
-    from onward.app.project import open_project
-    from onward.app.services import online
-
-    pairs = dict(pair.partition("=")[::2] for pair in entity)
-    with open_project(project) as opened:
-        show_served(online(opened, service, pairs), opened.clock.now(), as_json=as_json)
+        if (found := function(opened, name)) is not None:
+            show_function(found, as_json=as_json)
+        else:
+            show_view(feature_view(opened, name), opened.clock.now(), as_json=as_json)
 
 
 @features.command(epilog="Example: onward features status")
@@ -151,34 +129,67 @@ def audit(
 
 
 def _listed(project: Folder, text: str, *, as_json: bool) -> None:
-    from onward.app.features import features as found
+    from onward.app.features import features as views_found
+    from onward.app.functions import functions as functions_found
     from onward.app.project import open_project
-
-    with open_project(project) as opened:
-        show_views(found(opened, text), text, opened.clock.now(), as_json=as_json)
-
-
-def show_views(views: Sequence[View], text: str, now: datetime, *, as_json: bool) -> None:
-    """List views: a line of facts each, and what they are about."""
     from onward.surfaces.cli.show import console, plain, put
 
-    if put(views, as_json):
+    with open_project(project) as opened:
+        views, functions = views_found(opened, text), functions_found(opened, text)
+        now = opened.clock.now()
+    if put([*views, *functions], as_json):
         return
+    show_views(views, now)
+    show_functions(functions)
+    if not views and not functions:
+        nothing = f"no feature says {text!r}" if text else "the pipeline declares no features"
+        console.print(plain(nothing))
+
+
+def show_views(views: Sequence[View], now: datetime) -> None:
+    """List views: a line of facts each, and what they are about."""
+    from onward.surfaces.cli.show import console, plain
+
     for view in views:
         version, said = view.current, [f"by {', '.join(view.entity)}"]
         if version is None:
             said.append("not published yet")
         else:
             said.append(f"{len(version.columns) - len(view.entity)} features")
-            said.append(f"newest row {_age(version.mark.newest if version.mark else None, now)}")
+            said.append(f"newest row {age(version.mark.newest if version.mark else None, now)}")
         said += [view.owner, *(f"#{tag}" for tag in view.tags)]
         name = version.ref if version else view.name
         console.print(f"[bold]{name}[/]  {plain(' · '.join(filter(None, said)))}", soft_wrap=True)
         if view.description:
             console.print(f"  [dim]{plain(view.description)}[/]", soft_wrap=True)
-    if not views:
-        nothing = f"no feature view says {text!r}" if text else "the model reads no feature view"
-        console.print(plain(nothing))
+
+
+def show_functions(functions: Sequence[Function]) -> None:
+    """List on-demand functions with what each reads."""
+    from onward.surfaces.cli.show import console, plain
+
+    for one in functions:
+        reads = ", ".join((*one.request, *one.features))
+        console.print(f"[bold]{one.name}[/]  on demand · reads {plain(reads)}", soft_wrap=True)
+        if one.description:
+            console.print(f"  [dim]{plain(one.description)}[/]", soft_wrap=True)
+
+
+def show_function(one: Function, *, as_json: bool) -> None:
+    """Show one on-demand function."""
+    from onward.surfaces.cli.show import console, plain, put
+
+    if put(one, as_json):
+        return
+    gives = "not trained on yet" if one.gives is None else ", ".join(one.gives)
+    console.print(f"[bold]{one.name}[/]  on demand")
+    for name, text in (
+        ("about", one.description), ("declared at", one.declared_at), ("version", one.version),
+        ("of requests", ", ".join(one.request)), ("of views", ", ".join(one.features)),
+        ("gives", gives), ("used by", ", ".join(one.used_by)),
+    ):  # fmt: skip
+        if text:
+            console.print(f"  [dim]{name:12}[/] {plain(text)}", soft_wrap=True)
 
 
 def show_view(view: View, now: datetime, *, as_json: bool) -> None:
@@ -202,6 +213,7 @@ def show_view(view: View, now: datetime, *, as_json: bool) -> None:
         ("if missing", view.on_missing),
         ("if stale", view.on_stale),
         ("defaults", defaults),
+        ("read by", ", ".join(view.read_by)),
     ]
     console.print(f"[bold]{view.name}[/]")
     for name, text in lines:
@@ -217,7 +229,7 @@ def show_view(view: View, now: datetime, *, as_json: bool) -> None:
         online = (
             "not there: `onward features materialize`"
             if mark is None
-            else f"written {_age(mark.at, now)} ago, newest row {_age(mark.newest, now)} old"
+            else f"written {age(mark.at, now)} ago, newest row {age(mark.newest, now)} old"
         )
         for name, text in (
             ("columns", columns), ("online", online), ("made from", ", ".join(version.reads)),
@@ -244,8 +256,8 @@ def show_freshness(found: Sequence[Freshness], *, as_json: bool) -> None:
         state = "[red]not online[/]" if mark is None else "[yellow]behind[/]" if one.behind else ""
         table.add_row(
             one.view.ref,
-            _age(None if mark is None else mark.newest, one.at),
-            _age(None if mark is None else mark.at, one.at),
+            age(None if mark is None else mark.newest, one.at),
+            age(None if mark is None else mark.at, one.at),
             state or "[green]up to date[/]",
             plain(", ".join(one.by)),
         )
@@ -288,66 +300,3 @@ def show_skew(reports: Sequence[SkewReport], *, as_json: bool) -> None:
         console.print(table)
     if not reports:
         console.print("nothing was predicted in this time")
-
-
-def _age(moment: datetime | None, now: datetime) -> str:
-    if moment is None:
-        return "none"
-    seconds = (now - moment).total_seconds()
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def show_services(found: Sequence[FeatureService], *, as_json: bool) -> None:
-    """List services with the features that each holds."""
-    from rich.table import Table
-
-    from onward.surfaces.cli.show import console, plain, put
-
-    said = [
-        {
-            "name": service.name,
-            "features": [_member(member) for member in service.members],
-            "owner": service.owner,
-            "tags": service.tags,
-            "description": service.description,
-        }
-        for service in found
-    ]
-    if put(said, as_json):
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("service", "features", "owner", "about"):
-        table.add_column(column)
-    for service in found:
-        members = ", ".join(_member(member) for member in service.members)
-        table.add_row(
-            service.name, plain(members), plain(service.owner), plain(service.description)
-        )
-    console.print(table if found else "the pipeline declares no feature service")
-
-
-def _member(member: FeatureView | OnDemand) -> str:
-    selected = getattr(member, "selected", None)
-    return member.name if selected is None else f"{member.name}[{', '.join(selected)}]"
-
-
-def show_served(found: Sequence[Served], now: datetime, *, as_json: bool) -> None:
-    """Show one entity's features, and how old each is."""
-    from rich.table import Table
-
-    from onward.surfaces.cli.figures import significant
-    from onward.surfaces.cli.show import console, plain, put
-
-    if put(found, as_json):
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("feature", "value", "age"):
-        table.add_column(column, justify="right" if column == "value" else "left")
-    for served in found:
-        value = "missing" if served.value is None else significant(served.value)
-        age = _age(served.event_time, now) + (", stale" if served.stale else "")
-        table.add_row(served.feature, plain(value), age)
-    console.print(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
@@ -51,6 +52,17 @@ def significant(found: Any) -> str:
     if isinstance(found, float) and math.isfinite(found):
         return f"{found:,.0f}" if abs(found) >= 10_000 or not found else f"{found:.4g}"
     return str(found)
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """Write how old something is, in the largest unit of which it is two."""
+    if moment is None:
+        return "none"
+    seconds = (now - moment).total_seconds()
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def summary(facts: Mapping[str, Any], rows: int) -> str:

@@ -41,6 +41,7 @@ def feast(
     """Turn a Feast repository into sources, views and services."""
     from onward.app.feast import registry, translate
     from onward.core.errors import DeclarationError
+    from onward.core.wording import counted
     from onward.surfaces.cli.show import console, plain, put, warn
 
     if out is not None and out.exists():
@@ -58,8 +59,10 @@ def feast(
         sys.stdout.write(found.code)
         return
     console.print(
-        f"[bold]{out}[/]: {len(found.sources)} sources, {len(found.views)} feature views, "
-        f"{len(found.services)} feature services"
+        f"[bold]{out}[/]: {counted(len(found.sources), 'source')}, "
+        f"{counted(len(found.views), 'feature view')}, "
+        f"{counted(len(found.functions), 'on-demand function')}, "
+        f"{counted(len(found.services), 'feature service')}"
     )
-    names = ", ".join((*found.sources, *found.views, *found.services))
+    names = ", ".join((*found.sources, *found.views, *found.functions, *found.services))
     console.print(f"next, in pipeline.py: [bold]from {plain(out.stem)} import {names}[/]")
