@@ -174,6 +174,16 @@ def test_feedback_of_a_prediction(project: Path) -> None:
     refused = invoke("feedback", about, "1", "--name", "Bad", "--project", str(project))
     assert isinstance(refused.exception, DataError)
     assert "no feedback" in str(refused.exception)
+    refused = invoke("feedback", about, "maybe", "--project", str(project))
+    assert isinstance(refused.exception, DataError)
+    assert "\"maybe\" is no label of model 'order_return'" in str(refused.exception)
+    assert "0, 1, true or false" in str(refused.exception)
+    shown = told(project, "predictions", about)
+    assert shown["id"] == about
+    assert [(s["name"], s["value"]) for s in shown["feedback"]] == [
+        ("label", 0.0), ("reward", 2.5), ("why", "[/late]"),
+    ]  # fmt: skip
+    assert "reward 2.5 (" in asked(project, "predictions", about)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from onward.app.access import require
 from onward.core.clock import duration
 from onward.core.errors import DeclarationError, NotFoundError, unknown_name
-from onward.core.records import Prediction
+from onward.core.records import Prediction, Statement
 from onward.flow.releases import current
 from onward.flow.site import Folders
 from onward.stages.serve.log.reader import find
@@ -43,6 +43,15 @@ def one(project: Project, id: str) -> Prediction:
     """Return a prediction, to whom may read predictions; see `look_up`."""
     require(project, "read", TABLE)
     return look_up(project, id)
+
+
+def feedback(project: Project, prediction: Prediction) -> Sequence[Statement]:
+    """Return what was told of a prediction, the newest of each name, to whom may read it."""
+    from onward.stages.serve.step import statements
+
+    require(project, "read", TABLE)
+    site = project.site
+    return statements(site.folders.predictions, prediction.id, lake=site.lake)
 
 
 def predictions(

@@ -11,13 +11,14 @@ import pytest
 from log_records import HEADER, WIDE, batch, feedback, wide
 
 from onward.core.errors import NotFoundError
+from onward.core.records import Statement
 from onward.infra.lake.iceberg import open_lake
 from onward.stages.serve.log import reader
 from onward.stages.serve.log.reader import GONE, Cursor, answered_by, read
 from onward.stages.serve.log.segment import Address, segments
 from onward.stages.serve.log.writer import PredictionLog
 from onward.stages.serve.search import Wanted, search
-from onward.stages.serve.step import FEEDBACK, TABLE, cursor, fold, look_up, prune
+from onward.stages.serve.step import FEEDBACK, TABLE, cursor, fold, look_up, prune, statements
 
 
 @pytest.fixture
@@ -96,6 +97,25 @@ def test_feedback_is_folded_once_beside_predictions(tmp_path, lake):
         ("p.0.9.1", "label", None, "late"),
         ("p.0.8.0", "label", 0.0, None),
     ]
+
+
+def test_what_was_told_of_a_prediction_is_found_folded_or_not(tmp_path, lake):
+    folder = tmp_path / "predictions"
+    log = PredictionLog(folder, started_ns=1)
+    assert statements(folder, "p.0.8.0", lake=lake) == []
+    log.append([], [feedback("p.0.8.0", 1.0), feedback("p.0.9.1", 0.0)])
+    log.append([], [feedback("p.0.8.0", "slow", "why"), feedback("p.0.8.0", 0.0)])
+    at = datetime.fromtimestamp(2, UTC)
+    expected = [
+        Statement(name="label", value=0.0, at=at), Statement(name="why", value="slow", at=at),
+    ]  # fmt: skip
+    assert statements(folder, "p.0.8.0", lake=lake) == expected
+    fold(folder, lake=lake, run="r1")
+    assert statements(folder, "prediction:p.0.8.0", lake=lake) == expected
+    log.append([], [feedback("p.0.8.0", True)])
+    log.close()
+    assert statements(folder, "p.0.8.0", lake=lake)[0].value == 1.0
+    assert statements(folder, "p.0.9.2", lake=lake) == []
 
 
 def test_a_crash_between_the_two_tables_doubles_no_feedback(tmp_path, lake):

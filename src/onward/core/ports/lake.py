@@ -192,14 +192,32 @@ class Lake(Protocol):
         summary: Mapping[str, str] | None = None,
         state: Mapping[str, str] | None = None,
         evolution: Evolution | None = None,
+        sought: bool = False,
     ) -> Snapshot | None:
-        """Commit trusted rows to main, once per `key`; None if there are none and no table yet."""
+        """Commit trusted rows to main, once per `key`; None if there are none and no table yet.
+
+        A table that begins with rows that are `sought`, which `find` is to look up one by one, is
+        kept in parts that are read for one row at little cost. Rows that are alike in what they are
+        looked up by had better come together.
+        """
         ...
 
     def read(
         self, table: str, *, snapshot: int | None = None, columns: Sequence[str] | None = None
     ) -> pa.Table:
         """Return a published snapshot's rows (main's newest unless told)."""
+        ...
+
+    def find(self, table: str, where: Mapping[str, str | int]) -> pa.Table:
+        """Return main's rows whose columns have the values of `where`, each a text or an integer.
+
+        It reads no more than the parts of the table whose bounds let one be there.
+
+        Raises
+        ------
+        NotFoundError
+            Nothing has been published under this name.
+        """
         ...
 
     def metadata(self, table: str) -> str:

@@ -31,6 +31,7 @@ from onward.core.records.features import (
     TrainingSetRef,
     ViewPlan,
 )
+from onward.core.records.feedback import Statement
 from onward.core.records.masks import Mask, MaskKind
 from onward.core.records.model import (
     Candidate,
@@ -109,6 +110,7 @@ __all__ = [
     "RunRequest",
     "Selection",
     "SkewReport",
+    "Statement",
     "Subject",
     "Suppressed",
     "TrainingSetRef",

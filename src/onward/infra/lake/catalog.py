@@ -127,12 +127,19 @@ def load(catalog: SqlCatalog, table: str) -> Table | None:
         return None
 
 
-def create(catalog: SqlCatalog, table: str, columns: pa.Schema) -> Table:
-    """Create a table with `columns` and no snapshot, or return the one that another created."""
+def create(
+    catalog: SqlCatalog, table: str, columns: pa.Schema, properties: Mapping[str, str]
+) -> Table:
+    """Create a table with `columns` and no snapshot, or return the one that another created.
+
+    `properties` are Iceberg's, beside those that every table has.
+    """
     with suppress(IntegrityError, NamespaceAlreadyExistsError):  # another process was faster
         catalog.create_namespace_if_not_exists(table.rpartition(".")[0])
     try:
-        return catalog.create_table(table, to_iceberg(columns), properties=_PROPERTIES)
+        return catalog.create_table(
+            table, to_iceberg(columns), properties={**_PROPERTIES, **properties}
+        )
     except TableAlreadyExistsError:
         return catalog.load_table(table)
 

@@ -25,6 +25,7 @@ from onward.infra.lake.compact import compact
 from onward.infra.lake.deltas import added, plan_delta
 from onward.infra.lake.erase import erase
 from onward.infra.lake.expire import sweep
+from onward.infra.lake.find import find
 from onward.infra.lake.prepare import Wanted, prepare
 from onward.infra.lake.snapshots import BRANCH, CHANGE, main, published, record, said
 
@@ -171,6 +172,7 @@ class IcebergLake:
         summary: Mapping[str, str] | None = None,
         state: Mapping[str, str] | None = None,
         evolution: Evolution | None = None,
+        sought: bool = False,
     ) -> Snapshot | None:
         """Commit trusted rows to main, once per `key`; None if there are none and no table yet.
 
@@ -202,7 +204,7 @@ class IcebergLake:
             if some is None:
                 return None
             rows = some
-        wanted = Wanted("append", evolution=evolution)
+        wanted = Wanted("append", evolution=evolution, sought=sought)
         prepared = prepare(self._catalog, self._folder, found, table, rows, wanted)
         with self._corruption(table):
             told = said(prepared.table, {**(summary or {}), "key": key}, state or {})
@@ -261,6 +263,11 @@ class IcebergLake:
             if columns is not None:
                 schema = _select(table, schema, columns)
             return views.read(found, schema, tasks)
+
+    def find(self, table: str, where: Mapping[str, str | int]) -> pa.Table:
+        with self._corruption(table):
+            self.dataset(table)
+            return find(self._require(table), where)
 
     def metadata(self, table: str) -> str:
         with self._corruption(table):

@@ -19,6 +19,7 @@ from onward.core.ports import Rows, Staged
 from onward.core.records import Evolution, Mode, Partitions
 from onward.infra.lake import catalog as catalogs
 from onward.infra.lake import columns, commit, restage, upsert
+from onward.infra.lake.find import SOUGHT
 from onward.infra.lake.partitions import replaced
 from onward.infra.lake.retype import retyped
 
@@ -32,6 +33,7 @@ class Wanted:
     order: str | None = None
     partitions: Partitions | None = None
     evolution: Evolution | None = None
+    sought: bool = False
 
     def merging(self) -> _Merging | None:
         """Return how rows merge into main's files; None where they are added or replace them all.
@@ -102,7 +104,7 @@ def prepare(
     target = _target(now, table, rows.schema, wanted)
     if now is None:
         with catalogs.corruption(folder, table):
-            now = catalogs.create(catalog, table, target)
+            now = catalogs.create(catalog, table, target, SOUGHT if wanted.sought else {})
     # An error of the reader that the rows come from is no corruption of the lake.
     batches = columns.cast(_batches(rows), target, table)
     if merging is None:

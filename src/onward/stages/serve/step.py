@@ -9,7 +9,7 @@ from typing import Final
 
 from onward.core.errors import NotFoundError
 from onward.core.ports import Lake
-from onward.core.records import Prediction
+from onward.core.records import Prediction, Statement
 from onward.stages.serve.log import prune as pruning
 from onward.stages.serve.log.reader import Cursor, Span, find, read_span
 from onward.stages.serve.log.segment import Address
@@ -18,6 +18,7 @@ from onward.stages.serve.log.tables import (
     feedback_table,
     prediction,
     predictions_table,
+    statement,
 )
 
 TABLE: Final = "serving.predictions"
@@ -47,11 +48,11 @@ def fold(folder: Path, *, lake: Lake, run: str, limit: int = 200_000) -> int:
         key = f"{run}/serve.fold/{after.dumps()}"
         state = {CURSOR: pruning.forget(folder, span.cursor).dumps()}
         if new := [each for each in span.feedback if not told.covers(each.address)]:
-            lake.append(FEEDBACK, feedback_table(new), key=key, state=state)
+            lake.append(FEEDBACK, feedback_table(new), key=key, state=state, sought=True)
         if span.batches:
             rows += sum(map(len, span.batches))
             table = predictions_table(span.batches)
-            lake.append(TABLE, table, key=key, state=state | _columns(span))
+            lake.append(TABLE, table, key=key, state=state | _columns(span), sought=True)
         after, more = span.cursor, span.more
     return rows
 
@@ -82,9 +83,10 @@ def look_up(folder: Path, id: str, *, lake: Lake) -> Prediction:
         address, head = Address.parse(id), lake.head(TABLE)
         if head is None:
             raise
-    with lake.open({"predictions": lake.dataset(TABLE)}) as backend:
-        wanted = [str(address), address.segment, address.offset]
-        rows = backend.raw_sql(_BY_ID, parameters=wanted).to_arrow_table().to_pylist()
+    # The id alone would do; of segment and offset the bounds are numbers, and tell more.
+    rows = lake.find(
+        TABLE, {"id": str(address), "segment": address.segment, "offset": address.offset}
+    ).to_pylist()
     if not rows:
         raise NotFoundError(
             f"there is no prediction {id!r} in the log or in {TABLE}",
@@ -93,7 +95,27 @@ def look_up(folder: Path, id: str, *, lake: Lake) -> Prediction:
     return prediction(rows[0], head.state.get(f"{COLUMNS}.{rows[0]['image']}"))
 
 
-_BY_ID: Final = 'SELECT * FROM predictions WHERE id = $1 AND segment = $2 AND "offset" = $3'
+def statements(folder: Path, id: str, *, lake: Lake) -> Sequence[Statement]:
+    """Return what was told of the prediction with this id: of each name the newest, by name.
+
+    Raises
+    ------
+    NotFoundError
+        It is no id.
+    """
+    about, rows = str(Address.parse(id)), []
+    # What either cursor has passed is in the table: see `fold`.
+    after, more = cursor(lake).furthest(cursor(lake, FEEDBACK)), True
+    if lake.head(FEEDBACK) is not None:
+        rows = lake.find(FEEDBACK, {"prediction": about}).to_pylist()
+    while more and (span := read_span(folder, after)):
+        if span.feedback:
+            told = feedback_table(span.feedback).to_pylist()
+            rows += [row for row in told if row["prediction"] == about]
+        after, more = span.cursor, span.more
+    rows.sort(key=lambda row: (row["at"], Address.parse(row["id"])))
+    newest = {row["name"]: row for row in rows}
+    return [statement(newest[name]) for name in sorted(newest)]
 
 
 def _columns(span: Span) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,7 @@ from onward.surfaces.cli.options import HERE, Folder, Json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onward.core.records import Prediction
+    from onward.core.records import Prediction, Statement
 
 Text = str | None
 
@@ -35,7 +36,7 @@ def predictions(
     as_json: Json = False,
 ) -> None:
     """List what was predicted, or show one prediction whole."""
-    from onward.app.predictions import one
+    from onward.app.predictions import feedback, one
     from onward.app.predictions import predictions as ask
     from onward.app.project import open_project
     from onward.surfaces.cli.show import put
@@ -43,8 +44,10 @@ def predictions(
     with open_project(project) as opened:
         if id is not None:
             found = one(opened, id)
-            if not put(found, as_json):
-                _show_one(found)
+            told = feedback(opened, found)
+            known = {field.name: getattr(found, field.name) for field in fields(found)}
+            if not put({**known, "feedback": told}, as_json):
+                _show_one(found, told)
             return
         listed = ask(
             opened, unit=unit, model=model, version=version, arm=arm, failed=failed,
@@ -78,7 +81,7 @@ def _show(found: Sequence[Prediction]) -> None:
     console.print(table)
 
 
-def _show_one(found: Prediction) -> None:
+def _show_one(found: Prediction, told: Sequence[Statement]) -> None:
     from onward.surfaces.cli.show import console, plain
 
     facts = {
@@ -92,6 +95,7 @@ def _show_one(found: Prediction) -> None:
         "request": ", ".join(f"{k}={v}" for k, v in found.request.items()),
         "features": ", ".join(f"{k}={_figure(v)}" for k, v in found.features.items()),
         "marks": ", ".join(f"{k} {v}" for k, v in found.marks.items()),
+        "feedback": ", ".join(f"{s.name} {_figure(s.value)} ({s.at:%m-%d %H:%M:%S})" for s in told),
     }
     for name, text in facts.items():
         if text:

@@ -96,6 +96,41 @@ def test_what_is_no_feedback_is_refused(site, body, status):
     assert answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "value", "expected"),
+    [
+        ("returns", "label", "maybe", "0, 1, true or false"),
+        ("returns", "label", 2, "0, 1, true or false"),
+        ("returns", "label", "1", "0, 1, true or false"),
+        ("returns", "reward", "much", "a number"),
+        ("pricer", "label", "dear", "a number"),
+        ("pricer", "label", True, "a number"),
+        ("sorter", "label", 1, "a class, as text, such as large, medium, small"),
+    ],
+)
+def test_a_label_that_is_none_of_the_models_is_refused(site, model, name, value, expected):
+    [about] = predicted(site, 1, model)
+    before = told(site)
+    fine = {"prediction": about, "value": "any", "name": "why"}
+    wrong = {"prediction": about, "value": value, "name": name}
+    answer = tell(site, fine, wrong, wrong, model=model)
+    assert answer.status_code == 400
+    said = f"{json.dumps(value)} is no {name} of model {model!r}, told of {about!r}; nothing was"
+    assert answer.json()["error"].startswith(said)
+    assert answer.json()["error"].endswith(f"expected: {expected}")
+    assert told(site) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [("returns", [0, 1.0, True, False]), ("pricer", [1, -2.5]), ("sorter", ["small", "huge"])],
+)
+def test_a_label_of_the_models_kind_is_taken(site, model, values):
+    [about] = predicted(site, 1, model)
+    for value in values:
+        assert tell(site, {"prediction": about, "value": value}, model=model).status_code == 200
+
+
 def test_answers_leave_in_the_order_of_the_requests(site):
     """Feedback waits for a thread; what is pipelined behind it waits with it."""
     [about] = predicted(site, 1)

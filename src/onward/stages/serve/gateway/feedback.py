@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,9 +16,11 @@ from onward.stages.serve.gateway.content import RefusedError
 from onward.stages.serve.gateway.http import Headers
 from onward.stages.serve.gateway.job import Job
 from onward.stages.serve.gateway.live import Live
+from onward.stages.serve.gateway.model import ServedModel
 from onward.stages.serve.log.reader import GONE, answered_by
 from onward.stages.serve.log.segment import Feedback
 
+_SHOWN: Final = 5  # classes that a refusal names
 MOST: Final = 10_000
 """How many statements one request may make."""
 
@@ -45,6 +48,7 @@ def feedback(live: Live, calls: Calls, aside: Aside, folder: Path | None) -> Han
 
     def handler(job: Job, body: bytes, headers: Headers) -> None:
         told = _read(calls.json(body, headers))
+        _require_fit(live.champion.model, told)
         at_us = calls.moment(headers)
         if folder is None:
             raise RefusedError(404, "this gateway keeps no prediction log: it knows no predictions")
@@ -80,6 +84,40 @@ def _read(body: bytes) -> list[Statement]:
     if len(told) > MOST:
         raise RefusedError(413, f"there are {len(told):,} statements; at most {MOST:,} are taken")
     return told
+
+
+def _require_fit(model: ServedModel, told: Sequence[Statement]) -> None:
+    """Refuse the whole request where a label is none of the model's, or a reward no number.
+
+    A label of a class that the model has not seen is one all the same: its prediction was wrong.
+    """
+    for one in told:
+        if (expected := _expected(one, model)) is not None:
+            shown = f"{one.value:g}" if type(one.value) is float else json.dumps(one.value)
+            raise DataError(
+                f"{shown} is no {one.name} of model {model.name!r}, told of {one.prediction!r};"
+                " nothing was taken",
+                expected=expected,
+            )
+
+
+def _expected(one: Statement, model: ServedModel) -> str | None:
+    """Return what a statement should have said, None where it is as it should be."""
+    kind = type(one.value)
+    if one.name == "reward":
+        return None if kind is not str else "a number"
+    if one.name != "label":
+        return None
+    if model.task == "regression":
+        return None if kind is float else "a number"
+    if model.task == "binary":
+        return None if kind is not str and one.value in (0, 1) else "0, 1, true or false"
+    text = isinstance(model.labels[0], str)
+    fits = kind is str if text else kind is float and float(one.value).is_integer()
+    classes = ", ".join(map(str, model.labels[:_SHOWN]))
+    return (
+        None if fits else f"a class, {'as text' if text else 'a whole number'}, such as {classes}"
+    )
 
 
 def _require_known(model: str, ids: Sequence[str], answered: Sequence[str | None]) -> None:

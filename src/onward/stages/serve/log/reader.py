@@ -51,6 +51,14 @@ class Cursor:
         """Whether the frame at this address lies before the cursor."""
         return self.positions.get(address.writer, (0, 0)) > (address.segment, address.offset)
 
+    def furthest(self, other: Cursor) -> Cursor:
+        """Return how far, for each writer, the one or the other is."""
+        both = (*self.positions.items(), *other.positions.items())
+        found: dict[str, tuple[int, int]] = {}
+        for writer, position in both:
+            found[writer] = max(position, found.get(writer, position))
+        return Cursor(found)
+
     def dumps(self) -> str:
         """Return the cursor as text."""
         return json.dumps({w: list(p) for w, p in sorted(self.positions.items())})

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from onward.core.records import Prediction
+from onward.core.records import Prediction, Statement
 from onward.stages.serve.log.reader import Logged, Told
 from onward.stages.serve.log.segment import Header
 
@@ -99,7 +99,7 @@ _AS_THEY_ARE: Final = (
 
 
 def feedback_table(found: Sequence[Told]) -> pa.Table:
-    """Return the statements, in order.
+    """Return the statements, by the prediction that they are about, in order.
 
     Columns: ``id``, ``at``, ``model``, ``prediction`` (the id it is about), ``name``, and ``value``
     (numbers, and truth values as 1 and 0) or ``text``, of which one is NULL.
@@ -123,7 +123,14 @@ def feedback_table(found: Sequence[Told]) -> pa.Table:
     types = {name: pa.string() for name in names} | {"at": pa.int64(), "value": pa.float64()}
     table = pa.Table.from_pylist(rows, pa.schema({name: types[name] for name in rows[0]}))
     at = table["at"].cast(pa.timestamp("us", tz="UTC"))
-    return table.set_column(table.column_names.index("at"), "at", at)
+    table = table.set_column(table.column_names.index("at"), "at", at)
+    return table.sort_by("prediction")
+
+
+def statement(row: Mapping[str, Any]) -> Statement:
+    """Return a row of `feedback_table` as a record."""
+    value = row["text"] if row["value"] is None else row["value"]
+    return Statement(name=row["name"], value=value, at=row["at"])
 
 
 def _statements(told: Told) -> zip[tuple[int, str, str, str, float | bool | str | None]]:
