@@ -33,7 +33,9 @@ def on_servers(request: pytest.FixtureRequest) -> Callable[[Path], Lake]:
     return opened
 
 
-ON_SERVERS = {"test_lake", "test_lake_erase", "test_lake_staged", "test_lake_sweep"}
+ON_SERVERS = {
+    "test_lake", "test_lake_erase", "test_lake_find", "test_lake_staged", "test_lake_sweep",
+}  # fmt: skip
 """The files that are held against servers too; the others differ in nothing that these have not."""
 
 
