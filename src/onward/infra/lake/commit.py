@@ -6,6 +6,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +31,7 @@ from pyiceberg.table.update import (
 from onward.core.errors import BusyError
 from onward.core.records import Evolution
 from onward.infra.lake.columns import evolve
+from onward.infra.lake.files import remove
 from onward.infra.lake.snapshots import CHANGE, REWRITTEN, carried, mark
 
 if TYPE_CHECKING:
@@ -106,15 +108,23 @@ def write(
     batches: Iterator[pa.RecordBatch],
     evolution: Evolution | None = None,
 ) -> Written:
-    """Write the batches as data files for a table whose columns will be `target`."""
+    """Write the batches as data files for a table whose columns will be `target`.
+
+    Where the batches end in an error, the files that are written by then are removed.
+    """
     metadata = evolved(table, target, evolution)
     identity = uuid.uuid4()
     schema = metadata.schema()
     files: list[DataFile] = []
-    for packed in bin_pack_record_batches(batches, _FILE_BYTES):
-        # One task at a time: given them all, write_file would hold every batch in its queue.
-        task = WriteTask(identity, len(files), schema=schema, record_batches=packed)
-        files += write_file(table.io, metadata, iter([task]))
+    try:
+        for packed in bin_pack_record_batches(batches, _FILE_BYTES):
+            # One task at a time: given them all, write_file would hold every batch in its queue.
+            task = WriteTask(identity, len(files), schema=schema, record_batches=packed)
+            files += write_file(table.io, metadata, iter([task]))
+    except BaseException:
+        with suppress(OSError):
+            remove(table, (file.file_path for file in files))
+        raise
     base = table.metadata.current_schema_id
     return Written(tuple(files), target, schema, base, evolution)
 

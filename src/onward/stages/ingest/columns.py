@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -12,16 +12,14 @@ from onward.core.errors import DataError, DeclarationError, unknown_name
 from onward.core.records import ROW, UNREADABLE
 from onward.stages.ingest.config import Source
 from onward.stages.ingest.contract import Agreed, name_of
-from onward.stages.ingest.reading import (
-    TIMESTAMP,
-    TYPES,
-    infer,
-    readable_as_time,
-)
+from onward.stages.ingest.looks import infer
+from onward.stages.ingest.reading import TIMESTAMP, TYPES, readable_as_time
 from onward.stages.ingest.scan import Scan
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+    Looks = Callable[[DuckDBPyConnection, Scan], dict[str, str]]
 
 RESERVED: Final = (
     UNREADABLE,
@@ -36,8 +34,16 @@ RESERVED: Final = (
 """Names that the audit branch and the quarantine add to a source's columns."""
 
 
-def column_types(source: Source, agreed: Agreed, connection: DuckDBPyConnection) -> dict[str, str]:
+def column_types(
+    source: Source,
+    agreed: Agreed,
+    connection: DuckDBPyConnection,
+    looks: Looks = infer,
+) -> dict[str, str]:
     """Return the DuckDB type as which to read each column: the published ones, then new ones.
+
+    `looks` finds the type of a new column that is not declared: `infer`, or `presume`. What it
+    presumes then is to be proved (`presumed`).
 
     Raises
     ------
@@ -49,15 +55,31 @@ def column_types(source: Source, agreed: Agreed, connection: DuckDBPyConnection)
     scan = agreed.scan
     require_declared(source, scan.columns)
     _require_unreserved(source, scan)
+    before = agreed.types or {}
     if agreed.types is None:
-        types = _first_types(source, scan, connection)
-    else:
-        new = {n: kind for n, kind in scan.columns.items() if n not in agreed.types}
-        types = dict(agreed.types)
-        types |= infer(connection, replace(scan, columns=new)) if new else {}
-        types |= {n: TYPES[source.types[n]] for n in new if n in source.types}
+        _require_rows(source, scan, connection)
+    new = {name: kind for name, kind in scan.columns.items() if name not in before}
+    found = _found(source, replace(scan, columns=new), connection, looks) if new else {}
+    if agreed.types is None:
+        for name in (source.event_time, source.available_at):
+            if found[name] == "DATE" or (
+                found[name] == "VARCHAR" and readable_as_time(connection, scan, name)
+            ):
+                found[name] = TIMESTAMP
+    types = {**before, **found}
     require_times(source, types)
     return types
+
+
+def presumed(source: Source, agreed: Agreed, types: Mapping[str, str]) -> frozenset[str]:
+    """Return those columns of which a value may refute the type that `presume` found.
+
+    What one value does not look like, no column is; but text may be anything, and the first rows'
+    times are those that some values can be read as.
+    """
+    times = (source.event_time, source.available_at) if agreed.types is None else ()
+    certain = {*(agreed.types or ()), *source.types, *agreed.scan.types, *times}
+    return frozenset(n for n, kind in types.items() if n not in certain and kind != "VARCHAR")
 
 
 def require_declared(source: Source, columns: Collection[str], *, settled: bool = True) -> None:
@@ -97,16 +119,26 @@ def _require_unreserved(source: Source, scan: Scan) -> None:
             )
 
 
-def _first_types(source: Source, scan: Scan, connection: DuckDBPyConnection) -> dict[str, str]:
+def _require_rows(source: Source, scan: Scan, connection: DuckDBPyConnection) -> None:
     if connection.execute(f"SELECT 1 FROM ({scan.sql}) LIMIT 1").fetchone() is None:
         raise DataError(
             f"the first data of source {source.name!r} holds no rows",
             expected="at least one row, from which the columns' types can be seen",
         )
-    types = infer(connection, scan) | {name: TYPES[kind] for name, kind in source.types.items()}
-    for name in (source.event_time, source.available_at):
-        if types[name] == "DATE" or (
-            types[name] == "VARCHAR" and readable_as_time(connection, scan, name)
-        ):
-            types[name] = TIMESTAMP
-    return types
+
+
+def _found(
+    source: Source,
+    scan: Scan,
+    connection: DuckDBPyConnection,
+    looks: Looks,
+) -> dict[str, str]:
+    """Return the types of a scan's columns, as declared or by their looks."""
+    undeclared = {name: kind for name, kind in scan.columns.items() if name not in source.types}
+    found = looks(connection, replace(scan, columns=undeclared))
+    # A time that looks like something else by a sample may be one by all values, and is needed.
+    times = {n: undeclared[n] for n in (source.event_time, source.available_at) if n in undeclared}
+    unclear = {name: kind for name, kind in times.items() if found[name] != TIMESTAMP}
+    found |= infer(connection, replace(scan, columns=unclear)) if unclear else {}
+    declared = {name: TYPES[kind] for name, kind in source.types.items() if name in scan.columns}
+    return {name: (declared | found)[name] for name in scan.columns}

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Final
 from onward.core.errors import DataError, DeclarationError, nearest, unknown_name
 from onward.core.records import UNREADABLE, Evolution
 from onward.stages.ingest.config import Source
-from onward.stages.ingest.reading import TIMESTAMP, TYPES, infer, normal, published_types, read_as
+from onward.stages.ingest.looks import infer
+from onward.stages.ingest.reading import (
+    TIMESTAMP,
+    TYPES,
+    normal,
+    published_types,
+    read_as,
+    unreadable,
+)
 from onward.stages.ingest.scan import Scan, Shape, identifier
 
 if TYPE_CHECKING:
@@ -194,10 +202,12 @@ def _wider(kind: str) -> tuple[str, ...]:
 def _unfit(scan: Scan, before: Mapping[str, str], connection: DuckDBPyConnection) -> dict[str, str]:
     """Return a value of each column that cannot be read as the table's type."""
     columns = [read_as(n, scan.columns[n], k) for n, k in before.items() if n in scan.columns]
-    doubtful = [c for c in columns if c.unreadable]
+    doubtful = [c for c in columns if c.doubtful]
     if not doubtful:
         return {}
-    selected = ", ".join(f"any_value({c.text}) FILTER ({c.unreadable})" for c in doubtful)
+    selected = ", ".join(
+        f"any_value({c.text}) FILTER ({unreadable(c.value, c.text)})" for c in doubtful
+    )
     row = connection.execute(f"SELECT {selected} FROM ({scan.sql})").fetchone()
     assert row is not None
     return {c.name: value for c, value in zip(doubtful, row, strict=True) if value is not None}

@@ -18,7 +18,8 @@ from onward.stages.ingest.columns import (
 from onward.stages.ingest.config import MicroBatch, Source
 from onward.stages.ingest.contract import agree, known_columns
 from onward.stages.ingest.port import Reader
-from onward.stages.ingest.reading import published_types, reading
+from onward.stages.ingest.reading import published_types
+from onward.stages.ingest.rows import Streamed, swiftly
 from onward.stages.ingest.step import desk
 
 if TYPE_CHECKING:
@@ -67,7 +68,6 @@ def first_columns(source: Source, *, reader: Reader, masks: Masks | None) -> pa.
             return None
         agreed = agree(source, intake.scan, None, place.connection)
         types = column_types(source, agreed, place.connection)
-        query = reading(place.connection, agreed.scan, types, hidden=source.masked)
-        rows = place.connection.execute(f"SELECT * FROM ({query}) LIMIT 0").to_arrow_reader()
-        found = masking.masked(source, masks, rows).schema
+        rows = Streamed(place.connection, f"SELECT * FROM ({swiftly(agreed.scan, types)}) LIMIT 0")
+        found = masking.masked(source, masks, rows.reader()).schema
         return pa.schema([field for field in found if field.name not in RESERVED])

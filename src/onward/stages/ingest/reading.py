@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from onward.core.records import UNREADABLE
-from onward.stages.ingest.scan import Scan, identifier, literal
+from onward.stages.ingest.scan import Scan, identifier
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,19 +28,24 @@ TYPES: Final = {
 """DuckDB's name of each type that a source's column can have, by Arrow's."""
 
 # A list, not a row of values: DuckDB would join with those, and rows lose their order in a join.
-_ABSENT: Final = "['', 'NA', 'N/A', 'NaN', 'nan', 'NULL', 'null', 'None']"
+ABSENT: Final = "['', 'NA', 'N/A', 'NaN', 'nan', 'NULL', 'null', 'None']"
+"""SQL for the texts, without spaces around them, that stand for no value unless it is text."""
+
 _INTEGERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _WIDE: Final = ("UBIGINT", "HUGEINT", "UHUGEINT")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """SQL over a scan: a column's value, and whether the value that came cannot be read."""
+    """SQL over a scan: a column's value, and the text that came.
+
+    Of a `doubtful` column that text may be such as cannot be read: `unreadable` tells.
+    """
 
     name: str
     value: str
     text: str
-    unreadable: str | None
+    doubtful: bool
 
 
 def normal(kind: str) -> str:
@@ -64,80 +67,34 @@ def published_types(schema: pa.Schema) -> dict[str, str]:
     }
 
 
-def infer(connection: DuckDBPyConnection, scan: Scan) -> dict[str, str]:
-    """Return the type that all values of each column have: what the format says, or text's looks.
-
-    Text that all reads as whole numbers is int64, as numbers double, as true and false bool, as
-    ISO dates date, as ISO times a timestamp. Numbers with leading zeros are codes, thus text.
-    """
-    kinds = {name: normal(kind) for name, kind in scan.types.items()}
-    unknown = [name for name in scan.columns if name not in kinds]
-    if unknown:
-        looks = ", ".join(f"{_look(identifier(name))} AS {identifier(name)}" for name in unknown)
-        row = connection.execute(f"SELECT {looks} FROM ({scan.sql})").fetchone()
-        assert row is not None
-        kinds |= dict(zip(unknown, row, strict=True))
-    return {name: kinds[name] for name in scan.columns}
-
-
 def read_as(name: str, source: str, target: str) -> Column:
     """Return how to read a scan's column of type `source` as `target`."""
     quoted = identifier(name)
     text = _text(quoted, source)
     if target == "VARCHAR":
-        return Column(name, text, text, None)
+        return Column(name, text, text, doubtful=False)
     if _casts_safely(source, target):
         value = f"CAST({quoted} AS {target})"
         if target == "DOUBLE":
             value = f"nullif({value}, 'nan'::DOUBLE)"
-        return Column(name, value, text, None)
-    value = f"CASE WHEN trim({text}) NOT IN {_ABSENT} THEN {_attempt(text, target)} END"
-    unreadable = f"({text} IS NOT NULL AND trim({text}) NOT IN {_ABSENT} AND {value} IS NULL)"
-    return Column(name, value, text, unreadable)
+        return Column(name, value, text, doubtful=False)
+    return Column(name, _attempt(text, target), text, doubtful=True)
 
 
-def reading(
-    connection: DuckDBPyConnection,
-    scan: Scan,
-    types: Mapping[str, str],
-    *,
-    hidden: Collection[str] = (),
-) -> str:
-    """Return the query that reads a scan's columns as `types`, in their order.
-
-    It has the column `UNREADABLE` only where there is a value that cannot be read; of the columns
-    `hidden` it does not say which, and with any of a row that could not be told apart neither.
-    Last comes the scan's `part`, if it has one.
-    """
-    columns = [read_as(name, scan.columns[name], kind) for name, kind in types.items()]
-    selected = [f"{c.value} AS {identifier(c.name)}" for c in columns]
-    told = {str(c.unreadable): _told(c, hidden) for c in columns if c.unreadable}
-    if scan.unreadable:
-        told[f"{UNREADABLE} IS NOT NULL"] = literal("value=(masked)") if hidden else UNREADABLE
-    if told:
-        found = connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM ({scan.sql}) WHERE {' OR '.join(told)} LIMIT 1)"
-        ).fetchone()
-        if found and found[0]:
-            texts = ", ".join(f"CASE WHEN {test} THEN {text} END" for test, text in told.items())
-            selected.append(f"nullif(concat_ws('; ', {texts}), '') AS {UNREADABLE}")
-    if scan.part:
-        selected.append(identifier(scan.part))
-    return f"SELECT {', '.join(selected)} FROM ({scan.sql})"
-
-
-def _told(column: Column, hidden: Collection[str]) -> str:
-    if column.name in hidden:
-        return literal(f"{column.name}=(masked)")
-    return f"{literal(column.name + '=')} || {column.text}"
+def unreadable(value: str, text: str) -> str:
+    """Return SQL for whether `text`, of which reading made `value`, cannot be read."""
+    return (
+        f"CASE WHEN {value} IS NULL AND {text} IS NOT NULL "
+        f"THEN trim({text}) NOT IN {ABSENT} ELSE FALSE END"
+    )
 
 
 def readable_as_time(connection: DuckDBPyConnection, scan: Scan, name: str) -> bool:
     """Tell whether any of a column's values can be read as a timestamp."""
     column = read_as(name, scan.columns[name], TIMESTAMP)
+    lost = unreadable(column.value, column.text) if column.doubtful else "FALSE"
     found = connection.execute(
-        f"SELECT count({column.value}), count(*) FILTER ({column.unreadable or 'false'}) "
-        f"FROM ({scan.sql})"
+        f"SELECT count({column.value}), count(*) FILTER ({lost}) FROM ({scan.sql})"
     ).fetchone()
     assert found is not None
     return bool(found[0]) or not found[1]
@@ -167,27 +124,16 @@ def _casts_safely(source: str, target: str) -> bool:
 
 
 def _attempt(text: str, target: str) -> str:
+    """Return SQL for text's value; NULL where it is none, or no value of the type."""
     tried = f"TRY_CAST({text} AS {target})"
+    # To trim costs more than to read: it is done where what is absent could be read, as bytes, NaN.
+    there = f"CASE WHEN trim({text}) NOT IN {ABSENT} THEN {tried} END"
     if target == "BIGINT":  # DuckDB would round 1.5 to 2
         return f"CASE WHEN TRY_CAST({text} AS DOUBLE) = {tried} THEN {tried} END"
-    if target == "DATE":  # and would cut a time off
-        return f"CASE WHEN TRY_CAST({text} AS {TIMESTAMP}) = {tried} THEN {tried} END"
-    return tried
-
-
-def _look(quoted: str) -> str:
-    trimmed = f"trim({quoted})"
-    among = f"FILTER ({trimmed} NOT IN {_ABSENT})"
-    a_number = f"TRY_CAST({quoted} AS DOUBLE) IS NOT NULL"
-    cases = {
-        "BIGINT": rf"regexp_full_match({trimmed}, '[+-]?(0|[1-9]\d*)') "
-        f"AND TRY_CAST({quoted} AS BIGINT) IS NOT NULL",
-        "DOUBLE": rf"{a_number} AND NOT regexp_matches({trimmed}, '^[+-]?0\d')",
-        "BOOLEAN": f"lower({trimmed}) IN ('true', 'false')",
-        "DATE": rf"regexp_full_match({trimmed}, '\d+-\d+-\d+') "
-        f"AND TRY_CAST({quoted} AS DATE) IS NOT NULL",
-        TIMESTAMP: rf"regexp_matches({trimmed}, '^\d+-\d+-\d+') "
-        f"AND TRY_CAST({quoted} AS {TIMESTAMP}) IS NOT NULL",
-    }
-    whens = " ".join(f"WHEN bool_and({test}) {among} THEN '{k}'" for k, test in cases.items())
-    return f"CASE {whens} ELSE 'VARCHAR' END"
+    if target == "DATE":  # and would cut a time off; it fails on a date that is no time's, if asked
+        at = f"TRY_CAST({text} AS {TIMESTAMP})"
+        exact = f"CASE WHEN {at} = {tried} THEN {tried} END"
+        return f"CASE WHEN {at} IS NOT NULL THEN {exact} END"
+    if target == "DOUBLE":
+        return f"CASE WHEN isnan({tried}) THEN {there} ELSE {tried} END"
+    return there if target == "BLOB" else tried

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from onward.core import upserts
-from onward.core.errors import DataError, OnwardError
+from onward.core.errors import OnwardError
 from onward.core.ports import Lake, Masks
 from onward.core.records import Batch
 from onward.stages.ingest import masking
-from onward.stages.ingest.columns import column_types
 from onward.stages.ingest.config import MicroBatch, Source
 from onward.stages.ingest.contract import agree, known_columns
-from onward.stages.ingest.erased import Spared
-from onward.stages.ingest.overlap import unread
-from onward.stages.ingest.parts import Parted
 from onward.stages.ingest.port import Desk, Intake, Reader
-from onward.stages.ingest.reading import reading
+from onward.stages.ingest.rows import damaged
+from onward.stages.ingest.taking import Taking
 from onward.stages.ingest.workplace import workplace
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from duckdb import DuckDBPyConnection
-
-_ROWS_AT_A_TIME = 122_880  # DuckDB's row group
 
 
 def pending(source: Source, *, reader: Reader, lake: Lake) -> bool:
@@ -92,34 +82,27 @@ def ingest(
         if intake is None:
             return None
         agreed = agree(source, intake.scan, published, place.connection)
-        types = column_types(source, agreed, place.connection)
-        query = reading(place.connection, agreed.scan, types, hidden=source.masked)
-        parted = Parted(_stream(place.connection, query), agreed.scan.part, intake.names)
-        spared = Spared(erased or {}, masks)
-        rows = masking.masked(source, masks, spared.reader(parted.reader()))
-        rows = spared.reader(rows) if source.masked else rows
-        if intake.overlaps:
-            rows = unread(
-                rows, query, source, intake,
-                quarantine=quarantine, lake=lake, connection=place.connection,
-            )  # fmt: skip
-        counted = Counted(rows)
         summary = {**intake.summary, "key": f"{run}@{base}"}
         if agreed.changes:
             summary["columns"] = "; ".join(agreed.changes)
         state = {**intake.state, **masked, **_joining(source, intake, before)}
-        staged = lake.stage(
-            source.table,
-            counted.reader(),
+        taking = Taking(
+            source=source,
+            intake=intake,
+            agreed=agreed,
+            connection=place.connection,
+            lake=lake,
+            masks=masks,
+            quarantine=quarantine,
+            erased=erased or {},
             branch=f"audit-{run}",
-            mode="replace" if intake.mode == "replace" else "append",
             summary=summary,
             state=state,
-            evolution=agreed.evolution,
         )
+        taken = taking.take()
         intake.confirm()
-    nothing = intake.overlaps or (spared.left_out > 0 and intake.mode != "replace")
-    if nothing and counted.count == 0:
+    nothing = intake.overlaps or (taken.left_out > 0 and intake.mode != "replace")
+    if nothing and taken.rows == 0:
         _move_on(source, before, state, summary, lake=lake, branch=f"audit-{run}")
         return None
     return Batch(
@@ -128,17 +111,17 @@ def ingest(
         branch=f"audit-{run}",
         run=run,
         mode=intake.mode,
-        rows=counted.count,
+        rows=taken.rows,
         base=base,
-        snapshot=staged.id,
+        snapshot=taken.snapshot.id,
         summary=summary,
         state=state,
         key=source.key,
         order=intake.order,
-        parts=() if intake.overlaps or spared.left_out else parted.parts(),
+        parts=taken.parts,
         behind=intake.behind,
         evolution=agreed.evolution,
-        left_out=spared.left_out,
+        left_out=taken.left_out,
     )
 
 
@@ -166,41 +149,6 @@ def _move_on(
         lake.append(source.table, rows, key=summary["key"], summary=summary, state=state)
 
 
-class Counted:
-    """Rows as a stream of Arrow batches, counted as they pass."""
-
-    def __init__(self, rows: pa.RecordBatchReader) -> None:
-        self.count = 0
-        self._rows = rows
-
-    def reader(self) -> pa.RecordBatchReader:
-        """Return the stream; it can be read once."""
-        import pyarrow as pa
-
-        return pa.RecordBatchReader.from_batches(self._rows.schema, self._batches())
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        for batch in self._rows:
-            self.count += batch.num_rows
-            yield batch
-
-
-def _stream(connection: DuckDBPyConnection, query: str) -> pa.RecordBatchReader:
-    """Return a query's rows; reading them raises `DataError` where they cannot be read."""
-    import duckdb
-    import pyarrow as pa
-
-    rows = connection.execute(query).to_arrow_reader(_ROWS_AT_A_TIME)
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from rows
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
-            raise _damaged(error) from None
-
-    return pa.RecordBatchReader.from_batches(rows.schema, batches())
-
-
 @contextmanager
 def desk(source: Source, limits: MicroBatch | None) -> Iterator[Desk]:
     """Open DuckDB, and a folder for what does not fit in memory; errors name the source."""
@@ -219,18 +167,6 @@ def desk(source: Source, limits: MicroBatch | None) -> Iterator[Desk]:
             error.location = error.location or source.location
             raise
         except duckdb.Error as error:
-            damaged = _damaged(error)
-            damaged.location = source.location
-            raise damaged from None
-
-
-def _damaged(error: Exception) -> DataError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # Rows may not be shown: what is masked in them is not masked yet.
-    lines = [line for line in lines if not line.startswith("Original Line")]
-    file = next((f"{line}: " for line in lines if line.startswith("file")), "")
-    return DataError(
-        f"the rows cannot be read: {file}{' '.join(lines[:3])}",
-        expected="complete, well-formed files",
-        next_step="mend or remove the file and run again: nothing was taken in",
-    )
+            unread = damaged(error)
+            unread.location = source.location
+            raise unread from None
