@@ -1,7 +1,7 @@
 """The types that text looks like: seen in a sample, proved or refuted by every value.
 
 What some rows refute, all rows refute. So a sample narrows the types that a column can have, and
-only those that are left are tried on every value: here, or while the rows are read (`reading`).
+only those that are left are tried on every value: here, or while the rows are read (`rows`).
 """
 
 # ruff: noqa: S608 (queries are put together here; names are quoted)
