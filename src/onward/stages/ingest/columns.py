@@ -14,6 +14,7 @@ from onward.stages.ingest.config import Source
 from onward.stages.ingest.contract import Agreed, name_of
 from onward.stages.ingest.looks import infer
 from onward.stages.ingest.reading import TIMESTAMP, TYPES, readable_as_time
+from onward.stages.ingest.rows import DOUBT
 from onward.stages.ingest.scan import Scan
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 RESERVED: Final = (
     UNREADABLE,
+    DOUBT,
     "_reasons",
     "_rules",
     "_run",
@@ -31,7 +33,7 @@ RESERVED: Final = (
     "_part",
     ROW,
 )
-"""Names that the audit branch and the quarantine add to a source's columns."""
+"""Names that rows have on their way, on the audit branch or in the quarantine."""
 
 
 def column_types(
@@ -72,10 +74,10 @@ def column_types(
 
 
 def presumed(source: Source, agreed: Agreed, types: Mapping[str, str]) -> frozenset[str]:
-    """Return those columns of which a value may refute the type that `presume` found.
+    """Return the columns whose type, which `presume` found, a later value may refute.
 
-    What one value does not look like, no column is; but text may be anything, and the first rows'
-    times are those that some values can be read as.
+    Not those that are text, as any text may be, nor times of a first batch: those are columns of
+    which some value can be read as one.
     """
     times = (source.event_time, source.available_at) if agreed.types is None else ()
     certain = {*(agreed.types or ()), *source.types, *agreed.scan.types, *times}

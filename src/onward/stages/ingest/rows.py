@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _ROWS_AT_A_TIME: Final = 122_880  # DuckDB's row group
-_DOUBT: Final = "_doubt"
+DOUBT: Final = "_doubt"
+"""The column that says of a row whether a value of it is in doubt."""
 
 
 def swiftly(scan: Scan, types: Mapping[str, str], presumed: Collection[str] = ()) -> str:
     """Return the query that reads a scan's columns as `types`, in their order, then its `part`.
 
-    Its column `_doubt` is true of a row with a value that cannot be read, or that does not look
+    Its column `DOUBT` is true of a row with a value that cannot be read, or that does not look
     like its column's type where that is `presumed`; there is none where no row could be such.
     """
     columns = [read_as(name, scan.columns[name], kind) for name, kind in types.items()]
@@ -52,7 +53,7 @@ def swiftly(scan: Scan, types: Mapping[str, str], presumed: Collection[str] = ()
         read.append(identifier(scan.part))
         told.append(identifier(scan.part))
     if doubts:
-        told.append(f"({' OR '.join(f'({doubt})' for doubt in doubts)}) IS TRUE AS {_DOUBT}")
+        told.append(f"({' OR '.join(f'({doubt})' for doubt in doubts)}) IS TRUE AS {DOUBT}")
     # Values are named first and looked at then, so that each is read once.
     return f"SELECT {', '.join(told)} FROM (SELECT {', '.join(read)} FROM ({scan.sql}))"
 
@@ -105,7 +106,7 @@ class Streamed:
         import pyarrow as pa
 
         schema = self._rows.schema
-        kept = pa.schema([field for field in schema if field.name != _DOUBT])
+        kept = pa.schema([field for field in schema if field.name != DOUBT])
         return pa.RecordBatchReader.from_batches(kept, self._batches(kept))
 
     def _batches(self, kept: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -115,7 +116,7 @@ class Streamed:
 
         try:
             for batch in self._rows:
-                if _DOUBT in batch.schema.names and pc.any(batch.column(_DOUBT)).as_py():
+                if DOUBT in batch.schema.names and pc.any(batch.column(DOUBT)).as_py():
                     self.doubted = True
                     raise InDoubtError
                 yield batch.select(kept.names)
