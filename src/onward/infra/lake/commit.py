@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,10 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.expressions import AlwaysTrue
-from pyiceberg.io.pyarrow import bin_pack_record_batches, write_file
 from pyiceberg.manifest import DataFile, ManifestEntryStatus
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table, Transaction, WriteTask
+from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Snapshot
@@ -33,11 +31,12 @@ from onward.core.records import Evolution
 from onward.infra.lake.columns import evolve
 from onward.infra.lake.files import remove
 from onward.infra.lake.snapshots import CHANGE, REWRITTEN, carried, mark
+from onward.infra.lake.writing import data_files
 
 if TYPE_CHECKING:
     from pyiceberg.table.update.snapshot import _OverwriteFiles, _SnapshotProducer
 
-_FILE_BYTES = 256 << 20  # of Arrow in memory per data file: bounds what a streamed write holds
+_FILE_BYTES = 256 << 20  # of rows as Arrow per data file
 
 T = TypeVar("T")
 
@@ -110,23 +109,19 @@ def write(
 ) -> Written:
     """Write the batches as data files for a table whose columns will be `target`.
 
-    Where the batches end in an error, the files that are written by then are removed.
+    Where the batches end in an error, what is written by then is removed.
     """
     metadata = evolved(table, target, evolution)
-    identity = uuid.uuid4()
-    schema = metadata.schema()
     files: list[DataFile] = []
     try:
-        for packed in bin_pack_record_batches(batches, _FILE_BYTES):
-            # One task at a time: given them all, write_file would hold every batch in its queue.
-            task = WriteTask(identity, len(files), schema=schema, record_batches=packed)
-            files += write_file(table.io, metadata, iter([task]))
+        for file in data_files(table.io, metadata, batches, _FILE_BYTES):
+            files.append(file)  # noqa: PERF402 (what is written so far must be known)
     except BaseException:
         with suppress(OSError):
             remove(table, (file.file_path for file in files))
         raise
     base = table.metadata.current_schema_id
-    return Written(tuple(files), target, schema, base, evolution)
+    return Written(tuple(files), target, metadata.schema(), base, evolution)
 
 
 def evolved(table: Table, target: pa.Schema, evolution: Evolution | None) -> TableMetadata:

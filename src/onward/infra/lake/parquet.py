@@ -10,13 +10,13 @@ from pyiceberg.io.pyarrow import (
     data_file_statistics_from_parquet_metadata,
     parquet_path_to_id_mapping,
 )
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema, sanitize_column_names
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.typedef import Record
 from pyiceberg.types import IcebergType, ListType, MapType, StructType
 
 from onward.infra.lake.views import literal
+from onward.infra.lake.writing import named
 
 
 def data_file(path: Path, metadata: TableMetadata) -> DataFile:
@@ -30,18 +30,7 @@ def data_file(path: Path, metadata: TableMetadata) -> DataFile:
     )
     for column in _unbounded(footer):
         statistics.column_aggregates.pop(ids[column], None)
-    return DataFile.from_args(
-        content=DataFileContent.DATA,
-        file_path=str(path),
-        file_format=FileFormat.PARQUET,
-        partition=Record(),
-        file_size_in_bytes=path.stat().st_size,
-        sort_order_id=None,
-        spec_id=metadata.default_spec_id,
-        equality_ids=None,
-        key_metadata=None,
-        **statistics.to_serialized_dict(),
-    )
+    return named(str(path), path.stat().st_size, metadata, statistics)
 
 
 def _unbounded(footer: pq.FileMetaData) -> set[str]:
