@@ -91,7 +91,7 @@ def _hold(
                 [least],
             )
             connection.register("_found", found.to_arrow_reader())
-            verb = f"INSERT INTO {_HELD}" if made else f"CREATE TABLE {_HELD} AS"
+            verb = f"INSERT INTO {_HELD}" if made else f"CREATE OR REPLACE TABLE {_HELD} AS"
             connection.execute(f"{verb} FROM _found")
             connection.unregister("_found")
             made = True
