@@ -210,6 +210,7 @@ def made(place: Path, version: int, plan: FeaturePlan = PLAN) -> ImageRef:
             "rows": [{"id": f"g{i}"} for i in range(32)],
             "features": frame[:32].to_numpy().tolist(),
             "predictions": estimator.predict_proba(frame[:32])[:, 1].tolist(),
+            "tolerance": 1e-9,
         }
         cloudpickle.register_pickle_by_value(sys.modules[__name__])
         (folder / "model.pkl").write_bytes(cloudpickle.dumps(estimator))

@@ -225,6 +225,7 @@ def train(
                 "features": plain,
                 "beside": [[]] * 32,
                 "predictions": predicted.tolist(),
+                "tolerance": 1e-9,
             }
         ).encode(),
         "environment.json": b"{}",

@@ -87,6 +87,11 @@ def holdout_start(times: Sequence[Any], share: float) -> int:
     return start
 
 
+def verb(task: Task) -> str:
+    """Return the name of the method that answers for a task."""
+    return "predict" if task == "regression" else "predict_proba"
+
+
 def predictions_of(estimator: Any, x: Any, task: Task) -> np.ndarray:
     """Ask a fitted estimator about n rows.
 
@@ -94,9 +99,7 @@ def predictions_of(estimator: Any, x: Any, task: Task) -> np.ndarray:
     estimator's ``classes_``, shape (n, n_classes), for a multiclass one; values, shape (n,), for
     a regression.
     """
-    answers: np.ndarray = (
-        estimator.predict(x) if task == "regression" else estimator.predict_proba(x)
-    )
+    answers: np.ndarray = getattr(estimator, verb(task))(x)
     return answers[:, 1] if task == "binary" else answers
 
 

@@ -14,6 +14,7 @@ from onward.flow.model import build_training_set
 from onward.flow.site import Site
 from onward.stages.evaluate.metrics import standard
 from onward.stages.experiment.step import search
+from onward.stages.train.returned import estimator_of
 
 TrialListener = Callable[[int, float | None], None]
 
@@ -59,6 +60,7 @@ def _search(
         model,
         training,
         score=standard(model.task),
+        estimator_of=estimator_of,
         compute=site.compute,
         tracker=site.tracker,
         trials=trials,

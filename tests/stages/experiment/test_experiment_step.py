@@ -11,6 +11,7 @@ from onward.core.errors import DataError, DeclarationError, OnwardError
 from onward.infra.compute.local import LocalCompute
 from onward.stages.evaluate.metrics import standard
 from onward.stages.experiment.step import search
+from onward.stages.train.returned import estimator_of
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -49,7 +50,10 @@ def line(X, y, depth=2):
 def searched(training, inline, tracker):
     def run(function=tree, space=SPACE, on=training, task="binary", trials=6, **given):
         model = ow.model(features=[], label=None, task=task, search=space)(function)
-        ports = {"score": standard(task), "compute": inline, "tracker": tracker}
+        ports = {
+            "score": standard(task), "estimator_of": estimator_of, "compute": inline,
+            "tracker": tracker,
+        }  # fmt: skip
         return search(model, on, trials=trials, run="r1", commit="abc", **{**ports, **given})
 
     return run

@@ -44,4 +44,5 @@ def test_requests_and_features_become_json_values():
         "features": [[None, "x"], [2.0, None]],
         "beside": [[], []],
         "predictions": [-1.0, 2.0],
+        "tolerance": 1e-9,
     }  # fmt: skip

@@ -68,11 +68,21 @@ class Answers:
 
 
 def nan(X, y):
-    return Answers([[np.nan, np.nan]] * 2)
+    return Answers([[np.nan, np.nan]] * 300)
 
 
 def one_column(X, y):
-    return Answers([[1.0]] * 2, classes=[1])
+    return Answers([[1.0]] * 300, classes=[1])
+
+
+def short(X, y):
+    return Answers([[0.5, 0.5]] * 2)
+
+
+def unfitted(X, y):
+    from sklearn.tree import DecisionTreeClassifier
+
+    return DecisionTreeClassifier
 
 
 def declared(function, task="binary", **options):
@@ -216,8 +226,10 @@ def test_other_tasks(fit, make_training, task, function):
     ("function", "said"),
     [
         (nothing, "NoneType, which has no predict_proba"),
-        (nan, r"answered 2 rows with \[nan, nan\]"),
+        (unfitted, "DecisionTreeClassifier, which is a class"),
+        (nan, "answered held-out row 1 with nan"),
         (one_column, r"classes_ \[1\]"),
+        (short, r"answered 300 rows with shape \(2,\)"),
     ],
 )
 def test_a_function_that_returns_no_classifier_is_refused(fit, function, said, folder):

@@ -18,11 +18,6 @@ from onward.stages.deploy.load import bear
 from onward.stages.deploy.replay import Answered, replay
 from onward.stages.deploy.staged import Staged, ask, jsonable, percentile, request_rows
 
-TOLERANCE: Final = 1e-9
-"""How far a golden prediction may differ, relative to itself or to 1: BLAS's last digits, which
-depend on how many rows are computed at once.
-"""
-
 _ANSWER: Final = {
     "binary": "probability",
     "multiclass": "probabilities",
@@ -100,12 +95,13 @@ def _golden(staged: Staged, planned: Mapping[str, Any], golden: Mapping[str, Any
     wanted = _ANSWER[planned["task"]]
     answered = next(o["data"] for o in found["outputs"] if o["name"] == wanted)
     apart = _apart(answered, expected)
-    rows, passed = len(golden["predictions"]), apart <= TOLERANCE
+    rows, tolerance = len(golden["predictions"]), golden["tolerance"]
+    passed = apart <= tolerance
     verdict = "agree with training within" if passed else "do not agree with training within"
     return GateResult(
         gate=name,
         passed=passed,
-        reason=f"{rows} rows {verdict} {TOLERANCE:g} (largest difference {apart:.2g})",
+        reason=f"{rows} rows {verdict} {tolerance:g} (largest difference {apart:.2g})",
         facts={"rows": rows, "largest": apart},
     )
 
@@ -135,7 +131,8 @@ def _requests(staged: Staged, planned: Mapping[str, Any], golden: Mapping[str, A
     off = [
         at
         for at in exact
-        if _apart(_flat([entries[at]["output"]]), _flat([golden["predictions"][at]])) > TOLERANCE
+        if _apart(_flat([entries[at]["output"]]), _flat([golden["predictions"][at]]))
+        > golden["tolerance"]
     ]
     reason = (
         f"{len(off)} of {len(exact)} rows differ from training's, first {rows[off[0]]}"

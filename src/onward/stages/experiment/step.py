@@ -9,7 +9,7 @@ from onward.core.declarations import Model
 from onward.core.errors import DeclarationError, OnwardError
 from onward.core.ports import Compute, Tracker
 from onward.core.records import Candidate, TrainingSetRef
-from onward.stages.experiment.port import Score
+from onward.stages.experiment.port import Returned, Score
 from onward.stages.experiment.trials import Search, Trial, run_trials
 
 TrialListener = Callable[[int, float | None], None]
@@ -20,6 +20,7 @@ def search(
     training: TrainingSetRef,
     *,
     score: Score,
+    estimator_of: Returned,
     compute: Compute,
     tracker: Tracker,
     trials: int,
@@ -47,6 +48,7 @@ def search(
         defaults=dict(model.parameters),
         space=dict(model.search),
         score=score,
+        estimator_of=estimator_of,
         trials=trials,
     )
     made = compute.run(run_trials, space, name=f"search {model.name}")

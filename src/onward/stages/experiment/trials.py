@@ -19,7 +19,7 @@ from onward.core.estimator import (
     predictions_of,
 )
 from onward.core.records import TrainingSetRef
-from onward.stages.experiment.port import Score
+from onward.stages.experiment.port import Returned, Score
 
 if TYPE_CHECKING:
     import optuna
@@ -38,6 +38,7 @@ class Search:
     defaults: Mapping[str, Any]
     space: Mapping[str, SearchDimension]
     score: Score
+    estimator_of: Returned
     trials: int
 
 
@@ -111,7 +112,7 @@ def _run(number: int, parameters: Mapping[str, Any], search: Search, rows: Rows)
 
 def _score(parameters: Mapping[str, Any], search: Search, rows: Rows) -> float:
     task = search.training.task
-    estimator = search.function(rows.x, rows.y, **parameters)
+    estimator = search.estimator_of(search.function(rows.x, rows.y, **parameters), rows.y, task)
     y = encoded(rows.new_y, classes_of(estimator, task))
     score = search.score(y, predictions_of(estimator, rows.new_x, task))
     if score != score:  # NaN

@@ -34,6 +34,11 @@ def model(
 ) -> Callable[..., Any]:
     """Declare a model: a decorator for ``function(X, y, **hyperparameters) -> estimator``.
 
+    The function returns a fitted estimator, asked by ``predict_proba`` (``predict``, for a
+    regression), or a function of X. That gives P(class 1), shape (n,), for a binary task; the
+    probabilities of the sorted classes, shape (n, n_classes), for a multiclass one; values, shape
+    (n,), for a regression.
+
     Parameters
     ----------
     features

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from onward.core import fingerprint
 from onward.core.clock import utc
 from onward.core.declarations import Task
-from onward.core.errors import DataError, Location
+from onward.core.errors import DataError, DeclarationError, Location
 from onward.core.estimator import features_of, holdout_start, labels_of
 from onward.core.ports import RequestFeatures
 from onward.core.records import TrainingSetRef
@@ -68,7 +68,8 @@ def fit(job: Fit) -> Fitted:
     import pyarrow.parquet as pq
 
     from onward.stages.train import environment, folder
-    from onward.stages.train.answers import require_answers
+    from onward.stages.train.answers import PROBED, require_answers
+    from onward.stages.train.returned import estimator_of
 
     versions = environment.installed()
     key = _key(job, versions)
@@ -82,13 +83,16 @@ def fit(job: Fit) -> Fitted:
     _require_classes(y.iloc[:start], job)
 
     begun = time.perf_counter()
-    estimator = job.function(x.iloc[:start], y.iloc[:start], **job.parameters)
+    returned = job.function(x.iloc[:start], y.iloc[:start], **job.parameters)
     seconds = time.perf_counter() - begun
-    require_answers(estimator, x.iloc[start : start + 2], job.task, job.model, job.location)
+    estimator = estimator_of(returned, y.iloc[:start], job.task)
+    probed = x.iloc[start : start + PROBED]
+    require_answers(estimator, probed, job.task, job.model, job.location)
 
     files = folder.contents(
         job,
         estimator,
+        model=_pickled(estimator, job),
         request_features=folder.pickled(job.request_features),
         holdout=table.slice(start),
         x=x.iloc[start:],
@@ -104,6 +108,19 @@ def fit(job: Fit) -> Fitted:
         train_rows=start,
         holdout_rows=table.num_rows - start,
     )
+
+
+def _pickled(estimator: Any, job: Fit) -> bytes:
+    from onward.stages.train import folder
+
+    try:
+        return folder.pickled(estimator)
+    except Exception as error:  # whatever its parts say that cannot be carried
+        raise DeclarationError(
+            f"what model {job.model!r} returned cannot be kept: {type(error).__name__}: {error}",
+            expected="something that cloudpickle can carry: no open file, connection or lock in it",
+            location=job.location,
+        ) from error
 
 
 def _key(job: Fit, versions: Mapping[str, str]) -> str:

@@ -54,12 +54,16 @@ def contents(
     job: Fit,
     estimator: Any,
     *,
+    model: bytes,
     request_features: bytes,
     holdout: pa.Table,
     x: pd.DataFrame,
     distributions: Mapping[str, str],
 ) -> dict[str, bytes]:
-    """Return the folder's files: nothing in them but what the fit's inputs decide."""
+    """Return the folder's files: nothing in them but what the fit's inputs decide.
+
+    `model` is the estimator, and `request_features` the on-demand functions, as pickles.
+    """
     plan = {
         "plan": dataclasses.asdict(job.training.plan),
         "task": job.task,
@@ -75,7 +79,7 @@ def contents(
     }
     examples = golden(estimator, holdout, x, job.training.plan, job.task)
     files = {
-        "model.pkl": pickled(estimator),
+        "model.pkl": model,
         "request_features.pkl": request_features,
         "plan.json": _json(plan),
         "environment.json": _json(surroundings),

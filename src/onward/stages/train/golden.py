@@ -19,22 +19,29 @@ if TYPE_CHECKING:
 
 _ROWS: Final = 32
 
+_TOLERANCES: Final = {"float16": 1e-2, "float32": 1e-5}
+"""How far, relative to 1 or to the value, another computation of a figure of this type may be from
+it; else 1e-9. Last digits depend on how many rows and threads share a sum.
+"""
+
 
 def golden(
     estimator: Any, holdout: pa.Table, x: pd.DataFrame, plan: FeaturePlan, task: Task
-) -> dict[str, list[Any]]:
+) -> dict[str, Any]:
     """Return up to 32 held-out rows, evenly spaced in time, as JSON values.
 
     ``rows`` are requests, ``features`` the vectors in the plan's order (missing is null),
-    ``beside`` what on-demand functions read of views besides (`FeaturePlan.beside`) and
-    ``predictions`` what `predictions_of` gave for them. Rows with an infinite feature, which JSON
-    cannot carry, are passed over. Nobody is named: a personal column holds stand-ins, unless an
+    ``beside`` what on-demand functions read of views besides (`FeaturePlan.beside`),
+    ``predictions`` what `predictions_of` gave for them, and ``tolerance`` how far from these one
+    may be that serves them. Rows with an infinite feature, which JSON cannot carry, are passed
+    over. Nobody is named: a personal column holds stand-ins, unless an
     on-demand feature is computed from it.
     """
     numbers = x.select_dtypes("float64").to_numpy()
     usable = np.flatnonzero(~np.isinf(numbers).any(axis=1))
     picked = usable[np.unique(np.linspace(0, len(usable) - 1, _ROWS).astype(int))]
     chosen, rows = x.iloc[picked], holdout.take(picked)
+    predictions = np.asarray(predictions_of(estimator, chosen, task))
     return {
         "rows": _stood_in(requests(rows, plan), plan),
         "features": [
@@ -43,7 +50,8 @@ def golden(
         "beside": [
             list(row.values()) for row in rows.select([c.name for c in plan.beside]).to_pylist()
         ],
-        "predictions": np.asarray(predictions_of(estimator, chosen, task)).tolist(),
+        "predictions": predictions.tolist(),
+        "tolerance": _TOLERANCES.get(predictions.dtype.name, 1e-9),
     }
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
 import trained_models as small
 import xgboost
+from gateway_site import routes_of, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -22,6 +25,9 @@ from onward.stages.deploy.step import package
 from onward.stages.serve.gateway.image import MODEL_FOLDER, unpack
 from onward.stages.serve.gateway.model import ServedModel, load
 from onward.stages.serve.gateway.runtimes import by_matrix
+from onward.stages.train.function import PythonFunction
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 NAMES = [f"f{i}" for i in range(6)]
 KINDS = {
@@ -117,6 +123,53 @@ class Forgetful(small.Linear):
     def predict_proba(self, X: Any) -> np.ndarray:
         named = isinstance(X, pd.DataFrame)
         return super().predict_proba(np.nan_to_num(np.asarray(X, float), nan=0.0 if named else 9.0))
+
+
+def by_place(X: Any) -> np.ndarray:
+    return small.Linear(1.0).predict_proba(X)[:, 1]
+
+
+def by_name(X: Any) -> pd.Series:
+    return 1 / (1 + np.exp(-X["amount"].fillna(0) / 50))
+
+
+@pytest.mark.parametrize(("function", "runtime"), [(by_place, "matrix"), (by_name, "frame")])
+def test_a_python_function_s_answers_are_each_caller_s_own(tmp_path, function, runtime) -> None:
+    model = opened(tmp_path, PythonFunction(function, [0, 1]))
+    assert model.runtime == runtime
+    batched_is_alone(model)
+
+
+def test_a_python_function_answers_rows_tensors_and_why_it_is_not_explained(tmp_path) -> None:
+    trained = small.train(tmp_path / "trained", PythonFunction(by_name, [0, 1]))
+    image = package(trained, folder=tmp_path / "images")
+    with serving(tmp_path / "site", routes_of((image, 100.0))) as site:
+        [row] = small.rows(1)
+        [answer] = site.predict([row]).json()["predictions"]
+        assert answer["output"] == pytest.approx(1 / (1 + math.exp(-row["amount"] / 50)))
+        inputs = [{"name": "x", "shape": [1, 5], "datatype": "FP64", "data": [0, 0, 50, 0, 0]}]
+        answer = site.client.post("/v2/models/returns/infer", json={"inputs": inputs}).json()
+        found = {output["name"]: output["data"] for output in answer["outputs"]}
+        assert found["probability"] == pytest.approx([1 / (1 + math.exp(-1))])
+        refused = site.client.post("/v2/models/returns/explain", json={"rows": [row]})
+        assert refused.status_code == 501
+        assert "it is a Python function, known by its answers alone" in refused.json()["error"]
+
+
+def batched_is_alone(model: ServedModel, tolerance: float = 1e-9) -> None:
+    """Whoever's rows stand beside them, answers are the same."""
+    width = len(model.plan.columns)
+    amounts = st.floats(0, 1e3, width=32) | st.just(math.nan)
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.lists(st.lists(amounts, min_size=width, max_size=width), min_size=2, max_size=7))
+    def holds(rows: list[list[float]]) -> None:
+        numbers = np.array(rows)
+        together = model.call(numbers, [])
+        alone = np.concatenate([model.call(row[None], []) for row in numbers])
+        assert together == pytest.approx(alone, rel=tolerance, abs=tolerance, nan_ok=True)
+
+    holds()
 
 
 def test_a_way_that_differs_where_a_value_is_missing_is_not_taken(tmp_path) -> None:

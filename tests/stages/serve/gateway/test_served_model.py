@@ -100,7 +100,7 @@ def test_other_predictions_than_training_s_are_refused(tmp_path):
 
 
 def test_a_model_without_golden_rows_is_called_by_name(tmp_path):
-    golden = json.dumps({"rows": [], "features": [], "predictions": []}).encode()
+    golden = json.dumps({"rows": [], "features": [], "predictions": [], "tolerance": 1e-9}).encode()
     assert load(resealed(tmp_path, golden__json=golden)).runtime == "frame"
 
 

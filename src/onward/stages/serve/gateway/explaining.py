@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from onward.core.errors import OnwardError
 from onward.stages.serve.gateway.content import RefusedError
@@ -24,6 +24,8 @@ TOLERANCE = 1e-5
 """How far, relative to 1 or to the value, base and contributions may miss a prediction: some trees
 count in float32.
 """
+
+_FUNCTIONS: Final = {"python": "a Python function", "torch": "a PyTorch module"}
 
 Scale = Literal["log-odds", "probability", "value"]
 Shapley = Callable[["np.ndarray", Texts], tuple["np.ndarray", "np.ndarray"]]
@@ -76,6 +78,8 @@ def _refusal(model: ServedModel, why: str) -> RefusedError:
 def _shapley(model: ServedModel) -> Shapley:
     import numpy as np
 
+    if (library := getattr(model.estimator, "library", None)) in _FUNCTIONS:
+        raise _refusal(model, f"it is {_FUNCTIONS[library]}, known by its answers alone")
     names = [column.name for column in model.plan.columns]
     before, last = None, model.estimator
     places = list(range(len(names)))

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCE: Final = 1e-9
-"""How far, relative to 1 or to the value, a golden prediction may differ (BLAS's last digits)."""
+"""How far, relative to 1 or to the value, two ways of calling a model may differ (BLAS's last
+digits).
+"""
 
 Texts = Sequence[Sequence[str | None]]
 
@@ -199,10 +201,10 @@ def _tried(call: Figures, rows: np.ndarray) -> np.ndarray | None:
             return None
 
 
-def _close(found: np.ndarray, expected: np.ndarray) -> bool:
+def _close(found: np.ndarray, expected: np.ndarray, tolerance: float = TOLERANCE) -> bool:
     import numpy as np
 
-    return bool(np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
+    return bool(np.allclose(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True))
 
 
 def _require_golden(
@@ -214,11 +216,12 @@ def _require_golden(
         return
     found = model.call(numbers, texts)
     expected = np.asarray(golden["predictions"], dtype=np.float64).reshape(found.shape)
-    if not _close(found, expected):
+    tolerance = golden["tolerance"]
+    if not _close(found, expected, tolerance):
         worst = float(np.nanmax(np.abs(found - expected)))
         raise CorruptError(
             f"model:{model.name}@{model.version} predicts otherwise here than in training",
-            expected=f"golden predictions within {TOLERANCE:g}; they differ by up to {worst:.3g}",
+            expected=f"golden predictions within {tolerance:g}; they differ by up to {worst:.3g}",
             next_step="serve with the library versions in the image's requirements.txt",
         )
 

@@ -22,7 +22,7 @@ Figures: TypeAlias = "Callable[[np.ndarray], np.ndarray]"
 
 def by_matrix(estimator: Any, task: Task) -> Iterator[tuple[str, Figures]]:
     """Yield the names of ways to call an estimator with a matrix, and the ways, fastest first."""
-    library = type(estimator).__module__.partition(".")[0]
+    library = getattr(estimator, "library", None) or type(estimator).__module__.partition(".")[0]
     if library == "lightgbm":
         yield "lightgbm", _lightgbm(estimator)
     if library == "xgboost":
