@@ -72,8 +72,9 @@ class Model:
 
     `function(X, y, **hyperparameters)` takes a DataFrame of shape (n_rows, n_features) and a
     Series of shape (n_rows,), and returns a fitted estimator with ``predict`` or, for
-    classification, ``predict_proba``; or a function ``f(X)`` of n rows that gives the same. `features` holds feature views and on-demand functions,
-    `label` the label declaration (types of the features room, opaque here).
+    classification, ``predict_proba``; or a function ``f(X)`` of n rows that gives the same.
+    `features` holds feature views and on-demand functions, `label` the label declaration (types
+    of the features room, opaque here).
     `holdout` is the share of the newest rows, by event time, kept for evaluation.
     """
 

@@ -1,0 +1,39 @@
+"""The guide to models: what it returns goes through a project to the gateway and the scores."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from onward.app.project import open_project
+from onward.app.score import score
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "models.md").read_text()
+MODEL = re.compile(r"@ow\.model\(.*?(?=\npipeline = )", re.DOTALL)
+
+
+def with_model(folder: Path, snippet: str) -> None:
+    """Put a snippet of the guide in the place of a shop's model."""
+    file = folder / "pipeline.py"
+    found = re.search(rf"<!-- docs: {snippet} -->\n```python\n(.*?)```", GUIDE, re.DOTALL)
+    code, places = MODEL.subn(lambda _: f"{found[1]}\n", file.read_text())
+    assert places == 1
+    file.write_text(re.sub(r'(at_least\("roc_auc", )[\d.]+', r"\g<1>0.0", code))
+
+
+def test_a_function_is_delivered_and_answers(tmp_path: Path, shops: Callable[[Path], Path]) -> None:
+    folder = shops(tmp_path / "shop")
+    with_model(folder, "function")
+    with open_project(folder) as project:
+        run = project.run()
+        assert run.state == "promoted", run
+        rows = project.sample(5)
+        answers = {p["unit"]: p["output"] for p in project.predict(rows)["predictions"]}
+        score(project, "orders")
+        scores = project.site.lake.read("scores.orders").to_pylist()
+    found = {row["order_id"]: row["probability"] for row in scores}
+    assert answers == pytest.approx({unit: found[unit] for unit in answers}, rel=1e-9)
+    assert len(set(answers.values())) > 1
