@@ -13,9 +13,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from onward.core.errors import CorruptError
+from onward.core.errors import CorruptError, OnwardError
 from onward.core.records import ViewPlan
 from onward.infra.online.sqlite import SqliteOnlineStore, open_store
+from soak.disk import memory_disk, no_room
 
 AT = datetime(2013, 6, 1, tzinfo=UTC)
 VIEW = ViewPlan(
@@ -59,6 +60,18 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not a database, but long enough to look at" * 100)
     with pytest.raises(CorruptError, match="is no online store"):
         open_store(str(path))
+
+
+def test_a_full_disk_makes_no_file_a_wrong_one(tmp_path: Path) -> None:
+    with memory_disk(tmp_path / "disk", 1) as mounted:
+        if not mounted:
+            pytest.skip("no file system can be mounted here")
+        path = str(tmp_path / "disk" / "online.db")
+        with no_room(tmp_path / "disk", mounted, list):
+            with pytest.raises(OnwardError, match="the disk is full") as told:
+                open_store(path)
+            assert not isinstance(told.value, CorruptError)
+        open_store(path).close()
 
 
 def test_a_store_that_another_connection_fills_is_seen(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from filelock import FileLock
 from onward.core.errors import CorruptError
 from onward.core.ports import Entity, Lookup, OnlineRow
 from onward.core.records import Materialized, ViewPlan
+from onward.infra.database.sqlite import meaning
 from onward.infra.online.rows import decode, encoded, key, keys, mark_text, read_mark
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class SqliteOnlineStore:
             self._db.execute("PRAGMA secure_delete = ON")  # what is removed is gone from the file
         except sqlite3.DatabaseError as error:
             self._db.close()
+            told = meaning(error, Path(path))
+            if told is not None and not isinstance(told, CorruptError):
+                raise told from error  # a full disk, for one: the file is as good as it was
             raise CorruptError(
                 f"{path} is no online store: {error}",
                 next_step="move the file away; the next `onward run` fills a new one",
