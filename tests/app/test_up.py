@@ -51,6 +51,11 @@ def typed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def serves_again(folder: Path, before: int) -> bool:
+    address = read_address(folder / ".onward" / "gateway")
+    return address is not None and address.pid != before
+
+
 @pytest.fixture
 def up(shop: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
     """A shop that is up, from nothing; it is ended afterwards whatever happens."""
@@ -76,6 +81,12 @@ def test_it_trains_serves_takes_in_data_runs_what_another_asks_for_and_stops(
         answer = project.predict(project.sample(1))
         assert answer["predictions"][0]["version"] == 1
         assert "onward" in httpx.get(f"{address.url}/metrics").text
+
+        os.kill(address.pid, signal.SIGKILL)
+        wait_for(lambda: serves_again(folder, address.pid), process)
+        address = read_address(folder / ".onward" / "gateway")
+        assert address is not None
+        assert project.predict(project.sample(1))["predictions"][0]["version"] == 1
 
         begin = datetime(2026, 2, 12, tzinfo=UTC)
         orders(folder, "second", start=begin, days=5, seed=4)

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from onward.app.access import require_run
-from onward.app.gateway import require_free, serving, settle
+from onward.app.gateway import require_free, settle
+from onward.app.kept_gateway import kept
 from onward.app.load import commit_of
 from onward.app.log import logging_to
 from onward.app.openlineage import try_to_send
@@ -45,6 +46,7 @@ class Up:
     def __init__(self, project: Project, *, say: Callable[[str], None]) -> None:
         self._project = project
         self._say = say
+        self._cut_short = True  # there may be runs that the last process did not finish
         self._held = ExitStack()
         self._paused_until = 0.0
         self._unsent_until = 0.0
@@ -58,12 +60,14 @@ class Up:
             held.enter_context(self._project.alone())
             held.enter_context(logging_to(self._project.settings.state / "onward.log"))
             require_free(self._project.settings.gateway.host, self._project.settings.gateway.port)
-            self._first_run()
+            if champion(self._project.ledger, self._project.definition.model) is None:
+                self._resume()
+                self._first_run()
             enact(self._project.site, self._project.definition.model)
             declare(self._project.site, self._project.definition)
             keep_online(self._project.site, self._project.definition)
             self._gateway = held.enter_context(
-                serving(self._project.settings, access=self._project.definition.access)
+                kept(self._project.settings, access=self._project.definition.access, say=self._say)
             )
             self._held = held.pop_all()
         return self
@@ -95,12 +99,13 @@ class Up:
         """Look once; an error is told, and the loop goes on."""
         if not self._gateway.server.alive():
             raise OnwardError(
-                "the gateway has ended",
+                "the gateway has ended, and does not start again",
                 next_step=f"see its log in {self._project.settings.state / 'gateway'}",
             )
         if time.monotonic() < self._paused_until:
             return
         try:
+            self._resume()  # only now, so that a champion serves meanwhile
             self._follow_commits()
             done = turn(
                 self._project.site,
@@ -153,12 +158,17 @@ class Up:
             self._say(f"lineage waits: {failed}")
             self._unsent_until = time.monotonic() + PAUSE_S
 
+    def _resume(self) -> None:
+        """Finish what was cut short, once."""
+        if self._cut_short:
+            resumed = self._project.resume()
+            self._cut_short = False
+            if resumed is not None:
+                self._say(f"finished run {resumed.id}: {resumed.state}")
+
     def _first_run(self) -> None:
-        """Finish what was cut short; train the first model where there is none."""
+        """Train the first model where there is none."""
         project = self._project
-        resumed = project.resume()
-        if resumed is not None:
-            self._say(f"finished run {resumed.id}: {resumed.state}")
         if champion(project.ledger, project.definition.model) is None:
             self._say("no model serves yet: training the first")
             outcome = project.deliver(request(project.site, "the first model"))
