@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from onward.app.project import open_project
-from onward.flow.releases import Release, current, promotions
+from onward.flow.releases import Release, current
 from onward.flow.runs import RunEntry
 from soak.keeper import ONWARD
 from soak.shop import MODEL, STRATEGIES, Edition, write_orders
@@ -56,6 +56,7 @@ class Editions(threading.Thread):
         )
 
     def run(self) -> None:
+        self._project = open_project(self._folder)
         while not self._stopped.wait(self._chance.uniform(5, 15)):
             self._known = {run.id for run in self._runs()}
             edition = self.next()
@@ -107,19 +108,16 @@ class Editions(threading.Thread):
 
     def _runs(self) -> Sequence[RunEntry]:
         """Return the runs that train, newest first; a full disk, for one, may keep them from us."""
-        with suppress(Exception), open_project(self._folder) as project:
-            return [run for run in project.runs(limit=20) if run.request.train]
+        with suppress(Exception):
+            return [run for run in self._project.runs(limit=20) if run.request.train]
         return ()
 
     def _revert(self) -> None:
-        with open_project(self._folder) as project:
-            if len(promotions(project.ledger, MODEL)) < 2:
-                return
         command = [ONWARD, "rollback", "--reason", "soaked", "--project", str(self._folder)]
         if subprocess.run(command, check=False, capture_output=True).returncode == 0:
             self.ends["reverted by hand"] += 1
 
     def _newest(self) -> Release | None:
-        with suppress(Exception), open_project(self._folder) as project:
-            return current(project.ledger, MODEL)  # a full disk, for one, may keep it from us
+        with suppress(Exception):
+            return current(self._project.ledger, MODEL)
         return None

@@ -124,8 +124,7 @@ class Keeper(threading.Thread):
             case "gateway":
                 self._kill_gateway()
             case "up":
-                with self._broken("project killed"):
-                    os.kill(self.pid, signal.SIGKILL)
+                self._kill_project()
             case "renew":
                 self._renew()
             case "full":
@@ -146,6 +145,12 @@ class Keeper(threading.Thread):
         with self._broken("gateway killed"):
             os.kill(before.pid, signal.SIGKILL)
             self.until(lambda: (now := self._address()) is not None and now != before.pid)
+
+    def _kill_project(self) -> None:
+        up, gateway = self.pid, self._address()
+        with self._broken("project killed"):
+            os.kill(up, signal.SIGKILL)  # its gateway notices, and drains
+            self.until(lambda: self.pid != up and self._address() not in (None, gateway))
 
     def _renew(self) -> None:
         """Have every worker replaced by a new one: no request may notice."""

@@ -18,7 +18,7 @@ It fails unless
 - every answer is logged once, by its id, as it was given, and nobody was answered otherwise;
 - every error that a caller saw has its cause among what was broken at that moment;
 - no version that fails in production was promoted, others were, and `onward up` ended only where it
-  was killed, or its gateway was;
+  was killed;
 - the memory, files and threads of each process that lived for ten minutes are flat (`Life.flat`),
   and so is the log's size.
 """
@@ -122,7 +122,9 @@ def soak(given: argparse.Namespace) -> int:
         say(f"FAILED; journals and logs are kept in {root}")
         return 1
     shutil.rmtree(root)
-    say("every answer is in the log, once, as it was given; memory is flat")
+    judged = sum(life["judged"] for life in result["lives"])
+    flat = f"{judged} processes are flat" if judged else "no process lived long enough to judge"
+    say(f"every answer is in the log, once, as it was given; {flat}")
     return 0
 
 
@@ -195,8 +197,8 @@ def _peak(keeper: Keeper, seed: int, root: Path) -> float:
 
 
 def _endings(keeper: Keeper) -> list[str]:
-    """Say where `onward up` ended although neither it nor its gateway was killed."""
-    killed = [w for w in keeper.windows if w.kind in ("project killed", "gateway killed")]
+    """Say where `onward up` ended although it was not killed."""
+    killed = [w for w in keeper.windows if w.kind == "project killed"]
     return [
         f"`onward up` ended by itself at {at:.1f}: {words}"
         for at, words in keeper.ended
