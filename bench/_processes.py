@@ -29,6 +29,11 @@ def cpu_seconds(pid: int) -> float:
     return sum(sum(int(f) for f in _stat(each)[11:15]) for each in tree(pid)) / _TICK
 
 
+def own_cpu_seconds(pid: int) -> float:
+    """Return what a process has used, all its threads and none of its children."""
+    return sum(int(f) for f in _stat(pid)[11:13]) / _TICK
+
+
 def memory_mb(pid: int) -> float:
     """Return the resident memory of a tree; a page that several share counts in each."""
     return sum(int(fields[21]) for each in tree(pid) if (fields := _stat(each))) * _PAGE_MB

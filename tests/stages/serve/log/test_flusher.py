@@ -101,11 +101,11 @@ def write(log: PredictionLog, first: int = 0) -> int:
 def test_what_comes_during_a_flush_is_covered_by_the_next_one(opened, disk):
     log, settled = opened()
     first = write(log)
-    log.hurry(1)
+    log.hurry()
     disk.under_way()
     for i in range(1, 4):  # three ticks that arrive while the disk is busy
         last = write(log, i)
-        log.hurry(1)
+        log.hurry()
     disk.let()
     assert settled.next() == (first, None)
     disk.under_way()
@@ -121,7 +121,7 @@ def test_what_was_settled_is_on_the_disk_across_segments(tmp_path, opened, disk)
     log._limit = 200
     for i in range(12):
         write(log, i)
-        log.hurry(1)
+        log.hurry()
         assert settled.next() == (log.position, None)
         for segment in segments(tmp_path):
             stat = segment.within(tmp_path).stat()
@@ -135,7 +135,7 @@ def test_nobody_is_told_of_a_flush_that_nobody_waits_for(opened, disk):
     disk.under_way()
     disk.let()
     write(log)
-    log.hurry(1)
+    log.hurry()
     disk.under_way()
     disk.let()
     assert settled.next() == (log.position, None)
@@ -156,7 +156,7 @@ def test_the_log_is_behind_once_the_bound_has_passed(opened, disk):
     assert log.behind(after + 10 * SECOND + 1)
     write(log)  # what is written meanwhile is younger: the flush under way still counts
     assert log.behind(after + 10 * SECOND + 1)
-    log.hurry(1)
+    log.hurry()
     disk.let()
     disk.under_way()
     disk.let()
@@ -180,10 +180,10 @@ def test_a_failed_flush_is_told_and_its_segment_is_left(tmp_path, opened, disk):
     log, settled = opened()
     disk.failures = [errno.EIO]
     first = write(log, 0)
-    log.hurry(1)
+    log.hurry()
     disk.under_way()
     between = write(log, 1)  # goes into the same segment
-    log.hurry(1)
+    log.hurry()
     disk.let()
     position, failure = settled.next()
     assert position == first
@@ -195,10 +195,10 @@ def test_a_failed_flush_is_told_and_its_segment_is_left(tmp_path, opened, disk):
     assert failure.errno == errno.EIO
     disk.let_all()
     write(log, 2)
-    log.hurry(1)
+    log.hurry()
     settled.next()  # the spoilt segment is flushed with it, and closed
     write(log, 3)
-    log.hurry(1)
+    log.hurry()
     assert settled.next() == (log.position, None)
     assert not log.behind(time.perf_counter_ns())
     assert len(segments(tmp_path)) == 2
@@ -219,11 +219,11 @@ def test_a_segment_counts_once_its_folder_knows_it(opened, disk, monkeypatch):
     monkeypatch.setattr(os, "fsync", fsync)
     log, settled = opened()
     write(log)
-    log.hurry(1)
+    log.hurry()
     position, failure = settled.next()
     assert position == log.position
     assert failure is not None
-    log.hurry(1)
+    log.hurry()
     assert settled.next() == (log.position, None)
     assert len(synced) == 2
 

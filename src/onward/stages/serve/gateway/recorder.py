@@ -95,15 +95,15 @@ class Recorder:
         asked = [*(target.logging for target, _ in kept), *map(_logging, telling)]
         if not behind and all(logging.guarantee == "fast" for logging in asked):
             return False
-        waiting = 0
+        waiting = False
         for job in jobs:
             logged = job.feedback is not None or any(part.status != 400 for part in job.parts)
             if logged and (behind or _logging(job).guarantee == "strict"):
                 job.position = log.position
-                waiting += 1
+                waiting = True
         if waiting:
-            log.hurry(waiting)
-        return waiting > 0
+            log.hurry()
+        return waiting
 
     def _count(self, kept: Kept) -> None:
         counts = self._metrics.predictions

@@ -46,8 +46,8 @@ class Flusher:
         self._fd: int | None = None
         self._retired: list[int] = []
         self._spoilt: set[int] = set()
-        self._created = self._dirty = self._closing = False
-        self._written = self._waiting = 0
+        self._created = self._dirty = self._hurried = self._closing = False
+        self._written = 0
         self._oldest_ns = self._in_flight_ns = self._next_ns = 0
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
@@ -83,15 +83,12 @@ class Flusher:
                 self._dirty = True
                 self._wake.notify()
 
-    def hurry(self, answers: int) -> None:
-        """Flush what was written as soon as the disk is free, and tell when that is done.
-
-        `answers` is how many wait for it.
-        """
+    def hurry(self) -> None:
+        """Flush what was written as soon as the disk is free, and tell when that is done."""
         with self._wake:
-            if not self._waiting:
+            if not self._hurried:
+                self._hurried = True
                 self._wake.notify()
-            self._waiting += answers
 
     def behind(self, now_ns: int) -> bool:
         """Whether an answer must wait: the last flush failed, or the bound has passed without one.
@@ -131,24 +128,24 @@ class Flusher:
                 self._next_ns = begun_ns + self._every_ns
                 self._in_flight_ns = self._oldest_ns if self._dirty else 0
                 self._dirty = False
-                position, waiting, closing = self._written, self._waiting, self._closing
+                position, hurried, closing = self._written, self._hurried, self._closing
                 fd, retired, created = self._fd, self._retired, self._created
-                self._waiting, self._retired, self._created = 0, [], False
+                self._retired, self._hurried, self._created = [], False, False
             failure = self._flush(fd, retired, created)
             self.flushes += 1
             self.failures += failure is not None
             self.failure = failure
             self._in_flight_ns = 0
-            if waiting and self._settled is not None:
+            if hurried and self._settled is not None:
                 self._settled(position, failure)
 
     def _pause(self) -> None:
         """Wait until there is something to flush, and it is time, or somebody waits for it."""
         wake = self._wake
-        wake.wait_for(lambda: self._dirty or self._waiting or self._closing)
+        wake.wait_for(lambda: self._dirty or self._hurried or self._closing)
         pause_s = (self._next_ns - time.perf_counter_ns()) / 1e9
         if pause_s > 0:
-            wake.wait_for(lambda: self._waiting or self._closing, pause_s)
+            wake.wait_for(lambda: self._hurried or self._closing, pause_s)
 
     def _flush(self, fd: int | None, retired: list[int], created: bool) -> OSError | None:
         """Flush the segments; return the first failure.

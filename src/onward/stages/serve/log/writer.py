@@ -70,9 +70,9 @@ class PredictionLog:
         """Whether an answer given now could be lost with others older than the bound."""
         return self.flusher.behind(now_ns)
 
-    def hurry(self, answers: int) -> None:
-        """Have everything flushed that was written, as soon as the disk is free: so many wait."""
-        self.flusher.hurry(answers)
+    def hurry(self) -> None:
+        """Have everything flushed that was written, as soon as the disk is free: somebody waits."""
+        self.flusher.hurry()
 
     def append(
         self, batches: Sequence[tuple[Header, Batch]], feedback: Sequence[Feedback] = ()
