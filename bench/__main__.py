@@ -40,7 +40,8 @@ def main() -> int:
     if sizes and len(asked.names) != 1:
         parser.error("--size is of one benchmark: name it")
 
-    console, facts = Console(), machine()
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    facts = machine()
     results: dict[str, Sequence[Row]] = {}
     at, ended = datetime.now(UTC), 0
     for name in asked.names or ALL:

@@ -56,7 +56,7 @@ class Feature:
 
 
 def run(quick: bool) -> Sequence[Row]:
-    return measure(rounds=1, seconds=0.5) if quick else measure(rounds=4, seconds=1.25)
+    return measure(rounds=1, seconds=0.5) if quick else measure(rounds=4, seconds=1.0)
 
 
 def measure(

@@ -60,7 +60,7 @@ def run(quick: bool) -> Sequence[Row]:
     return [
         row
         for workers in (1, 2)
-        for row in measure(workers=workers, rounds=3, seconds=1.25, cells=FULL)
+        for row in measure(workers=workers, rounds=3, seconds=1.0, cells=FULL)
     ]
 
 
