@@ -9,7 +9,8 @@ import pytest
 
 from onward.app.gateway import config
 from onward.app.online import open_online, opener
-from onward.app.settings import Settings, read_settings
+from onward.app.setting_sources import read_settings
+from onward.app.settings import Settings
 from onward.core.errors import DeclarationError
 
 

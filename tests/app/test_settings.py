@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from onward.app.settings import Settings, read_settings
+from onward.app.setting_list import settings_of
+from onward.app.setting_sources import read_settings
+from onward.app.settings import Settings, sections
 from onward.core.errors import DeclarationError, NotFoundError
 
 
@@ -72,6 +75,93 @@ def test_a_mistake_is_named_with_its_line(
     assert caught.value.location.line == line
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_value_of_the_environment_is_named_by_its_variable(tmp_path: Path) -> None:
+    for value, expected in (("x", "a whole number"), ("70000", "0 to 65,535")):
+        with pytest.raises(DeclarationError, match=r"^ONWARD_GATEWAY_PORT is") as no:
+            read(tmp_path, "", ONWARD_GATEWAY_PORT=value)
+        assert no.value.location is None
+        assert expected in str(no.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("ONWARD_GATWAY_PORT", "did you mean ONWARD_GATEWAY_PORT?"),
+        ("ONWARD_TOKNE", "did you mean ONWARD_TOKEN?"),
+        ("ONWARD_SECRETS_FODLER", "did you mean ONWARD_SECRETS_FOLDER?"),
+        ("ONWARD_X", "ONWARD_<SECTION>_<NAME>, such as ONWARD_GATEWAY_PORT"),
+        ("ONWARD_GATEWAY_PROT", "did you mean ONWARD_GATEWAY_PORT?"),
+    ],
+)
+def test_a_variable_that_nobody_would_hear_is_refused(
+    tmp_path: Path, variable: str, meant: str
+) -> None:
+    with pytest.raises(DeclarationError, match=f"there is no setting {variable}") as no:
+        read(tmp_path, "", **{variable: "9000"})
+    assert meant in str(no.value)
+    assert f"`unset {variable}`" in str(no.value)
+    assert "`onward settings` lists every name" in str(no.value)
+
+
+def test_variables_that_are_no_settings_of_ours_are_let_be(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.py").write_text('ow.sql("postgresql://${env:ONWARD_SHOP_DB}@db/shop")')
+    of_kubernetes = {
+        "ONWARD_SHOP_SERVICE_HOST": "10.0.0.7",
+        "ONWARD_SHOP_SERVICE_PORT": "8080",
+        "ONWARD_SHOP_SERVICE_PORT_HTTP": "8080",
+        "ONWARD_SHOP_PORT": "tcp://10.0.0.7:8080",
+        "ONWARD_SHOP_PORT_8080_TCP_ADDR": "10.0.0.7",
+        "ONWARD_GATEWAY_PORT": "tcp://10.0.0.8:8080",  # of a Service called onward-gateway
+    }
+    ours = {"ONWARD_TOKEN": "t", "ONWARD_USER": "ada", "ONWARD_SECRET_SHOP_DB": "s"}
+    text = '[alerts]\nwebhook = "${env:ONWARD_HOOK}"\n'
+    named = {"ONWARD_HOOK": "h", "ONWARD_SHOP_DB": "ada:pw"}
+    settings = read(tmp_path, text, **of_kubernetes, **ours, **named)
+    assert settings.gateway.port == 8080
+
+
+def test_every_setting_is_listed_with_who_said_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "postgresql://ada:pw@db/shop"
+    write(tmp_path, f"[gateway]\nlog_keep = '36h'\n[online]\nurl = '{url}'\n[lineage]\napi_key='k'")
+    monkeypatch.setenv("ONWARD_GATEWAY_PORT", "9000")
+    monkeypatch.setenv("ONWARD_GATEWAY_PROT", "9001")
+    found = settings_of(tmp_path)
+    listed = {f"{e.section}.{e.name}": e for e in found.entries}
+    known = {f"{s}.{f.name}" for s, kind in sections().items() for f in fields(kind)}
+    assert listed.keys() == known
+    shown = {name: (e.value, e.place) for name, e in listed.items()}
+    assert shown["gateway.port"] == ("9000", "ONWARD_GATEWAY_PORT")
+    assert shown["gateway.log_keep"] == ('"36h"', "onward.toml:2")
+    assert shown["gateway.log_bound"] == ('"20ms"', "default")
+    assert shown["limits.deadline"] == ('"0s"', "default")
+    assert shown["callers.known"] == ("false", "default")
+    assert shown["online.url"] == ('"postgresql://ada:***@db/shop"', "onward.toml:4")
+    assert shown["lineage.api_key"] == ('"***"', "onward.toml:6")
+    assert listed["gateway.port"].default == "8080"
+    assert found.unknown == {"ONWARD_GATEWAY_PROT": "did you mean ONWARD_GATEWAY_PORT?"}
+    assert found.about["limits"].startswith("``[limits]``: how much each")
+    with pytest.raises(NotFoundError, match="no section 'gatway'"):
+        settings_of(tmp_path, "gatway")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[alerts]\nwebhook = 'host'\n[gateway]\nhost = 'port'\nport = 'x'\n", 5),
+        ("# gateway.port\ngateway.port = 'x'\n", 2),
+        ("# gateway\n\ngateway = {port = 'x'}\n", 3),
+        ("[gateway]\nlog_bound = '1s'\nlog = 'fsat'\n", 3),
+    ],
+)
+def test_the_line_is_the_settings_own(tmp_path: Path, text: str, line: int) -> None:
+    with pytest.raises(DeclarationError) as no:
+        read(tmp_path, text)
+    assert no.value.location is not None
+    assert no.value.location.line == line
 
 
 def test_broken_toml_is_said_to_be(tmp_path: Path) -> None:

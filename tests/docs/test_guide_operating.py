@@ -11,7 +11,8 @@ import pytest
 from onward.app.callers import caller_config
 from onward.app.gateway import config
 from onward.app.gateway_settings import LimitSettings
-from onward.app.settings import Settings, read_settings
+from onward.app.setting_sources import read_settings
+from onward.app.settings import Settings
 from onward.core.records.access import Caller
 from onward.stages.serve.gateway.metrics import FAMILIES
 from onward.watch.access.step import decide

@@ -248,7 +248,7 @@ class Broken:
         import os
 
         self.calls += 1
-        if os.environ.get("ONWARD_TEST_BREAK") and self.calls > 40:
+        if os.environ.get("SHOP_TEST_BREAK") and self.calls > 40:
             raise RuntimeError("the disk of this model fell off")
         return self.inner.predict_proba(X)
 '''
@@ -269,7 +269,7 @@ def test_a_canary_that_errors_is_rolled_back_and_others_do_not_notice(
         outcome = project.run()
         assert outcome is not None
         assert outcome.state == "released", outcome.reason
-        monkeypatch.setenv("ONWARD_TEST_BREAK", "1")
+        monkeypatch.setenv("SHOP_TEST_BREAK", "1")
         file = orders(shop, "traffic", rows=4000, start=FIRST + timedelta(days=1), days=6, seed=5)
         with live(project) as gateway:
             failed = answered = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -117,3 +118,20 @@ def test_secrets_alone_lists_their_names(stocked: Path, monkeypatch: pytest.Monk
     assert "hidden-word" not in shown
     names = [entry["name"] for entry in json.loads(asked(stocked, "secrets", "--json"))]
     assert "shop-db" in names
+
+
+def test_settings_are_listed_and_a_variable_that_is_none_is_told(
+    stocked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = asked(stocked, "settings")
+    assert re.search(r"\[gateway\]\n  host .*\n  port  .*\n", shown)
+    one = asked(stocked, "settings", "limits")
+    assert "ONWARD_LIMITS_BODY_BYTES" in one
+    assert "`waiting` bounds the requests accepted and not answered" in one
+    assert "[lake]" not in one
+    monkeypatch.setenv("ONWARD_LIMITS_WATING", "9")
+    done = CliRunner().invoke(cli, ["settings", "limits", "--json", "--project", str(stocked)])
+    assert done.exit_code == 2
+    listed = json.loads(done.stdout)
+    assert listed["entries"][0]["variable"] == "ONWARD_LIMITS_WAITING"
+    assert "ONWARD_LIMITS_WATING" in listed["unknown"]

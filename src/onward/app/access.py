@@ -8,7 +8,7 @@ import pwd
 import secrets as randomness
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from onward.app.secrets import open_project_secrets
 from onward.core.errors import DeniedError, NotFoundError, unknown_name
@@ -20,6 +20,10 @@ from onward.watch.access.step import decide, roles_of
 
 if TYPE_CHECKING:
     from onward.app.project import Project
+
+
+TOKEN: Final = "ONWARD_TOKEN"  # noqa: S105 (the name of the variable)
+USER: Final = "ONWARD_USER"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +61,16 @@ def caller(secrets: Secrets, environment: Mapping[str, str] | None = None) -> Ca
         The token is nobody's.
     """
     variables = os.environ if environment is None else environment
-    if token := variables.get("ONWARD_TOKEN"):
+    if token := variables.get(TOKEN):
         known = {digest: name for name, digest in _tokens(secrets)}
         found = known.get(_digest(token))
         if found is None:
             raise DeniedError(
-                "the token in ONWARD_TOKEN is nobody's",
+                f"the token in {TOKEN} is nobody's",
                 next_step="`onward access token NAME` makes one, in the project that knows it",
             )
         return Caller(name=found, known_by="token")
-    if name := variables.get("ONWARD_USER"):
+    if name := variables.get(USER):
         return Caller(name=name, known_by="name")
     return Caller(name=pwd.getpwuid(os.getuid()).pw_name, known_by="system")
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from onward.app.access import require, require_run
 from onward.app.load import load_definition
-from onward.app.settings import Settings, read_settings
+from onward.app.setting_sources import read_settings
+from onward.app.settings import Settings
 from onward.app.site import open_dbt, open_ledger, open_site
 from onward.core.clock import Clock, SystemClock
 from onward.core.errors import BusyError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Final, get_args
+from typing import Any, Final, Protocol, get_args
 
 from onward.core.clock import duration
 from onward.core.errors import DeclarationError, Location, unknown_name
@@ -28,26 +28,35 @@ _BOUNDS: Final = {
 """The least and the most of numbers; others are not negative."""
 
 
-def checked(value: Any, default: Any, kind: Any, where: str, location: Location | None) -> Any:
+class Written(Protocol):
+    """Where a value was given: what it is called there, and the line, if it has one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def location(self) -> Location | None: ...
+
+
+def checked(value: Any, default: Any, kind: Any, name: str, given: Written) -> Any:
     """Return a value of its default's type; the environment's texts are read as that type.
 
-    `kind` is the annotation, which may be a Literal; `where` is ``[section] name``.
+    `kind` is the annotation, which may be a Literal; `name` the setting's, within its section.
 
     Raises
     ------
     DeclarationError
         It is of another type, none of the words, or out of bounds.
     """
-    name = where.rpartition(" ")[2]
-    made = _typed(value, default, where, location)
-    _require_known(made, name, get_args(kind), where, location)
-    _require_within(made, name, where, location)
+    made = _typed(value, default, given)
+    _require_known(made, name, get_args(kind), given)
+    _require_within(made, name, given)
     return made
 
 
-def _typed(value: Any, default: Any, where: str, location: Location | None) -> Any:
+def _typed(value: Any, default: Any, given: Written) -> Any:
     if isinstance(default, timedelta):
-        return duration(str(value), location)
+        return _duration(value, given)
     if isinstance(default, bool):
         if isinstance(value, str) and value.lower() in ("true", "false", "1", "0"):
             return value.lower() in ("true", "1")
@@ -58,30 +67,37 @@ def _typed(value: Any, default: Any, where: str, location: Location | None) -> A
     if type(value) is not type(default):
         such = str(default).lower() if isinstance(default, bool) else repr(default)
         raise DeclarationError(
-            f"{where} is {value!r}",
+            f"{given.name} is {value!r}",
             expected=f"{_TYPES[type(default)]}, such as {such}",
-            location=location,
+            location=given.location,
         )
     return value
 
 
-def _require_known(
-    value: Any, name: str, known: tuple[str, ...], where: str, location: Location | None
-) -> None:
+def _duration(value: Any, given: Written) -> timedelta:
+    try:
+        return duration(str(value), given.location)
+    except DeclarationError as error:
+        raise DeclarationError(
+            f"{given.name} is {value!r}", expected=error.expected, location=given.location
+        ) from None
+
+
+def _require_known(value: Any, name: str, known: tuple[str, ...], given: Written) -> None:
     if known and value not in known:
         what, expected = unknown_name(_CHOSEN.get(name, name), value, known)
-        raise DeclarationError(f"{where}: {what}", expected=expected, location=location)
+        raise DeclarationError(f"{given.name}: {what}", expected=expected, location=given.location)
 
 
-def _require_within(value: Any, name: str, where: str, location: Location | None) -> None:
+def _require_within(value: Any, name: str, given: Written) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     least, most = _BOUNDS.get(name, (0, None))
     if value < least or (most is not None and value > most):
         raise DeclarationError(
-            f"{where} is {value:,}",
+            f"{given.name} is {value:,}",
             expected=f"{least:,} or more" if most is None else f"{least} to {most:,}",
-            location=location,
+            location=given.location,
         )
 
 

@@ -1,11 +1,9 @@
-"""Settings: read once, from flags, then the environment, then ``onward.toml``, then defaults."""
+"""Settings: what `onward.toml` can say, section by section, and what holds unless it does."""
 
 from __future__ import annotations
 
-import os
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, is_dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -16,10 +14,6 @@ from onward.app.gateway_settings import (
     LimitSettings,
     TelemetrySettings,
 )
-from onward.app.setting_values import checked
-from onward.core.errors import DeclarationError, Location, NotFoundError, unknown_name
-
-FILE = "onward.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,113 +202,7 @@ class Settings:
         return self.folder / self.project.state
 
 
-_SECTIONS = {
-    "project": ProjectSettings,
-    "gateway": GatewaySettings,
-    "callers": CallerSettings,
-    "limits": LimitSettings,
-    "telemetry": TelemetrySettings,
-    "online": OnlineSettings,
-    "alerts": AlertSettings,
-    "triggers": TriggerSettings,
-    "lake": LakeSettings,
-    "cost": CostSettings,
-    "compute": ComputeSettings,
-    "secrets": SecretSettings,
-    "transform": TransformSettings,
-    "spark": SparkSettings,
-    "deploy": DeploySettings,
-    "lineage": LineageSettings,
-}
-
-
-def read_settings(
-    folder: Path,
-    *,
-    environment: Mapping[str, str] | None = None,
-    flags: Mapping[str, Any] | None = None,
-) -> Settings:
-    """Read a project's settings.
-
-    The environment names a setting ``ONWARD_<SECTION>_<NAME>``, a flag ``section.name``.
-
-    Raises
-    ------
-    NotFoundError
-        `folder` holds no ``onward.toml``.
-    DeclarationError
-        A section or a name is unknown, or a value has the wrong type.
-    """
-    folder = folder.resolve()
-    file = folder / FILE
-    if not file.is_file():
-        raise NotFoundError(
-            f"{folder} is no Onward project: it holds no {FILE}",
-            next_step="`onward init NAME` makes one; or change to the project's folder",
-        )
-    values = _from_file(file)
-    environment = os.environ if environment is None else environment
-    for section, kind in _SECTIONS.items():
-        for name in (f.name for f in fields(kind)):
-            text = environment.get(f"ONWARD_{section}_{name}".upper())
-            if text is not None:
-                values.setdefault(section, {})[name] = text
-    for dotted, value in (flags or {}).items():
-        section, _, name = dotted.partition(".")
-        values.setdefault(section, {})[name] = value
-    settings = Settings(folder=folder, storage=_storage(values.pop("storage", {}), file))
-    for section, given in values.items():
-        settings = replace(settings, **{section: _section(section, given, file)})
-    return settings
-
-
-def _from_file(file: Path) -> dict[str, dict[str, Any]]:
-    try:
-        values = tomllib.loads(file.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise DeclarationError(
-            f"{file} is not valid TOML: {error}", next_step="mend the line that it names"
-        ) from None
-    for section, given in values.items():
-        known = (*_SECTIONS, "storage")
-        if section not in known or not isinstance(given, dict):
-            what, expected = unknown_name("section", section, known)
-            raise DeclarationError(
-                f"{file.name}: {what}", expected=expected, location=_line(file, section)
-            )
-    return values
-
-
-def _storage(given: Mapping[str, Any], file: Path) -> Mapping[str, Mapping[str, Any]]:
-    for protocol, options in given.items():
-        if not isinstance(options, dict):
-            raise DeclarationError(
-                f"[storage] {protocol} is no table",
-                expected='a table per protocol, such as [storage.s3] with key = "${secret:s3-key}"',
-                location=_line(file, protocol),
-            )
-    return given
-
-
-def _section(section: str, given: Mapping[str, Any], file: Path) -> Any:
-    kind = _SECTIONS[section]
-    defaults, types = kind(), get_type_hints(kind)
-    known = [f.name for f in fields(kind)]
-    made: dict[str, Any] = {}
-    for name, value in given.items():
-        if name not in known:
-            what, expected = unknown_name("setting", name, known)
-            raise DeclarationError(
-                f"[{section}] {what}", expected=expected, location=_line(file, name)
-            )
-        where, location = f"[{section}] {name}", _line(file, name)
-        made[name] = checked(value, getattr(defaults, name), types[name], where, location)
-    return kind(**made)
-
-
-def _line(file: Path, word: str) -> Location | None:
-    lines = file.read_text().splitlines() if file.is_file() else []
-    for number, line in enumerate(lines, start=1):
-        if line.strip().lstrip("[").startswith(word):
-            return Location(str(file), number)
-    return None
+def sections() -> Mapping[str, type]:
+    """Return what declares each section of ``onward.toml`` whose names are known, by its name."""
+    hints: dict[str, type] = get_type_hints(Settings)
+    return {name: kind for name, kind in hints.items() if is_dataclass(kind)}

@@ -30,6 +30,7 @@ from onward.surfaces.cli import (
     release,
     score,
     secrets,
+    settings,
     tests,
     transform,
 )
@@ -236,6 +237,7 @@ feedback.register(cli)
 access.register(cli)
 audit.register(cli)
 secrets.register(cli)
+settings.register(cli)
 image.register(cli)
 gateway.register(cli)
 release.register(cli)

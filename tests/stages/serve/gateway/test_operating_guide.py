@@ -15,7 +15,7 @@ import trained_models as small
 from gateway_site import routes_of, serving
 
 from onward.app.gateway import config
-from onward.app.settings import read_settings
+from onward.app.setting_sources import read_settings
 from onward.core.ports import Secret
 from onward.core.ports.callers import TOKENS
 from onward.infra.secrets.keyfile import KeyFile
