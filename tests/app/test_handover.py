@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from onward.app import handover
-from onward.app.handover import asked_for, done_or_handed_over, hand_over
+from onward.app.handover import Handed, LeftToUp, asked_for, done_or_handed_over, hand_over
 from onward.app.project import Project, open_project
 from onward.core.errors import BusyError, OnwardError
 from onward.flow.happened import happened
-from onward.flow.runs import RunEntry, requested
+from onward.flow.requests import waiting
 
 
 @pytest.fixture
@@ -49,19 +49,39 @@ def test_the_run_that_was_asked_for_is_returned_when_it_has_ended(
         """Be `onward up`: take the request up at the first look, and end it at the third."""
         nonlocal looked
         looked += 1
-        for wish in requested(project.ledger):
+        for wish in waiting(project.ledger):
             facts = {"request": wish, "digest": "d", "commit": None}
             happened(project.site, "run.started", "m", key=wish.id, run=wish.id, **facts)
         if looked == 3:
             [told] = project.ledger.events(kind="run.started")
             ended = {"state": "promoted", "reason": "better", "model": None, "seconds": 1.0}
-            happened(project.site, "run.finished", "m", key=told.event.key, **ended)
+            happened(
+                project.site, "run.finished", "m", key=told.event.key, run=told.event.key, **ended
+            )
         return True
 
     up(monkeypatch, work)
     done = done_or_handed_over(project, busy, lambda: asked_for(project))
-    assert isinstance(done, RunEntry)
-    assert (done.state, done.reason) == ("promoted", "better")
+    assert isinstance(done, Handed)
+    assert (done.run.state, done.run.reason, done.anew) == ("promoted", "better", True)
+
+
+def test_ctrl_c_leaves_the_run_to_who_does_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(handover, "is_up", lambda _: interrupted())
+    wish = asked_for(project)
+    with pytest.raises(LeftToUp) as left:
+        hand_over(project, wish)
+    assert left.value.wish == wish.id
+    assert list(waiting(project.ledger)) == [wish]
+
+
+def test_force_is_asked_for_too(project: Project) -> None:
+    assert [asked_for(project, force=force).afresh for force in (False, True)] == [False, True]
 
 
 def test_one_that_ended_before_or_takes_too_long_is_not_waited_for(

@@ -21,6 +21,7 @@ import pytest
 
 from onward.app.project import open_project
 from onward.app.up import Up
+from onward.flow.requests import waiting
 from onward.stages.serve.gateway.process import read_address
 
 PATIENCE_S = 120.0
@@ -36,8 +37,12 @@ def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> None
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return started(folder, "up", *words)
+
+
+def started(folder: Path, command: str, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*ONWARD, "up", "--project", str(folder), *words],
+        [*ONWARD, command, "--project", str(folder), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -149,15 +154,58 @@ PAUSING = """\
 """
 
 
-def test_an_interrupt_during_training_stops_it_cleanly_and_the_next_goes_on(shop: Path) -> None:
-    pause, began = shop / "pause", shop / "began"
-    pause.touch()
+def paused(shop: Path, pause: Path, began: Path) -> None:
+    """Let the model's function wait as long as there is a file `pause`."""
     pipeline = shop / "pipeline.py"
     first = "    from sklearn.linear_model import LogisticRegression\n"
     assert first in pipeline.read_text()
-    paused = PAUSING.format(began=str(began), pause=str(pause))
-    pipeline.write_text(pipeline.read_text().replace(first, paused))
+    pausing = PAUSING.format(began=str(began), pause=str(pause))
+    pipeline.write_text(pipeline.read_text().replace(first, pausing))
 
+
+def test_what_changed_while_it_was_down_is_trained_once_for_all_who_ask(shop: Path) -> None:
+    with open_project(shop) as project:
+        project.run()
+    pause = shop / "pause"
+    pause.touch()
+    paused(shop, pause, shop / "began")
+    process = start(shop, "--port", "0")
+    others = []
+    try:
+        wait_for((shop / "began").exists, process)  # training with what changed
+        with open_project(shop) as project:
+            for n in range(2):
+                others.append(started(shop, "run", "--json"))
+                wait_for(lambda n=n: len(waiting(project.ledger)) > n, others[-1])
+            others[0].send_signal(signal.SIGINT)
+            said, _ = others[0].communicate(timeout=PATIENCE_S)
+            assert others[0].returncode == 128 + signal.SIGINT
+            left = json.loads(said)
+            assert left["state"] == "left to `onward up`"
+            assert left["run"] == waiting(project.ledger)[0].id
+
+            pause.unlink()
+            said, erred = others[1].communicate(timeout=PATIENCE_S)
+            entry = json.loads(said)
+            assert others[1].returncode == (0 if entry["state"] != "rejected" else 4), erred
+            assert entry["request"]["trigger"] == "commit"
+            assert project.runs()[0].id == entry["id"]
+            assert len(project.runs()) == 2
+
+            nothing = typed(shop, "run", "--json")
+            assert json.loads(nothing.stdout)["state"] == "nothing new"
+            assert len(project.runs()) == 2
+    finally:
+        for one in (process, *others):
+            if one.poll() is None:
+                os.killpg(one.pid, signal.SIGKILL)
+                one.communicate()
+
+
+def test_an_interrupt_during_training_stops_it_cleanly_and_the_next_goes_on(shop: Path) -> None:
+    pause, began = shop / "pause", shop / "began"
+    pause.touch()
+    paused(shop, pause, began)
     for number in (signal.SIGINT, signal.SIGTERM):  # the second cuts a resumed run short
         process = start(shop)
         wait_for(began.exists, process)

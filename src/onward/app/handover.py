@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from onward.app.access import require_run
 from onward.app.gateway import address
 from onward.core.errors import BusyError, OnwardError
-from onward.flow.happened import happened
 
 if TYPE_CHECKING:
     from onward.app.project import Project
@@ -22,16 +22,35 @@ PATIENCE_S: Final = 3600.0
 _LOOK_S: Final = 0.2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """The run by which `onward up` served a request.
+
+    `anew` is False where nothing was new: the run had ended before anybody asked.
+    """
+
+    run: RunEntry
+    anew: bool
+
+
+class LeftToUp(KeyboardInterrupt):
+    """Somebody no longer waits for a run that `onward up` does; it goes on."""
+
+    def __init__(self, wish: str) -> None:
+        super().__init__(wish)
+        self.wish = wish
+
+
 def done_or_handed_over(
     project: Project, work: Callable[[], T], wish: Callable[[], RunRequest]
-) -> T | RunEntry:
+) -> T | Handed:
     """Do `work` here; where `onward up` holds the project, let it carry out `wish` instead.
 
     Raises
     ------
     BusyError
         Another process holds the project, and it is no `onward up` that serves.
-    OnwardError
+    OnwardError, LeftToUp
         As `hand_over`.
     """
     try:
@@ -42,7 +61,7 @@ def done_or_handed_over(
     return hand_over(project, wish())
 
 
-def asked_for(project: Project) -> RunRequest:
+def asked_for(project: Project, *, force: bool = False) -> RunRequest:
     """Return the request for a run that somebody asked for, who may.
 
     Raises
@@ -53,7 +72,7 @@ def asked_for(project: Project) -> RunRequest:
     from onward.flow.runs import request
 
     require_run(project)
-    return request(project.site, "asked for")
+    return replace(request(project.site, "asked for"), afresh=force)
 
 
 def is_up(project: Project) -> bool:
@@ -61,23 +80,37 @@ def is_up(project: Project) -> bool:
     return address(project.settings.state) is not None
 
 
-def hand_over(project: Project, wish: RunRequest, *, wait_s: float = PATIENCE_S) -> RunEntry:
+def hand_over(project: Project, wish: RunRequest, *, wait_s: float = PATIENCE_S) -> Handed:
     """Ask the process that holds the project for a run, and wait until it has ended.
 
     Raises
     ------
     OnwardError
         It did not end in time, or that process ended before.
+    LeftToUp
+        Ctrl-C: nobody waits any more.
     """
-    from onward.flow.runs import runs
+    from onward.flow.requests import ask
 
-    happened(project.site, "run.requested", project.definition.model, key=wish.id, request=wish)
+    ask(project.site, project.definition.model, wish)
+    try:
+        return _waited(project, wish, wait_s)
+    except KeyboardInterrupt:
+        raise LeftToUp(wish.id) from None
+
+
+def _waited(project: Project, wish: RunRequest, wait_s: float) -> Handed:
+    from onward.flow.progress import Progress
+    from onward.flow.requests import serving
+
     deadline = time.monotonic() + wait_s
+    project.site.tell(Progress(stage="onward up", subject=f"does run {wish.id}", state="started"))
     while time.monotonic() < deadline:
         held = is_up(project)  # before the run is looked for: it may end in between
-        found = next((r for r in runs(project.ledger) if r.id == wish.id), None)
-        if found is not None and found.state is not None:
-            return found
+        found = serving(project.ledger, wish)
+        if found is not None and found.ended_at is not None:
+            anew = found.id == wish.id or found.ended_at > wish.requested_at
+            return Handed(run=found, anew=anew)
         if not held:
             raise OnwardError(
                 f"`onward up` ended before it had done run {wish.id}",

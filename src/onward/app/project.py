@@ -16,7 +16,7 @@ from onward.app.site import open_dbt, open_ledger, open_site
 from onward.core.clock import Clock, SystemClock
 from onward.core.errors import BusyError
 from onward.core.ports import Ledger, Workflows
-from onward.flow.progress import Listener, at_once, silent, told
+from onward.flow.progress import Listener, silent
 from onward.flow.runs import RunEntry, called_for, request, runs, unfinished
 
 if TYPE_CHECKING:
@@ -154,16 +154,13 @@ class Project:
     def experiment(
         self, *, trials: int = 20, heard: Callable[[int, float | None], None] | None = None
     ) -> Candidate:
-        """Search the model's hyperparameters; later runs train with what it chose."""
-        from onward.flow.experiment import experiment
+        """Search the model's hyperparameters; later runs train with what it chose.
 
-        require_run(self)
-        with self.alone():
-            wish = request(self.site, "experiment", train=False)
-            steps = told(at_once, self.site.tell)
-            return experiment(
-                steps, self.site, self.definition, run=wish.id, trials=trials, heard=heard
-            )
+        `heard` is called after each trial with how many are done and the best score yet.
+        """
+        from onward.app.experiment import search
+
+        return search(self, trials=trials, heard=heard)
 
     def rollback(self, reason: str = "asked for") -> Release:
         """Take the candidate out of traffic, or return to the champion before; at once."""

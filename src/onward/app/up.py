@@ -22,8 +22,9 @@ from onward.flow.features import keep_online
 from onward.flow.loop import Turn, turn
 from onward.flow.observe import bring_in, keep_log
 from onward.flow.releases import champion
+from onward.flow.requests import waiting
 from onward.flow.routing import enact
-from onward.flow.runs import called_for, request
+from onward.flow.runs import changed, request
 from onward.flow.serving import declare
 from onward.flow.upkeep import compact, sweep, sweep_due
 
@@ -106,11 +107,13 @@ class Up:
             return
         try:
             self._resume()  # only now, so that a champion serves meanwhile
-            self._follow_commits()
+            wishes = waiting(self._project.ledger)  # before the files are looked at, which may
+            self._follow_commits(asked=bool(wishes))  # be changed just before a run is asked for
             done = turn(
                 self._project.site,
                 self._project.definition,
                 self._project.deliver,
+                wishes=wishes,
                 on_data=self._project.settings.triggers.on_data,
             )
             refused = settle(self._project.site, self._gateway, self._project.definition.model)
@@ -180,25 +183,38 @@ class Up:
                     next_step=f"`onward runs {outcome.id}` shows why",
                 )
 
-    def _follow_commits(self) -> None:
-        """Load the pipeline again when its files or the commit changed, and train if it did."""
+    def _follow_commits(self, *, asked: bool) -> None:
+        """Train where the pipeline changed, as long as it does: a run takes its time.
+
+        At the first look that is what changed while nobody looked.
+        """
         project = self._project
-        if not project.settings.triggers.on_commit:
-            return
-        folder = project.settings.folder
+        trains = project.settings.triggers.on_commit
+        while (trains or asked) and self._loaded_anew():
+            if trains and changed(project.ledger, project.definition):
+                self._say("the pipeline changed: training")
+                self._train()
+
+    def _train(self) -> None:
+        """Train with the pipeline as it is; where that fails, it is told, and the turn goes on."""
+        project = self._project
+        try:
+            outcome = project.deliver(request(project.site, "the pipeline changed", "commit"))
+        except OnwardError as error:
+            self._say(f"error: {error}")
+        else:
+            self._say(f"run {outcome.id}: {outcome.state}; {outcome.reason}")
+
+    def _loaded_anew(self) -> bool:
+        """Load the pipeline again if its files or the commit changed since the last look."""
+        folder = self._project.settings.folder
         files = sorted(p for kind in ("*.py", "*.sql") for p in folder.glob(kind))
         seen = (commit_of(folder), *((p, p.stat().st_mtime_ns) for p in files))
         if seen == self._seen:
-            return
-        known, self._seen = bool(self._seen), seen
-        if not known:
-            return
-        before = project.definition.digest
-        project.reload()
-        if project.definition.digest != before and called_for(project.site, project.definition):
-            self._say("the pipeline changed: training")
-            outcome = project.deliver(request(project.site, "the pipeline changed", "commit"))
-            self._say(f"run {outcome.id}: {outcome.state}; {outcome.reason}")
+            return False
+        self._seen = seen
+        self._project.reload()
+        return True
 
     def _tell(self, done: Turn) -> None:
         if done.refreshed is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 
 from onward.core.errors import OnwardError
 from onward.core.ports import Steps
@@ -16,8 +16,6 @@ from onward.stages.evaluate.metrics import standard
 from onward.stages.experiment.step import search
 from onward.stages.train.returned import estimator_of
 
-TrialListener = Callable[[int, float | None], None]
-
 
 def experiment(
     steps: Steps,
@@ -26,7 +24,6 @@ def experiment(
     *,
     run: str,
     trials: int,
-    heard: TrialListener | None = None,
 ) -> Candidate:
     """Search the model's hyperparameters and record the choice.
 
@@ -44,7 +41,12 @@ def experiment(
     training = steps(
         "features training", build_training_set, site, definition, refreshed, site.clock.now()
     )
-    return steps("experiment search", _search, site, definition, training, run, trials, heard)
+    return steps("experiment search", _search, site, definition, training, run, trials)
+
+
+def told_of(site: Site, run: str) -> Path:
+    """Return the file that says how far a search is."""
+    return site.folders.searches / f"{run}.json"
 
 
 def _search(
@@ -53,7 +55,6 @@ def _search(
     training: TrainingSetRef,
     run: str,
     trials: int,
-    heard: TrialListener | None,
 ) -> Candidate:
     model = definition.pipeline.model
     candidate = search(
@@ -66,7 +67,7 @@ def _search(
         trials=trials,
         run=run,
         commit=definition.commit,
-        report=heard,
+        told=told_of(site, run),
     )
     happened(
         site,

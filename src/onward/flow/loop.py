@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,7 +12,8 @@ from onward.flow.definition import Definition
 from onward.flow.outcome import RunOutcome
 from onward.flow.quarantine import released
 from onward.flow.release import advance
-from onward.flow.runs import new_data, request, requested, taken_in
+from onward.flow.requests import take_up
+from onward.flow.runs import new_data, request, taken_in
 from onward.flow.serving import declare
 from onward.flow.site import Site
 from onward.flow.watch import due, watch
@@ -41,14 +42,15 @@ def turn(
     definition: Definition,
     deliver: Callable[[RunRequest], RunOutcome],
     *,
+    wishes: Sequence[RunRequest] = (),
     on_data: bool = True,
 ) -> Turn:
-    """Take in new data, judge the release, watch production, and run what is called for."""
+    """Do what others wish, take in new data, judge the release, and watch production."""
+    outcomes = list(take_up(site, definition, wishes, deliver))
     refreshed = _refresh(site, definition, deliver) if on_data else None
     catch_up(site, definition)
     declare(site, definition)
     decision = advance(site, definition)
-    outcomes = [deliver(wish) for wish in requested(site.ledger)]
     report, verdict = watch(site, definition) if due(site, definition) else (None, None)
     if isinstance(verdict, RunRequest):
         outcomes.append(deliver(verdict))

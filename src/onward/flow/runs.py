@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from onward.core.events import Recorded
 from onward.core.ports import Ledger
 from onward.core.records import RunRequest
 from onward.flow.definition import Definition
@@ -26,6 +27,7 @@ class RunEntry:
     digest: str
     commit: str | None
     started_at: datetime
+    ended_at: datetime | None
     state: str | None
     reason: str
     model: str | None
@@ -52,40 +54,37 @@ def request(
 
 def runs(ledger: Ledger, *, limit: int | None = None) -> Sequence[RunEntry]:
     """Return runs, newest first."""
-    ended = {told.event.key: told.event for told in ledger.events(kind="run.finished")}
-    found = []
-    for told in ledger.events(kind="run.started", newest_first=True, limit=limit):
-        event = told.event
-        end = ended.get(event.key)
-        found.append(
-            RunEntry(
-                id=event.key,
-                request=fact(told, "request", RunRequest),
-                digest=event.facts["digest"],
-                commit=event.facts["commit"],
-                started_at=event.at,
-                state=end.facts["state"] if end else None,
-                reason=end.facts["reason"] if end else "",
-                model=end.facts["model"] if end else None,
-                seconds=end.facts["seconds"] if end else None,
-            )
-        )
-    return found
+    ended = {told.event.key: told for told in ledger.events(kind="run.finished")}
+    begun = ledger.events(kind="run.started", newest_first=True, limit=limit)
+    return [_entry(told, ended.get(told.event.key)) for told in begun]
+
+
+def run(ledger: Ledger, id: str) -> RunEntry | None:
+    """Return one run; None if it has not begun."""
+    begun = ledger.events(kind="run.started", run=id, limit=1)
+    ended = ledger.events(kind="run.finished", run=id, limit=1)
+    return _entry(begun[0], ended[0] if ended else None) if begun else None
+
+
+def _entry(begun: Recorded, ended: Recorded | None) -> RunEntry:
+    event, end = begun.event, ended.event if ended else None
+    return RunEntry(
+        id=event.key,
+        request=fact(begun, "request", RunRequest),
+        digest=event.facts["digest"],
+        commit=event.facts["commit"],
+        started_at=event.at,
+        ended_at=end.at if end else None,
+        state=end.facts["state"] if end else None,
+        reason=end.facts["reason"] if end else "",
+        model=end.facts["model"] if end else None,
+        seconds=end.facts["seconds"] if end else None,
+    )
 
 
 def unfinished(ledger: Ledger) -> Sequence[RunEntry]:
     """Return the runs that began and did not end, oldest first."""
     return [run for run in reversed(runs(ledger)) if run.state is None]
-
-
-def requested(ledger: Ledger) -> Sequence[RunRequest]:
-    """Return the requests from other processes that no run has taken up yet."""
-    begun = {told.event.key for told in ledger.events(kind="run.started")}
-    return [
-        fact(told, "request", RunRequest)
-        for told in ledger.events(kind="run.requested")
-        if told.event.key not in begun
-    ]
 
 
 def new_data(site: Site, definition: Definition) -> Sequence[str]:
@@ -111,12 +110,30 @@ def taken_in(
     return sorted(tables & declared)
 
 
+def last_trained(ledger: Ledger) -> RunEntry | None:
+    """Return the last run that was to train and has ended, however it did."""
+    for told in ledger.events(kind="run.finished", newest_first=True):
+        if told.event.facts["trains"]:
+            return run(ledger, told.event.key)
+    return None
+
+
+def changed(ledger: Ledger, definition: Definition) -> bool:
+    """Whether the pipeline is another one than the last run was to train with."""
+    last = last_trained(ledger)
+    return last is not None and last.digest != definition.digest
+
+
 def called_for(site: Site, definition: Definition) -> str | None:
     """Return why a run with training would do something, or None where nothing is new."""
-    trained = [r for r in runs(site.ledger) if r.request.train and r.state is not None]
-    if not trained or trained[0].state == "failed":
-        return "nothing was trained yet" if not trained else "the last run failed"
-    last = trained[0]
+    last = last_trained(site.ledger)
+    if last is None:
+        return "nothing was trained yet"
+    return "the last run failed" if last.state == "failed" else news_since(site, definition, last)
+
+
+def news_since(site: Site, definition: Definition, last: RunEntry) -> str | None:
+    """Return what a run with training would find that was not there in `last`, or None."""
     if last.digest != definition.digest:
         return "the pipeline changed"
     waiting = new_data(site, definition)

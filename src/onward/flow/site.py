@@ -30,6 +30,10 @@ class Folders:
         return self.root / "trained"
 
     @property
+    def searches(self) -> Path:
+        return self.root / "searches"
+
+    @property
     def cards(self) -> Path:
         return self.root / "cards"
 

@@ -10,6 +10,7 @@ import onward as ow
 from onward.core.errors import DataError, DeclarationError, OnwardError
 from onward.infra.compute.local import LocalCompute
 from onward.stages.evaluate.metrics import standard
+from onward.stages.experiment.progress import Progress, look
 from onward.stages.experiment.step import search
 from onward.stages.train.returned import estimator_of
 
@@ -47,12 +48,17 @@ def line(X, y, depth=2):
 
 
 @pytest.fixture
-def searched(training, inline, tracker):
+def told(tmp_path):
+    return tmp_path / "searches" / "r1.json"
+
+
+@pytest.fixture
+def searched(training, inline, tracker, told):
     def run(function=tree, space=SPACE, on=training, task="binary", trials=6, **given):
         model = ow.model(features=[], label=None, task=task, search=space)(function)
         ports = {
             "score": standard(task), "estimator_of": estimator_of, "compute": inline,
-            "tracker": tracker,
+            "tracker": tracker, "told": told,
         }  # fmt: skip
         return search(model, on, trials=trials, run="r1", commit="abc", **{**ports, **given})
 
@@ -60,22 +66,45 @@ def searched(training, inline, tracker):
 
 
 def test_the_best_trial_is_chosen_and_every_trial_logged(searched, tracker, training):
-    heard = []
-    found = searched(report=lambda number, score: heard.append((number, score)))
-    scores = [score for _, score in heard if score is not None]
-    assert [number for number, _ in heard] == list(range(6))
-    assert found.score == max(scores)
+    found = searched()
+    scores = [r["metrics"].get("roc_auc") for r in tracker.runs.values()]
+    assert found.score == max(score for score in scores if score is not None)
     assert found.trials == 6
     assert found.origin.startswith("search-")
     assert found.parameters["splitter"] == "best"
     logged = [*tracker.runs.values()]
-    assert [r["metrics"].get("roc_auc") for r in logged] == [score for _, score in heard]
+    assert len(logged) == 6
     assert logged[0]["parameters"] == {
         "depth": 2, "leaf": 0.3, "criterion": "gini", "splitter": "best",
     }  # fmt: skip
     assert logged[0]["tags"]["onward.commit"] == "abc"
     assert logged[0]["tags"]["onward.snapshots"] == " ".join(training.inputs)
     assert found.parameters in [r["parameters"] for r in logged]
+
+
+def test_every_trial_is_told_as_it_ends_with_the_best_score_yet(searched, tracker, told):
+    before = []
+
+    def looking(X, y, depth=2, leaf=0.3, criterion="gini"):
+        before.append(look(told))
+        return tree(X, y, depth, leaf, criterion)
+
+    assert look(told) == Progress()
+    found = searched(looking)
+    after = [*before[1:], look(told)]
+    scores = [r["metrics"].get("roc_auc") for r in tracker.runs.values()]
+    best = None
+    for number, (progress, score) in enumerate(zip(after, scores, strict=True), start=1):
+        best = max((s for s in (best, score) if s is not None), default=None)
+        assert progress == Progress(done=number, best=best)
+    assert before[0] == Progress()
+    assert after[-1].best == found.score
+
+
+def test_an_error_that_gets_smaller_is_the_best_yet(searched, told, make_training):
+    space = {"depth": ow.integer(1, 8)}
+    found = searched(line, space, make_training("regression"), "regression", trials=3)
+    assert look(told) == Progress(done=3, best=found.score)
 
 
 def test_a_search_again_chooses_the_same_and_logs_nothing_new(searched, tracker):

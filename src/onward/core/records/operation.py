@@ -77,8 +77,9 @@ class RunRequest:
     """A wish for a run, and its reason: a person, a commit, new data, a breach.
 
     With `train` false the run ends when the data stages have: tables, features, online rows. With
-    `transforms` it only builds those derived tables; with `afresh`, whole and in any case. With
-    `trials` it searches the model's hyperparameters instead, that many times.
+    `transforms` it only builds those derived tables. With `trials` it searches the model's
+    hyperparameters instead, that many times. With `afresh` it trains, or builds tables whole, even
+    where nothing is new.
     """
 
     id: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 from onward.core import fingerprint
 from onward.core.declarations import Model
@@ -10,9 +11,8 @@ from onward.core.errors import DeclarationError, OnwardError
 from onward.core.ports import Compute, Tracker
 from onward.core.records import Candidate, TrainingSetRef
 from onward.stages.experiment.port import Returned, Score
-from onward.stages.experiment.trials import Search, Trial, run_trials
-
-TrialListener = Callable[[int, float | None], None]
+from onward.stages.experiment.progress import Progress, tell
+from onward.stages.experiment.trials import Search, Trial, best_of, run_trials
 
 
 def search(
@@ -26,12 +26,12 @@ def search(
     trials: int,
     run: str,
     commit: str | None,
-    report: TrialListener | None = None,
+    told: Path,
 ) -> Candidate:
     """Search the declared ranges and return the parameters that validate best.
 
     The declared defaults are the first trial, so the choice validates no worse than they do.
-    `report` hears each trial's number, from 0, and its score, None if it failed.
+    The file `told` says after each trial how far the search is (`progress.look`).
 
     Raises
     ------
@@ -41,6 +41,8 @@ def search(
         Every trial failed; with the last one's reason.
     """
     _require_space(model, trials)
+    told.parent.mkdir(parents=True, exist_ok=True)
+    tell(told, Progress())
     space = Search(
         function=model.function,
         training=training,
@@ -50,14 +52,15 @@ def search(
         score=score,
         estimator_of=estimator_of,
         trials=trials,
+        told=told,
     )
     made = compute.run(run_trials, space, name=f"search {model.name}")
     origin = f"search-{_digest(model, training, score, trials)}"
     for trial in made:
         _log(trial, model, training, score, tracker, run=run, origin=origin, commit=commit)
-        if report is not None:
-            report(trial.number, trial.score)
-    best = _best(made, score, model)
+    best = best_of(made, score)
+    if best is None:
+        raise _failed(made, model)
     return Candidate(
         model=model.name,
         parameters=best.parameters,
@@ -85,17 +88,13 @@ def _digest(model: Model, training: TrainingSetRef, score: Score, trials: int) -
     return fingerprint.of_text(model.version, training.id, space, score.name, trials)
 
 
-def _best(made: Sequence[Trial], score: Score, model: Model) -> Trial:
-    done = [(trial.score, trial) for trial in made if trial.score is not None]
-    if not done:
-        raise OnwardError(
-            f"all {len(made)} trials of model {model.name!r} failed; the last: {made[-1].failure}",
-            next_step="try the model's function in a notebook with one of these parameters: "
-            f"{dict(made[-1].parameters)}",
-            location=made[-1].location or model.location,
-        )
-    choose = max if score.higher_is_better else min
-    return choose(done, key=lambda scored: scored[0])[1]
+def _failed(made: Sequence[Trial], model: Model) -> OnwardError:
+    return OnwardError(
+        f"all {len(made)} trials of model {model.name!r} failed; the last: {made[-1].failure}",
+        next_step="try the model's function in a notebook with one of these parameters: "
+        f"{dict(made[-1].parameters)}",
+        location=made[-1].location or model.location,
+    )
 
 
 def _log(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onward.core.declarations import SearchDimension
@@ -20,6 +21,7 @@ from onward.core.estimator import (
 )
 from onward.core.records import TrainingSetRef
 from onward.stages.experiment.port import Returned, Score
+from onward.stages.experiment.progress import Progress, tell
 
 if TYPE_CHECKING:
     import optuna
@@ -30,7 +32,7 @@ VALIDATION = 0.2  # of the rows before the hold-out, the newest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """All that the trials depend on."""
+    """All that the trials depend on, and the file that says how far they are."""
 
     function: Callable[..., Any]
     training: TrainingSetRef
@@ -40,6 +42,7 @@ class Search:
     score: Score
     estimator_of: Returned
     trials: int
+    told: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,7 @@ def run_trials(search: Search) -> tuple[Trial, ...]:
     )
     study.enqueue_trial(_within_space(search), skip_if_exists=True)
     rows = _rows(search)
-    made = []
+    made: list[Trial] = []
     for number in range(search.trials):
         asked = study.ask()
         suggested = {name: _suggest(asked, name, d) for name, d in search.space.items()}
@@ -89,7 +92,16 @@ def run_trials(search: Search) -> tuple[Trial, ...]:
         else:
             study.tell(asked, trial.score)
         made.append(trial)
+        best = best_of(made, search.score)
+        tell(search.told, Progress(done=len(made), best=best.score if best else None))
     return tuple(made)
+
+
+def best_of(made: Sequence[Trial], score: Score) -> Trial | None:
+    """Return the trial with the best score, the first of equals; None if all failed."""
+    done = [trial for trial in made if trial.score is not None]
+    sign = 1 if score.higher_is_better else -1
+    return max(done, key=lambda trial: sign * (trial.score or 0.0), default=None)
 
 
 def _run(number: int, parameters: Mapping[str, Any], search: Search, rows: Rows) -> Trial:

@@ -200,7 +200,7 @@ def experiment(
     """Search hyperparameters for the runs to come."""
     from onward.surfaces.cli.run import run_experiment
 
-    run_experiment(project, trials=trials, as_json=as_json)
+    raise typer.Exit(run_experiment(project, trials=trials, as_json=as_json))
 
 
 @cli.command(epilog="Example: onward demo --folder demo --until 2013-06-30")

@@ -39,22 +39,25 @@ def transform(
     as_json: Json = False,
 ) -> None:
     """Build derived tables from published ones, without training."""
-    from onward.app.handover import done_or_handed_over
+    from onward.app.handover import Handed, done_or_handed_over
     from onward.app.project import open_project
     from onward.app.transform import asked_for, carry_out
-    from onward.flow.runs import RunEntry
     from onward.surfaces.cli.live import watching
-    from onward.surfaces.cli.run import EXIT, show_handed
+    from onward.surfaces.cli.run import EXIT, show_handed, show_stopped
     from onward.surfaces.cli.show import console, put, show_outcome
 
-    with watching(quiet=as_json) as tell, open_project(project, tell=tell) as opened:
-        wish = asked_for(opened, select or (), full_refresh=full_refresh)
-        if wish is None:
-            if not put({"state": "nothing selected"}, as_json):
-                console.print("no transform is selected; `onward graph` shows what there is")
-            return
-        done = done_or_handed_over(opened, lambda: carry_out(opened, wish), lambda: wish)
-    if isinstance(done, RunEntry):
+    try:
+        with watching(quiet=as_json) as tell, open_project(project, tell=tell) as opened:
+            wish = asked_for(opened, select or (), full_refresh=full_refresh)
+            if wish is None:
+                if not put({"state": "nothing selected"}, as_json):
+                    console.print("no transform is selected; `onward graph` shows what there is")
+                return
+            done = done_or_handed_over(opened, lambda: carry_out(opened, wish), lambda: wish)
+    except KeyboardInterrupt as stopped:
+        ours = "`onward run --resume` goes on where it stood"
+        raise typer.Exit(show_stopped(stopped, ours, as_json)) from None
+    if isinstance(done, Handed):
         raise typer.Exit(show_handed(done, as_json=as_json))
     show_outcome(done, as_json=as_json)
     raise typer.Exit(EXIT.get(done.state, 0))
