@@ -19,10 +19,11 @@ def image() -> ImageRef:
 
 
 def declared(folder: Path, **said: Any) -> Routes | None:
-    site: Any = SimpleNamespace(folders=Folders(folder))
-    pipeline = SimpleNamespace(serving=ow.Serving(**said))
-    declare(site, SimpleNamespace(model="m", pipeline=pipeline))  # type: ignore[arg-type]
-    return written(site, "m")
+    definition: Any = SimpleNamespace(
+        model="m", pipeline=SimpleNamespace(serving=ow.Serving(**said))
+    )
+    declare(Folders(folder), definition)
+    return written(Folders(folder), "m")
 
 
 def test_routes_carry_what_is_declared(tmp_path):

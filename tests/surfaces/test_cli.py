@@ -23,7 +23,7 @@ from onward.surfaces.cli.show import show_error
 
 COMMANDS = (
     "init", "run", "up", "status", "predict", "score", "feedback", "lineage", "rollback", "runs",
-    "models",
+    "models", "settings",
     "experiment", "demo", "transform", "graph", "test", "profile", "openlineage", "diff", "erase",
     "ingest", "catalog", "reveal", "approve", "predictions", "gateway",
 )  # fmt: skip
@@ -102,6 +102,22 @@ def test_rows_may_come_by_stdin(project: Path) -> None:
     row = '{"order_id": "x2", "customer": "c1", "amount": 30.0, "items": 2}'
     done = invoke("predict", "-", "--json", "--project", str(project), stdin=row)
     assert [p["version"] for p in json.loads(done.output)["predictions"]] == [1]
+
+
+def test_a_gateway_started_for_one_call_answers_as_the_pipeline_says_now(project: Path) -> None:
+    pipeline = project / "pipeline.py"
+    before = pipeline.read_text()
+    rows = '[{"order_id": "x3", "customer": "c1", "amount": 30.0, "items": 2}]'
+    two = rows.replace("]", f", {rows[1:]}")
+    try:
+        pipeline.write_text(
+            before.replace("    gates=[", "    serving=ow.Serving(rows=1),\n    gates=[")
+        )
+        assert len(told(project, "predict", rows)["predictions"]) == 1
+        assert "413" in str(refused(project, "predict", two))
+    finally:
+        pipeline.write_text(before)
+    assert len(told(project, "predict", two)["predictions"]) == 2
 
 
 def test_status_and_runs_and_models(project: Path) -> None:

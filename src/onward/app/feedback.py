@@ -21,9 +21,10 @@ def tell(
     DataError
         The gateway refused it.
     """
-    from onward.app.gateway import calling
+    from onward.app.gateway import calling, serve_as_declared
     from onward.app.predictions import look_up
 
     model = look_up(project, prediction).model
+    serve_as_declared(project)
     with calling(project.settings, model) as client:
         return client.tell([{"prediction": prediction, "value": value, "name": name}])

@@ -6,7 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,15 +16,17 @@ from onward.app.gateway_settings import LimitSettings
 from onward.app.online import opener
 from onward.app.secrets import places
 from onward.app.settings import Settings
-from onward.core.errors import CorruptError, DataError, NotFoundError, OnwardError
+from onward.core.errors import BusyError, CorruptError, DataError, NotFoundError, OnwardError
 from onward.core.ports.masks import MASKS_ENTRY
 from onward.core.records import Logging
 from onward.core.wording import counted
 from onward.flow.release import end
 from onward.flow.releases import current
+from onward.flow.serving import declare
 from onward.flow.site import Folders, Site
 
 if TYPE_CHECKING:
+    from onward.app.project import Project
     from onward.core.ports import Server
     from onward.stages.serve.gateway.limits import Limits
     from onward.stages.serve.gateway.settings import GatewayConfig, TelemetryConfig
@@ -265,6 +267,16 @@ def serving(
         yield Gateway(server, settings.state)
     finally:
         server.stop()
+
+
+def serve_as_declared(project: Project) -> None:
+    """Have a gateway that is started for one call answer as the pipeline says now.
+
+    One that runs already, or a run that is under way, sees to that by itself.
+    """
+    if address(project.settings.state) is None:
+        with suppress(BusyError), project.alone():
+            declare(Folders(project.settings.state), project.definition)
 
 
 @contextmanager

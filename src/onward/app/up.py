@@ -65,7 +65,7 @@ class Up:
                 self._resume()
                 self._first_run()
             enact(self._project.site, self._project.definition.model)
-            declare(self._project.site, self._project.definition)
+            declare(self._project.site.folders, self._project.definition)
             keep_online(self._project.site, self._project.definition)
             self._gateway = held.enter_context(
                 kept(self._project.settings, access=self._project.definition.access, say=self._say)

@@ -135,7 +135,7 @@ def _release(
         failed = "; ".join(c.reason for c in deployment.checks if not c.passed)
         return _outcome(request, "refused", failed, refreshed, made, deployment)
     release = steps("serve release", begin, site, definition, deployment.image, request.id)
-    declare(site, definition)
+    declare(site.folders, definition)
     if release.ended == "promoted":
         return _outcome(request, "promoted", release.reason, refreshed, made, deployment)
     return _outcome(request, "released", release.standing, refreshed, made, deployment)

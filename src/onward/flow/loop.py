@@ -49,7 +49,7 @@ def turn(
     outcomes = list(take_up(site, definition, wishes, deliver))
     refreshed = _refresh(site, definition, deliver) if on_data else None
     catch_up(site, definition)
-    declare(site, definition)
+    declare(site.folders, definition)
     decision = advance(site, definition)
     report, verdict = watch(site, definition) if due(site, definition) else (None, None)
     if isinstance(verdict, RunRequest):

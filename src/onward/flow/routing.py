@@ -33,7 +33,7 @@ def enact(site: Site, model: str) -> Routes | None:
     else:
         routes = _shared(active, serving)
     salt = ref("release", model, active.version if active else 0)
-    before = written(site, model)
+    before = written(site.folders, model)
     audience = active.audience if active is not None and active.ended is None else ""
     made = Routes(
         model=model,

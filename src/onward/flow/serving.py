@@ -7,14 +7,14 @@ from dataclasses import replace
 from onward.core.errors import CorruptError
 from onward.core.records import Routes
 from onward.flow.definition import Definition
-from onward.flow.site import Site
+from onward.flow.site import Folders
 from onward.stages.serve.routes import read_routes, write_routes
 
 
-def declare(site: Site, definition: Definition) -> None:
+def declare(folders: Folders, definition: Definition) -> None:
     """Have the model served as its pipeline says from now on; nothing where it is not served."""
     serving = definition.pipeline.serving
-    routes = written(site, definition.model)
+    routes = written(folders, definition.model)
     if routes is None:
         return
     deadline = serving.deadline
@@ -26,12 +26,12 @@ def declare(site: Site, definition: Definition) -> None:
         rows=serving.rows,
     )
     if wanted != routes:
-        write_routes(site.folders.routes, wanted)
+        write_routes(folders.routes, wanted)
 
 
-def written(site: Site, model: str) -> Routes | None:
+def written(folders: Folders, model: str) -> Routes | None:
     """Return the model's routes as they are; None where there are none that can be read."""
     try:
-        return read_routes(site.folders.routes / f"{model}.json")[0]
+        return read_routes(folders.routes / f"{model}.json")[0]
     except CorruptError:
         return None
