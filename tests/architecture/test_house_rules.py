@@ -1,6 +1,7 @@
 """Rules of the house that no linter knows."""
 
 import ast
+import re
 import subprocess
 from pathlib import Path
 
@@ -126,3 +127,42 @@ def test_test_files_have_names_of_their_own():
     names = [p.name for p in PYTHON if "tests" in p.parts and p.name != "conftest.py"]
     names = [name for name in names if name not in ("pipeline.py", "test_pipeline.py")]
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+SILENCED = re.compile(
+    r"#\s*(?:noqa|type:\s*ignore)\b(: [A-Z]+\d+(?:, [A-Z]+\d+)*|\[[\w, -]+\])?(.*)"
+)
+
+
+def silences(text):
+    """Return the comments that silence a linter, each with whether it names what and says why."""
+    for line in text.splitlines():
+        for named, why in SILENCED.findall(line):
+            yield line.strip(), bool(named and why.strip(" #()"))
+
+
+def test_what_is_silenced_is_named_with_a_reason():
+    unsaid = [
+        (shown(path), line)
+        for path in ours()
+        for line, said in silences(path.read_text())
+        if not said
+    ]
+    assert unsaid == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("x = eval(y)  # noqa: S307 (see ALLOWED)", True),
+        ("x = eval(y)  # noqa: S307", False),
+        ("x = eval(y)  # noqa: S307, S101", False),
+        ("x = eval(y)  # noqa", False),
+        ("x = eval(y)  # noqa (because)", False),
+        ("x = y  # type: ignore[misc]  # it has no stubs", True),
+        ("x = y  # type: ignore[arg-type, misc]", False),
+        ("x = y  # type: ignore  # any", False),
+    ],
+)
+def test_a_reason_is_words(line, said):
+    assert [found for _, found in silences(line)] == [said]

@@ -135,3 +135,12 @@ def test_settings_are_listed_and_a_variable_that_is_none_is_told(
     listed = json.loads(done.stdout)
     assert listed["entries"][0]["variable"] == "ONWARD_LIMITS_WAITING"
     assert "ONWARD_LIMITS_WATING" in listed["unknown"]
+
+
+def test_a_full_disk_is_told_without_a_traceback(
+    onward: Callable[[Sequence[str]], Answer], stocked: Path
+) -> None:
+    code, said = onward(["openlineage", "--out", "/dev/full", "--project", str(stocked)])
+    assert code == 1
+    assert "the disk is full" in said
+    assert "make room" in said

@@ -325,7 +325,7 @@ def alerts(url: str, state: Path) -> Mapping[str, str]:
 
     try:
         asked = Request(f"{url}/metrics", headers=dict(shown(state)))  # noqa: S310 (its own address)
-        with urlopen(asked, timeout=1, context=verified(state)) as answer:  # noqa: S310
+        with urlopen(asked, timeout=1, context=verified(state)) as answer:  # noqa: S310 (its own address)
             lines = answer.read().decode().splitlines()
     except OSError:  # what it does not say is no trouble of its log or its memory
         return {}

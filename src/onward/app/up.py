@@ -15,6 +15,7 @@ from onward.app.load import commit_of
 from onward.app.log import logging_to
 from onward.app.openlineage import try_to_send
 from onward.app.project import Project
+from onward.core.disk import full_disk_told
 from onward.core.errors import OnwardError
 from onward.core.records import RunRequest, Suppressed
 from onward.core.wording import counted
@@ -106,7 +107,17 @@ class Up:
         if time.monotonic() < self._paused_until:
             return
         try:
-            self._resume()  # only now, so that a champion serves meanwhile
+            self._turn()
+        except TROUBLE as error:
+            self._say(f"error: {error}")
+            self._paused_until = time.monotonic() + PAUSE_S
+        self._send_lineage()
+        self._keep_up_log()
+        self._keep_up_lake()
+
+    def _turn(self) -> None:
+        with full_disk_told():
+                self._resume()  # only now, so that a champion serves meanwhile
             wishes = waiting(self._project.ledger)  # before the files are looked at, which may
             self._follow_commits(asked=bool(wishes))  # be changed just before a run is asked for
             done = turn(
@@ -121,12 +132,6 @@ class Up:
             if refused is not None:
                 self._say(f"rolled back: the gateway refused the candidate: {refused}")
             keep_online(self._project.site, self._project.definition)
-        except TROUBLE as error:
-            self._say(f"error: {error}")
-            self._paused_until = time.monotonic() + PAUSE_S
-        self._send_lineage()
-        self._keep_up_log()
-        self._keep_up_lake()
 
     def _keep_up_log(self) -> None:
         """Fold the prediction log now and then, and let go what has been in the lake for long."""
@@ -134,8 +139,9 @@ class Up:
             return
         self._fold_at = time.monotonic() + FOLD_S
         try:
-            bring_in(self._project.site)
-            keep_log(self._project.site, self._project.settings.gateway.log_keep)
+            with full_disk_told():
+                bring_in(self._project.site)
+                keep_log(self._project.site, self._project.settings.gateway.log_keep)
         except TROUBLE as error:
             self._say(f"error: {error}")
 

@@ -8,6 +8,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural(noun)}"
 
 
+def size(count: int) -> str:
+    """Return so many bytes in the unit that people would say: ``1.5 GB``."""
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.1f} {unit}" if unit != "bytes" else counted(count, "byte")
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
 def plural(noun: str) -> str:
     """Return the plural of a noun that forms it by rule."""
     if noun.endswith(("s", "x", "ch", "sh")):

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
@@ -365,3 +366,23 @@ def test_a_full_disk_is_not_called_damage(tmp_path: Path) -> None:
     ):
         raise full
     assert not isinstance(told.value, CorruptError)
+
+
+def test_a_query_that_meets_a_full_disk_says_so(lake: IcebergLake, tmp_path: Path) -> None:
+    with (
+        pytest.raises(OnwardError, match="the disk is full: /dev/full could not") as written,
+        lake.open({}) as backend,
+    ):
+        backend.con.execute("COPY (SELECT range FROM range(1_000_000)) TO '/dev/full' (FORMAT csv)")
+    assert "room in /dev, where" in str(written.value)
+    with (
+        pytest.raises(OnwardError, match=r"the disk is full: .*spill could not") as spilled,
+        lake.open({}) as backend,
+    ):
+        backend.con.execute(
+            "SET memory_limit = '16MB'; SET threads = 1; SET max_temp_directory_size = '100kB';"
+            "CREATE TABLE t AS SELECT md5(range::text) AS m FROM range(1_000_000)"
+        )
+    assert "make room" in str(spilled.value)
+    with pytest.raises(duckdb.Error, match="no_such"), lake.open({}) as backend:
+        backend.con.execute("FROM no_such")

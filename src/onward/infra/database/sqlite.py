@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from onward.core.disk import no_room
 from onward.core.errors import BusyError, CorruptError, OnwardError
 
 if TYPE_CHECKING:
@@ -72,10 +73,7 @@ def meaning(error: BaseException | None, path: Path) -> OnwardError | None:
                 next_step="restore it from a backup, with its -wal file if there is one",
             )
         case sqlite3.SQLITE_FULL:
-            return OnwardError(
-                f"the disk is full: {path} could not be written",
-                next_step="make room, then run the same command again; nothing was half-written",
-            )
+            return no_room(path)
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return OnwardError(
                 f"{path} may not be written",

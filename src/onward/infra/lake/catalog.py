@@ -22,11 +22,11 @@ from pyiceberg.table import Table
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
+from onward.core.disk import full_disk_told
 from onward.core.errors import (
     BusyError,
     CorruptError,
     DeclarationError,
-    OnwardError,
     unknown_name,
 )
 from onward.infra.lake.columns import to_iceberg
@@ -161,7 +161,8 @@ def corruption(folder: Path, subject: str) -> Iterator[None]:
         The disk is full.
     """
     try:
-        yield
+        with full_disk_told(folder):
+            yield
     except OperationalError as error:
         if "connect" in str(error):
             raise _silent(subject, str(error.orig)) from error
@@ -169,11 +170,6 @@ def corruption(folder: Path, subject: str) -> Iterator[None]:
             raise BusyError(
                 f"another process holds {subject} in {folder}",
                 next_step="wait until it has finished, then run the same command again",
-            ) from error
-        if "disk is full" in str(error):
-            raise OnwardError(
-                f"the disk is full: {subject} in {folder} could not be written",
-                next_step="make room, then run the same command again; nothing was half-written",
             ) from error
         raise _unreadable(folder, subject, error) from error
     except _UNREADABLE as error:

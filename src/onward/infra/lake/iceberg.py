@@ -15,6 +15,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot as IcebergSnapshot
 
+from onward.core.disk import full_disk_told
 from onward.core.errors import NotFoundError, unknown_name
 from onward.core.ports import Erased, Rows, Snapshot, Staged, Swept
 from onward.core.records import ROW, Batch, DatasetRef, Delta, Evolution, Mode, Partitions
@@ -132,7 +133,8 @@ class IcebergLake:
         if branch == MAIN_BRANCH:
             raise ValueError("rows are staged on a branch of their own, not on main")
         wanted = Wanted(mode, key, order, partitions, evolution)
-        prepared = prepare(self._catalog, self._folder, self._load(table), table, rows, wanted)
+        with full_disk_told(self._folder):
+            prepared = prepare(self._catalog, self._folder, self._load(table), table, rows, wanted)
 
         def attempt(now: Table) -> IcebergSnapshot:
             prepared.require_base(now)
@@ -296,7 +298,8 @@ class IcebergLake:
                     found = self._require(data.table)
                     row = ROW if name == numbered else None
                     views.show(backend, name, found, *_plan(found, data), row=row)
-            yield backend
+            with full_disk_told(self._folder / "spill"):
+                yield backend
         finally:
             backend.disconnect()
 

@@ -166,7 +166,7 @@ def _copied(connection: DuckDBPyConnection, query: str, metadata: TableMetadata)
         sync(path)
     except BaseException as error:
         path.unlink(missing_ok=True)
-        if isinstance(error, duckdb.IOException):  # a full disk: whoever writes handles OSError
+        if isinstance(error, duckdb.IOException):  # a disk's, as any other writer says it
             raise OSError(str(error)) from error
         raise
     return data_file(path, metadata)

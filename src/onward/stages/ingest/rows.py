@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from onward.core.disk import full
 from onward.core.errors import DataError
 from onward.core.records import UNREADABLE
 from onward.stages.ingest.looks import look
@@ -121,7 +122,7 @@ class Streamed:
                     raise InDoubtError
                 yield batch.select(kept.names)
         except (duckdb.Error, pa.ArrowException, OSError) as error:
-            raise damaged(error) from None
+            raise full(error) or damaged(error) from None
 
 
 def damaged(error: Exception) -> DataError:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from onward.core import upserts
+from onward.core.disk import full
 from onward.core.errors import OnwardError
 from onward.core.ports import Lake, Masks
 from onward.core.records import Batch
@@ -167,6 +168,6 @@ def desk(source: Source, limits: MicroBatch | None) -> Iterator[Desk]:
             error.location = error.location or source.location
             raise
         except duckdb.Error as error:
-            unread = damaged(error)
-            unread.location = source.location
-            raise unread from None
+            told = full(error, folder) or damaged(error)
+            told.location = source.location
+            raise told from None

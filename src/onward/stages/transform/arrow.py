@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from onward.core.declared import of_function
+from onward.core.disk import full
 from onward.core.errors import DataError, DeclarationError, OnwardError
 from onward.stages.transform.config import Transform
 from onward.stages.transform.derive import ROWS_AT_A_TIME, call, raised_at
@@ -99,7 +100,7 @@ def _blamed(transform: Transform, batches: Iterable[Any]) -> Iterator[Any]:
     except OnwardError:
         raise
     except Exception as error:
-        raise DataError(
+        raise full(error) or DataError(
             f"transform {transform.name!r} raised {type(error).__name__}: {error}",
             location=raised_at(error, of_function(function)),
         ) from error

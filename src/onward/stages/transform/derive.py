@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.declared import of_function
+from onward.core.disk import full
 from onward.core.errors import DataError, DeclarationError, Location, OnwardError
 from onward.stages.transform.config import ByDelta, ByPartition, Transform
 from onward.stages.transform.query import read_query
@@ -162,7 +163,7 @@ def _run(transform: Transform, table: ir.Table, schema: pa.Schema) -> Iterator[p
             # DuckDB adds whole numbers up in 128 bits, whatever Ibis says of the sum.
             yield batch.cast(schema)
     except (duckdb.Error, pa.ArrowException, OSError) as error:
-        raise DataError(
+        raise full(error) or DataError(
             f"transform {transform.name!r} fails on its rows: {error}",
             expected="a query that gives a value, or NULL, for whatever comes",
             next_step="use try_cast for cast, and test for zero before a division",

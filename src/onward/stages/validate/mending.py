@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from onward.core.disk import full
 from onward.core.errors import DataError, unknown_name
 from onward.core.records import UNREADABLE
 from onward.stages.validate.quarantine import ID, OWN
@@ -50,7 +51,7 @@ def read(connection: DuckDBPyConnection, file: Path) -> tuple[str, ...]:
         source = reader.format(_literal(str(file)))
         connection.execute(f"CREATE OR REPLACE TEMP TABLE mended AS FROM {source}")
     except duckdb.Error as error:
-        raise DataError(
+        raise full(error) or DataError(
             f"{file} cannot be read: {str(error).splitlines()[0]}",
             expected="the file as it was exported, with other values",
         ) from None

@@ -9,6 +9,7 @@ from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, Any, Final
 
+from onward.core.disk import full_disk_told
 from onward.core.errors import DataError
 from onward.core.records import ROW
 from onward.stages.validate.opened import published
@@ -172,7 +173,8 @@ def _blamed(table: ir.Table, rules: Sequence[Rule]) -> Iterator[None]:
     import duckdb
 
     try:
-        yield
+        with full_disk_told():
+            yield
     except duckdb.Error:
         for rule in rules:
             try:

@@ -28,3 +28,13 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:
+        from onward.core.disk import full
+
+        told = full(error)
+        if told is None:
+            raise
+        from onward.surfaces.cli.show import show_error
+
+        show_error(told)
+        sys.exit(told.exit_code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from onward.app.data import DataStatus
     from onward.flow.figures import Figures, TableFigures
+
+Side = Literal["left", "right"]
 
 _cli = typer.Typer(help="How the data stands.", no_args_is_help=True)
 
@@ -100,13 +102,13 @@ def _line(one: TableFigures, of: Callable[[Figures], float | None]) -> str:
     return spark([of(period) for period in one.periods])
 
 
-def _table(*headings: str, justify: tuple[str, ...] = ()) -> Table:
+def _table(*headings: str, justify: tuple[Side, ...] = ()) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim", show_header=bool(headings[1]))
     for number, heading in enumerate(headings):
-        side = justify[number] if justify else "right" if number else "left"
-        table.add_column(heading, justify=side, no_wrap=True)  # type: ignore[arg-type]
+        side: Side = justify[number] if justify else "right" if number else "left"
+        table.add_column(heading, justify=side, no_wrap=True)
     return table
 
 

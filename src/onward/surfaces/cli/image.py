@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from onward.core.wording import size
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def _list(found: Sequence[ImageInfo]) -> None:
         table.add_column(column, justify="right" if column == "size" else "left")
     for each in found:
         holds = "whole" if each.whole else "the model alone"
-        table.add_row(plain(each.name), each.digest[:19], _size(each.size), holds)
+        table.add_row(plain(each.name), each.digest[:19], size(each.size), holds)
     console.print(table)
 
 
@@ -217,19 +218,15 @@ def _show(info: ImageInfo) -> None:
 
     from onward.surfaces.cli.show import console, plain
 
-    head = f"[bold]{plain(info.name)}[/]  {info.digest}  {_size(info.size)}"
+    head = f"[bold]{plain(info.name)}[/]  {info.digest}  {size(info.size)}"
     console.print(head, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for column in ("layer", "size", "digest", "made by"):
         table.add_column(column, justify="right" if column == "size" else "left")
     for layer in info.layers:
         table.add_row(
-            plain(layer.holds), _size(layer.size), layer.digest[:19], plain(layer.created_by)
+            plain(layer.holds), size(layer.size), layer.digest[:19], plain(layer.created_by)
         )
     console.print(table)
     for kind, digest in info.attached.items():
         console.print(f"attached: {plain(kind)}  [dim]{digest[:19]}[/]")
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"

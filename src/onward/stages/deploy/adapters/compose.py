@@ -34,7 +34,7 @@ class ComposeTarget:
             f"routes/{workload.model}.json": workload.routes,
         }
 
-    def command(self, folder: Path, workload: Workload) -> Sequence[str]:  # noqa: ARG002
+    def command(self, folder: Path, workload: Workload) -> Sequence[str]:  # noqa: ARG002 (the port's)
         """Return docker's command."""
         file = str(folder / "compose.yaml")
         return ["docker", "compose", "--file", file, "up", "--detach", "--wait", "gateway"]

@@ -23,7 +23,7 @@ _OF_THE_INSTALLATION: Final = {"INSTALLER", "REQUESTED", "direct_url.json"}
 class Installed:
     """Copies what this process could import; the image must be for this interpreter's platform."""
 
-    def same(self, lock: Lock, *, platform: str) -> str | None:  # noqa: ARG002
+    def same(self, lock: Lock, *, platform: str) -> str | None:  # noqa: ARG002 (the port's)
         """Nothing but looking tells whether an installation was altered."""
         return None
 

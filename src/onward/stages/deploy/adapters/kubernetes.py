@@ -28,7 +28,7 @@ Manifest = dict[str, Any]
 class _WithoutAnchors(yaml.SafeDumper):  # type: ignore[misc]  # it has no stubs
     """Writes what is there twice twice: people read these files."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 (yaml's name)
         return True
 
 

@@ -16,6 +16,6 @@ class LocalTarget:
         """Return what ``python -m onward.stages.serve.gateway --config`` is told."""
         return {"gateway.json": json.dumps(workload.config, sort_keys=True, indent=1) + "\n"}
 
-    def command(self, folder: Path, workload: Workload) -> Sequence[str]:  # noqa: ARG002
+    def command(self, folder: Path, workload: Workload) -> Sequence[str]:  # noqa: ARG002 (the port's)
         """Nothing is to be done: `onward up` keeps it."""
         return ()

@@ -43,7 +43,7 @@ class RayServeTarget:
         }
         return {"serve.yaml": as_yaml(made)}
 
-    def command(self, folder: Path, workload: Workload) -> Sequence[str]:  # noqa: ARG002
+    def command(self, folder: Path, workload: Workload) -> Sequence[str]:  # noqa: ARG002 (the port's)
         """Return the command of Serve; it finds the cluster by ``RAY_DASHBOARD_ADDRESS``."""
         return ["serve", "deploy", str(folder / "serve.yaml")]
 
@@ -78,5 +78,6 @@ def _resources(workload: Workload) -> dict[str, float]:
 
 def _number(quantity: str) -> float:
     """Return Kubernetes' quantity as a number: 500m is 0.5."""
-    figures, unit = re.match(r"([\d.]+)(.*)", quantity).groups()  # type: ignore[union-attr]
-    return float(figures) * _FACTORS[unit]
+    found = re.match(r"([\d.]+)(.*)", quantity)
+    assert found is not None, "the declaration was checked"
+    return float(found[1]) * _FACTORS[found[2]]

@@ -31,7 +31,8 @@ def resource(source: Source, origin: Http, surroundings: Surroundings) -> Any:
         )
 
     def past(
-        at: Any = dlt.sources.incremental(origin.cursor, initial_value=origin.start),  # noqa: B008
+        # dlt looks for what is incremental among a resource's defaults.
+        at: Any = dlt.sources.incremental(origin.cursor, initial_value=origin.start),  # noqa: B008 (as said)
     ) -> Iterator[Any]:
         params = dict(origin.params)
         if origin.since is not None and at.start_value is not None:

@@ -213,14 +213,16 @@ class Topic:
     def _take(self, message: Message, upto: dict[int, int], spool: Spool) -> None:
         from confluent_kafka import KafkaError
 
+        # The codes that librdkafka itself gives, not a broker, begin with an underscore.
+        ended, reset = KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 (as said)
         error, partition, offset = message.error(), message.partition(), message.offset()
         if error is None:
             self._write(message, spool)
             upto[partition] = offset + 1
-        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (librdkafka's own codes)
+        elif error.code() == ended:
             # What lies between the last message and here holds none, and never will.
             upto[partition] = max(upto[partition], offset)
-        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):  # noqa: SLF001
+        elif error.code() in (reset, KafkaError.OFFSET_OUT_OF_RANGE):
             raise self._silent(f"offset {offset} of partition {partition} went away meanwhile")
         elif error.fatal() or not error.retriable():
             raise self._silent(error.str())

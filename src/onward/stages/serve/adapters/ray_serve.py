@@ -23,7 +23,7 @@ class Replica:
 
     # Serve awaits a replica's `__init__` and `__del__`, in the loop that its requests come in.
 
-    async def __init__(self, config: Mapping[str, Any]) -> None:  # type: ignore[misc]
+    async def __init__(self, config: Mapping[str, Any]) -> None:  # type: ignore[misc]  # as said
         self._gateway: Embedded | None = Embedded(msgspec.convert(config, GatewayConfig))
         await self._gateway.start()
 

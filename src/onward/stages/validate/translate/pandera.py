@@ -128,7 +128,11 @@ def _named(check: Any) -> _Translated | None:
 
 def _built_in(check: Any) -> bool:
     """Tell whether Pandera itself defines what the check does: it dispatches by kind of table."""
-    return not isinstance(check._check_fn, FunctionType) and check.groupby is None  # noqa: SLF001
+    return not isinstance(_function(check), FunctionType) and check.groupby is None
+
+
+def _function(check: Any) -> Any:
+    return check._check_fn  # noqa: SLF001 (what it does is in no public attribute)
 
 
 def _in_range(said: Mapping[str, Any]) -> _Translated:
@@ -239,7 +243,7 @@ def _title(check: Any) -> str:
 
 
 def _code(check: Any) -> str:
-    function = check._check_fn  # noqa: SLF001 (what it does is in no public attribute)
+    function = _function(check)
     body = fingerprint.of_function(function) if isinstance(function, FunctionType) else check.name
     return fingerprint.of_text(body, sorted(check.statistics.items()), check.element_wise)
 
