@@ -195,6 +195,16 @@ def test_what_changed_while_it_was_down_is_trained_once_for_all_who_ask(shop: Pa
             nothing = typed(shop, "run", "--json")
             assert json.loads(nothing.stdout)["state"] == "nothing new"
             assert len(project.runs()) == 2
+
+            pause.touch()  # the next training does not end by itself
+            (shop / "began").unlink()
+            pipeline = shop / "pipeline.py"
+            pipeline.write_text(pipeline.read_text().replace("(C=c)", "(C=c / 2)"))
+            wait_for((shop / "began").exists, process)
+            assert "ends before its next step" in typed(shop, "cancel").stdout
+            wait_for(lambda: project.runs()[0].state, process)
+            assert project.runs()[0].state == "cancelled"
+        assert process.poll() is None
     finally:
         for one in (process, *others):
             if one.poll() is None:

@@ -23,7 +23,7 @@ from onward.surfaces.cli.show import show_error
 
 COMMANDS = (
     "init", "run", "up", "status", "predict", "score", "feedback", "lineage", "rollback", "runs",
-    "models", "settings",
+    "models", "settings", "cancel",
     "experiment", "demo", "transform", "graph", "test", "profile", "openlineage", "diff", "erase",
     "ingest", "catalog", "reveal", "approve", "predictions", "gateway",
 )  # fmt: skip

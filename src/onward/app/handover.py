@@ -100,6 +100,7 @@ def hand_over(project: Project, wish: RunRequest, *, wait_s: float = PATIENCE_S)
 
 
 def _waited(project: Project, wish: RunRequest, wait_s: float) -> Handed:
+    from onward.flow.cancel import cancelled
     from onward.flow.progress import Progress
     from onward.flow.requests import serving
 
@@ -111,6 +112,9 @@ def _waited(project: Project, wish: RunRequest, wait_s: float) -> Handed:
         if found is not None and found.ended_at is not None:
             anew = found.id == wish.id or found.ended_at > wish.requested_at
             return Handed(run=found, anew=anew)
+        by = cancelled(project.ledger, wish.id)
+        if by is not None and found is None:
+            raise OnwardError(f"run {wish.id} was cancelled by {by} before it began")
         if not held:
             raise OnwardError(
                 f"`onward up` ended before it had done run {wish.id}",

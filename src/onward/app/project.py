@@ -148,7 +148,10 @@ class Project:
 
     def deliver(self, wish: RunRequest) -> RunOutcome:
         """Carry out one request durably; the same request again returns the same outcome."""
-        outcome: RunOutcome = self.workflows.run(wish.id, wish)
+        from onward.app.cancel import ending_when_cancelled
+
+        with ending_when_cancelled(self, wish.id):
+            outcome: RunOutcome = self.workflows.run(wish.id, wish)
         return outcome
 
     def experiment(

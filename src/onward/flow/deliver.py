@@ -8,6 +8,7 @@ from onward.core.errors import OnwardError
 from onward.core.ports import Steps
 from onward.core.records import Deployment, ModelRef, RunRequest
 from onward.core.wording import counted
+from onward.flow.cancel import CancelledError, unless_cancelled
 from onward.flow.data import Refreshed, published, refresh
 from onward.flow.definition import Definition
 from onward.flow.experiment import experiment
@@ -28,7 +29,7 @@ def deliver(durable: Steps, site: Site, definition: Definition, request: RunRequ
     After ``kill -9`` at any line the same request resumes: steps with a recorded result are not
     run again, and the effects of the one that was cut short are keyed by the run's id.
     """
-    steps = told(durable, site.tell)
+    steps = told(unless_cancelled(durable, site.ledger, request.id), site.tell)
     began = time.perf_counter()
     happened(
         site,
@@ -42,11 +43,19 @@ def deliver(durable: Steps, site: Site, definition: Definition, request: RunRequ
     )
     try:
         outcome = _round(steps, site, definition, request)
+    except CancelledError as error:
+        nothing = Refreshed(datasets={}, views={}, audits=())
+        outcome = _outcome(request, "cancelled", error.what, nothing)
     except OnwardError as error:
         _finish(site, definition, request, "failed", error.what, None, began)
         raise
     _finish(site, definition, request, outcome.state, outcome.reason, outcome.model, began)
     return outcome
+
+
+def give_up(site: Site, definition: Definition, request: RunRequest, by: str) -> None:
+    """End a run that was cut short and that nobody wants any more."""
+    _finish(site, definition, request, "cancelled", f"cancelled by {by}", None, time.perf_counter())
 
 
 def _finish(

@@ -24,6 +24,7 @@ State = Literal[
     "rejected",  # a gate said no
     "refused",  # staging said no
     "released",  # the candidate has its first share of traffic
+    "cancelled",  # somebody no longer wanted it
     "promoted",  # there was no champion: the first version serves everything
 ]
 

@@ -9,7 +9,7 @@ from onward.core.records import RunRequest
 from onward.flow.definition import Definition
 from onward.flow.happened import fact, happened
 from onward.flow.outcome import RunOutcome
-from onward.flow.runs import RunEntry, last_trained, news_since, run
+from onward.flow.runs import FRUITLESS, RunEntry, last_trained, news_since, run
 from onward.flow.site import Site
 
 
@@ -19,7 +19,7 @@ def ask(site: Site, model: str, wish: RunRequest) -> None:
 
 
 def waiting(ledger: Ledger) -> Sequence[RunRequest]:
-    """Return the requests that no run serves yet, oldest first."""
+    """Return the requests that no run serves yet and nobody cancelled, oldest first."""
     served = {told.event.key for kind in _SERVED for told in ledger.events(kind=kind)}
     return [
         fact(told, "request", RunRequest)
@@ -28,7 +28,7 @@ def waiting(ledger: Ledger) -> Sequence[RunRequest]:
     ]
 
 
-_SERVED = ("run.started", "run.joined")
+_SERVED = ("run.started", "run.joined", "run.cancelled")
 
 
 def serving(ledger: Ledger, wish: RunRequest) -> RunEntry | None:
@@ -60,11 +60,12 @@ def take_up(
 def _did_the_same(site: Site, definition: Definition, wish: RunRequest) -> RunEntry | None:
     """Return the last run with training, if the request would find nothing that it did not.
 
-    One that failed may fare better the next time: it serves who asked while it was under way.
+    One that failed, or was cancelled, may fare better the next time: it serves who asked while it
+    was under way.
     """
     last = last_trained(site.ledger) if wish.train and not wish.afresh else None
     if last is None or last.ended_at is None:
         return None
-    if last.state == "failed" and last.ended_at < wish.requested_at:
+    if last.state in FRUITLESS and last.ended_at < wish.requested_at:
         return None
     return last if news_since(site, definition, last) is None else None

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from onward.core.events import Recorded
 from onward.core.ports import Ledger
@@ -16,6 +16,9 @@ from onward.flow.happened import fact
 from onward.flow.quarantine import released
 from onward.flow.site import Site
 from onward.stages.ingest.step import pending
+
+FRUITLESS: Final = ("failed", "cancelled")
+"""How runs end that another try may do better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +132,9 @@ def called_for(site: Site, definition: Definition) -> str | None:
     last = last_trained(site.ledger)
     if last is None:
         return "nothing was trained yet"
-    return "the last run failed" if last.state == "failed" else news_since(site, definition, last)
+    if last.state in FRUITLESS:
+        return f"the last run {'failed' if last.state == 'failed' else 'was cancelled'}"
+    return news_since(site, definition, last)
 
 
 def news_since(site: Site, definition: Definition, last: RunEntry) -> str | None:

@@ -10,6 +10,7 @@ import typer
 from onward.surfaces.cli import (
     access,
     audit,
+    cancel,
     catalog,
     check,
     data,
@@ -238,6 +239,7 @@ access.register(cli)
 audit.register(cli)
 secrets.register(cli)
 settings.register(cli)
+cancel.register(cli)
 image.register(cli)
 gateway.register(cli)
 release.register(cli)

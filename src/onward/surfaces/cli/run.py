@@ -21,7 +21,7 @@ from onward.surfaces.cli.show import (
     warn,
 )
 
-EXIT = {"held": 3, "rejected": 4, "refused": 4, "failed": 1}
+EXIT = {"held": 3, "rejected": 4, "refused": 4, "failed": 1, "cancelled": 1}
 
 
 def run_once(folder: Path, *, force: bool, resume: bool, as_json: bool) -> int:
@@ -71,7 +71,7 @@ def show_stopped(stopped: KeyboardInterrupt, ours: str, as_json: bool) -> int:
     if isinstance(stopped, LeftToUp):
         if not put({"state": "left to `onward up`", "run": stopped.wish}, as_json):
             console.print(f"no longer waiting: `onward up` goes on with run {stopped.wish}")
-            console.print("[dim]`onward runs` shows how it stands[/]")
+            console.print("[dim]`onward runs` shows how it stands; `onward cancel` ends it[/]")
     elif not put({"state": "interrupted"}, as_json):
         console.print(f"stopped: {ours}")
     return 128 + signal.SIGINT

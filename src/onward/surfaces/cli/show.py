@@ -39,6 +39,7 @@ _MARKS = {
     "refused": "red",
     "held": "red",
     "failed": "red",
+    "cancelled": "yellow",
 }
 
 

@@ -67,14 +67,16 @@ class Naming:
     repository: str | None = None
 
 
+_ENDED: Final = {"failed": RunState.FAIL, "cancelled": RunState.ABORT}
+
+
 def run_events(recorded: Recorded, naming: Naming) -> Iterator[RunEvent]:
     """Yield what OpenLineage hears of one ledger event; nothing for what is no work on data."""
     event = recorded.event
     if event.kind == "run.started":
         yield _event(RunState.START, event.at, _pipeline(event, naming), event, naming)
     elif event.kind == "run.finished":
-        failed = event.facts.get("state") == "failed"
-        state = RunState.FAIL if failed else RunState.COMPLETE
+        state = _ENDED.get(str(event.facts.get("state")), RunState.COMPLETE)
         yield _event(state, event.at, _pipeline(event, naming), event, naming)
     elif event.inputs or event.outputs:
         work = Run(runId=str(uuid.UUID(hex=recorded.hash[:32], version=4)), facets={})
