@@ -31,7 +31,6 @@ from onward.flow.upkeep import compact, sweep, sweep_due
 
 FOLD_S: Final = 60.0  # between two folds of the prediction log
 PAUSE_S: Final = 60.0  # after an error, before the same is tried again
-TROUBLE: Final = (OnwardError, OSError)  # what is told, and serving goes on: a full disk, for one
 
 
 class Up:
@@ -106,58 +105,56 @@ class Up:
             )
         if time.monotonic() < self._paused_until:
             return
-        try:
-            self._turn()
-        except TROUBLE as error:
-            self._say(f"error: {error}")
+        if not self._done(self._turn):
             self._paused_until = time.monotonic() + PAUSE_S
         self._send_lineage()
-        self._keep_up_log()
-        self._keep_up_lake()
+        if time.monotonic() >= self._fold_at:
+            self._fold_at = time.monotonic() + FOLD_S
+            self._done(self._keep_up_log)
+        self._done(self._keep_up_lake)
 
-    def _turn(self) -> None:
-        with full_disk_told():
-                self._resume()  # only now, so that a champion serves meanwhile
-            wishes = waiting(self._project.ledger)  # before the files are looked at, which may
-            self._follow_commits(asked=bool(wishes))  # be changed just before a run is asked for
-            done = turn(
-                self._project.site,
-                self._project.definition,
-                self._project.deliver,
-                wishes=wishes,
-                on_data=self._project.settings.triggers.on_data,
-            )
-            refused = settle(self._project.site, self._gateway, self._project.definition.model)
-            self._tell(done)  # what is said of a release is what the gateway serves
-            if refused is not None:
-                self._say(f"rolled back: the gateway refused the candidate: {refused}")
-            keep_online(self._project.site, self._project.definition)
-
-    def _keep_up_log(self) -> None:
-        """Fold the prediction log now and then, and let go what has been in the lake for long."""
-        if time.monotonic() < self._fold_at:
-            return
-        self._fold_at = time.monotonic() + FOLD_S
+    def _done(self, work: Callable[[], None]) -> bool:
+        """Whether it could be done; what was in the way is told, and serving goes on."""
         try:
             with full_disk_told():
-                bring_in(self._project.site)
-                keep_log(self._project.site, self._project.settings.gateway.log_keep)
-        except TROUBLE as error:
+                work()
+        except (OnwardError, OSError) as error:
             self._say(f"error: {error}")
+            return False
+        return True
+
+    def _turn(self) -> None:
+        self._resume()  # only now, so that a champion serves meanwhile
+        wishes = waiting(self._project.ledger)  # before the files are looked at, which may have
+        self._follow_commits(asked=bool(wishes))  # been changed just before a run was asked for
+        done = turn(
+            self._project.site,
+            self._project.definition,
+            self._project.deliver,
+            wishes=wishes,
+            on_data=self._project.settings.triggers.on_data,
+        )
+        refused = settle(self._project.site, self._gateway, self._project.definition.model)
+        self._tell(done)  # what is said of a release is what the gateway serves
+        if refused is not None:
+            self._say(f"rolled back: the gateway refused the candidate: {refused}")
+        keep_online(self._project.site, self._project.definition)
+
+    def _keep_up_log(self) -> None:
+        """Fold the prediction log, and let go what has been in the lake for long."""
+        bring_in(self._project.site)
+        keep_log(self._project.site, self._project.settings.gateway.log_keep)
 
     def _keep_up_lake(self) -> None:
         """Tidy the lake, when it is time. It takes no lock: writers are not disturbed."""
         settings, site = self._project.settings.lake, self._project.site
-        try:
-            if time.monotonic() >= self._compact_at:
-                self._compact_at = time.monotonic() + settings.compact_every.total_seconds()
-                compact(site)
-            if sweep_due(site, settings.sweep_every):
-                done = sweep(site, keep=settings.keep, grace=settings.grace)
-                if files := sum(table.files for table in done):
-                    self._say(f"lake: {counted(files, 'file')} that nothing needs removed")
-        except TROUBLE as error:
-            self._say(f"error: {error}")
+        if time.monotonic() >= self._compact_at:
+            self._compact_at = time.monotonic() + settings.compact_every.total_seconds()
+            compact(site)
+        if sweep_due(site, settings.sweep_every):
+            done = sweep(site, keep=settings.keep, grace=settings.grace)
+            if files := sum(table.files for table in done):
+                self._say(f"lake: {counted(files, 'file')} that nothing needs removed")
 
     def _send_lineage(self) -> None:
         if time.monotonic() < self._unsent_until:
@@ -199,17 +196,12 @@ class Up:
         while (trains or asked) and self._loaded_anew():
             if trains and changed(project.ledger, project.definition):
                 self._say("the pipeline changed: training")
-                self._train()
+                self._done(self._train)
 
     def _train(self) -> None:
-        """Train with the pipeline as it is; where that fails, it is told, and the turn goes on."""
         project = self._project
-        try:
-            outcome = project.deliver(request(project.site, "the pipeline changed", "commit"))
-        except OnwardError as error:
-            self._say(f"error: {error}")
-        else:
-            self._say(f"run {outcome.id}: {outcome.state}; {outcome.reason}")
+        outcome = project.deliver(request(project.site, "the pipeline changed", "commit"))
+        self._say(f"run {outcome.id}: {outcome.state}; {outcome.reason}")
 
     def _loaded_anew(self) -> bool:
         """Load the pipeline again if its files or the commit changed since the last look."""
