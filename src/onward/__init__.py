@@ -20,8 +20,9 @@ from onward.stages.features.service import feature_service
 from onward.stages.features.windowed import windowed_view
 from onward.stages.features.windows import window
 from onward.stages.ingest.apis import dlt, http
-from onward.stages.ingest.config import Source, files, micro_batch, sql
+from onward.stages.ingest.config import Source, micro_batch
 from onward.stages.ingest.masks import drop, generalise, hashed, pseudonym, revealable
+from onward.stages.ingest.origins import files, sql
 from onward.stages.ingest.streams import kafka
 from onward.stages.monitor.config import drift, freshness, operational, performance, skew
 from onward.stages.retrain.config import retrain

@@ -18,7 +18,7 @@ from onward.core.clock import SystemClock
 from onward.core.errors import DataError
 from onward.core.records import Batch
 from onward.infra.lake.iceberg import IcebergLake, open_lake
-from onward.stages.ingest.config import Origin
+from onward.stages.ingest.origins import Origin
 from onward.stages.ingest.port import Reader, Surroundings
 from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit, settle

@@ -13,7 +13,7 @@ from onward.core.errors import DataError, DeclarationError, OnwardError
 from onward.infra.lake.iceberg import IcebergLake, open_lake
 from onward.stages.ingest.adapters.database import open_database
 from onward.stages.ingest.adapters.sql import SqlReader
-from onward.stages.ingest.config import SqlTable
+from onward.stages.ingest.origins import SqlTable
 from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit

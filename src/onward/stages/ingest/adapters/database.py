@@ -17,7 +17,8 @@ from onward.core.errors import DataError, DeclarationError, OnwardError, unknown
 from onward.core.redaction import without_values
 from onward.core.urls import backend_of, filled, without_secrets
 from onward.stages.ingest.adapters import postgresql, sqlite
-from onward.stages.ingest.config import Source, SqlTable
+from onward.stages.ingest.config import Source
+from onward.stages.ingest.origins import SqlTable
 from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.scan import identifier
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from onward.core.errors import DataError
 from onward.stages.ingest import cursor
 from onward.stages.ingest.adapters.folders import Folder, Stamp, open_folder
-from onward.stages.ingest.config import Files, Source
+from onward.stages.ingest.config import Source
 from onward.stages.ingest.cursor import SeenFile
+from onward.stages.ingest.origins import Files
 from onward.stages.ingest.port import Desk, Intake, Surroundings
 from onward.stages.ingest.scan import Scan, scan_csv, scan_json, scan_parquet
 

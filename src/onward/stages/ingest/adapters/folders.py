@@ -11,7 +11,8 @@ from typing import Any, Final, Protocol
 
 from onward.core.errors import DataError, DeclarationError, OnwardError, unknown_name
 from onward.core.urls import HIDDEN, backend_of, filled, shown, without_secrets
-from onward.stages.ingest.config import Files, Source
+from onward.stages.ingest.config import Source
+from onward.stages.ingest.origins import Files
 from onward.stages.ingest.port import Surroundings
 
 _UNFINISHED: Final = (".tmp", ".part")

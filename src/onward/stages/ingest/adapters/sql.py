@@ -11,8 +11,9 @@ from typing import Any
 from onward.core.errors import DataError, DeclarationError
 from onward.stages.ingest import cursor
 from onward.stages.ingest.adapters.database import Database, open_database
-from onward.stages.ingest.config import Source, SqlTable
+from onward.stages.ingest.config import Source
 from onward.stages.ingest.cursor import Position, earlier
+from onward.stages.ingest.origins import SqlTable
 from onward.stages.ingest.port import Desk, Intake, Surroundings
 from onward.stages.ingest.scan import scan_spool
 
