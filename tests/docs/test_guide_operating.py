@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from onward.app.callers import caller_config
 from onward.app.gateway import config
@@ -15,6 +16,7 @@ from onward.app.setting_sources import read_settings
 from onward.app.settings import Settings
 from onward.core.records.access import Caller
 from onward.stages.serve.gateway.metrics import FAMILIES
+from onward.surfaces.cli.commands import cli
 from onward.watch.access.step import decide
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "operating.md").read_text()
@@ -39,6 +41,16 @@ def settings(folder: Path, *names: str) -> Settings:
 
 def test_the_limits_shown_are_the_defaults(tmp_path):
     assert settings(tmp_path, "limits").limits == LimitSettings()
+
+
+def test_settings_are_listed_as_shown(tmp_path):
+    (tmp_path / "onward.toml").touch()
+    typed = [line.partition("#")[0].split()[2:] for line in block("list").splitlines()]
+    assert len(typed) == 2
+    for words in typed:
+        done = CliRunner().invoke(cli, [*words, "--project", str(tmp_path)])
+        assert done.exit_code == 0, done.output
+        assert "[gateway]" in done.output
 
 
 def test_settings_reach_the_gateway(tmp_path):
