@@ -49,8 +49,9 @@ class AlertSettings:
 class TriggerSettings:
     """``[triggers]``: how often `onward up` looks, and what starts a run by itself.
 
-    With `on_data` new data refreshes tables and features; a new model is trained on a commit
-    that changes the pipeline, on a breach that persists, and on request.
+    With `on_data` new data refreshes tables and features. A new model is trained on a breach that
+    persists, on request, and, with `on_commit`, when the pipeline changed: committed or only saved,
+    now or while `onward up` was down.
     """
 
     poll: timedelta = timedelta(seconds=5)
