@@ -124,7 +124,7 @@ def test_settings_are_listed_and_a_variable_that_is_none_is_told(
     stocked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = asked(stocked, "settings")
-    assert re.search(r"\[gateway\]\n  host .*\n  port  .*\n", shown)
+    assert re.search(r"\[gateway\] *\n  host .*\n  port  .*\n", shown)
     one = asked(stocked, "settings", "limits")
     assert "ONWARD_LIMITS_BODY_BYTES" in one
     assert "`waiting` bounds the requests accepted and not answered" in one
