@@ -324,18 +324,18 @@ def test_rollback_returns_to_the_champion_before(shop: Path, orders: Callable[..
     project, clock = opened(shop)
     with project:
         with pytest.raises(NotFoundError, match="nothing of 'order_return' was released"):
-            rollback(project.site, "order_return", "too early")
+            rollback(project.site, "order_return", "too early", by="ada")
         require_versions_as_registered(project)
         project.run()
         require_versions_as_registered(project)
         with pytest.raises(NotFoundError, match="no predecessor"):
-            rollback(project.site, "order_return", "nowhere to go")
+            rollback(project.site, "order_return", "nowhere to go", by="ada")
         orders(shop, "second", start=START + timedelta(days=40), days=10, seed=2)
         clock.advance(FIRST + timedelta(days=10))
         outcome = project.run()
         assert outcome is not None
         assert outcome.state == "released", outcome.reason
-        release = rollback(project.site, "order_return", "a feeling")
+        release = rollback(project.site, "order_return", "a feeling", by="ada")
         assert release.ended == "rolledback"
         assert release.reason == "a feeling"
         require_versions_as_registered(project)

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from onward.core.records import ImageRef, ModelRef, ReleaseDecision
 from onward.flow import judge as judging
 from onward.flow import release as releasing
 from onward.flow import steer
+from onward.flow.approval import approvals, asked_for
 from onward.flow.happened import happened
 from onward.flow.observe import _observation_types
 from onward.flow.release import advance, begin, rollback
@@ -224,8 +226,30 @@ def test_blue_green_keeps_the_champion_warm_and_goes_back_by_one_command(shop):
     it.turn()
     assert it.routes() == {"champion": (1, 0.0), "candidate": (2, 100.0)}
     it.turn()
-    rollback(it.site, "m", "a feeling")
+    ended = rollback(it.site, "m", "a feeling", by="ada")
     assert it.routes() == {"champion": (1, 100.0)}
+    assert (ended.ended, ended.by, ended.reversions) == ("rolledback", "ada", ())
+
+
+def test_the_record_of_a_release_ends_with_what_happened_last(shop):
+    it = shop(CANARY)
+    it.begin(2)
+    steer.promote(it.site, "m", "reviewed", by="ada")
+    release = current(it.site.ledger, "m")
+    assert (release.arm, release.by, release.percent) == ("candidate", "ada", 100.0)
+    it.begin(3)
+    steer.abort(it.site, "m", "no", by="ada")
+    taken = rollback(it.site, "m", "support calls", by="bob")
+    assert it.routes() == {"champion": (1, 100.0)}
+    assert taken.endings == (
+        "version 3 was rolled back at 2026-01-01 00:00 by ada: no",
+        "version 2 was taken back at 2026-01-01 00:00 by bob, and version 1 serves again: "
+        "support calls",
+    )
+    assert current(it.site.ledger, "m") == taken
+    with pytest.raises(NotFoundError, match="has no predecessor"):
+        rollback(it.site, "m", "once more", by="bob")
+    assert current(it.site.ledger, "m").percent == 0.0
 
 
 def test_a_test_of_three_arms_promotes_the_best(shop):
@@ -311,7 +335,7 @@ def test_promoted_and_aborted_by_hand(shop):
     with pytest.raises(NotFoundError, match="version 1 was promoted"):
         steer.pause(it.site, "m", "nothing to pause", by="ada")
     it.begin(2)
-    with pytest.raises(NotFoundError, match="no arm 'v9'"):
+    with pytest.raises(NotFoundError, match="no arm of this release 'v9'"):
         steer.promote(it.site, "m", "", by="ada", arm="v9")
     assert steer.promote(it.site, "m", "reviewed", by="ada").ended == "promoted"
     assert it.routes() == {"champion": (2, 100.0)}
@@ -332,8 +356,33 @@ def test_a_promotion_waits_for_approval_where_access_says_so(shop):
     request = asked.event.subject
     assert waits.reason.startswith(f"waits for `onward approve {request}`")
     assert (asked.event.facts["action"], asked.event.facts["target"]) == ("promote", "m")
+    [waiting] = approvals(it.site.ledger)
+    assert (waiting.state, waiting.about) == ("waits", "m, version 2 (sha256:2…)")
     happened(it.site, "approval.given", request, key=request, by="bob", reason="")
     assert it.turn().action == "promote"
+    told = it.site.ledger.events(kind="release.ended", newest_first=True, limit=1)[0].event
+    assert told.facts["approved_by"] == "bob"
+    [given] = approvals(it.site.ledger)
+    assert (given.state, given.approver) == ("given", "bob")
+
+
+def test_an_approval_is_of_one_version_as_it_was_packaged(shop):
+    it = shop(CANARY, access=SimpleNamespace(approvals=("promote",)))
+    it.begin(2)
+    it.turn()
+    it.turn()
+    [second] = approvals(it.site.ledger)
+    happened(it.site, "approval.given", second.request, key=second.request, by="bob", reason="")
+    it.begin(3)
+    it.turn()
+    assert it.turn().action == "hold"
+    states = {a.images[0].version: a.state for a in approvals(it.site.ledger)}
+    assert states == {2: "given", 3: "waits"}
+    it.begin(4)
+    assert [a.state for a in approvals(it.site.ledger)] == ["given", "void"]
+    again = replace(image(4), digest="sha256:4b")
+    requests = {asked_for("ada", "promote", "m", [i]).request for i in (image(4), again)}
+    assert len(requests) == 2
 
 
 def test_a_promotion_that_nobody_approves_falls_back_at_the_deadline(shop):

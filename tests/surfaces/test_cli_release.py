@@ -134,12 +134,15 @@ def test_a_release_is_paused_resumed_aborted_and_that_is_the_end(shop):
     assert (ended["ended"], ended["reason"]) == ("rolledback", "calls")
     with pytest.raises(NotFoundError, match="version 2 was rolled back"):
         invoke(shop, "release", "plot")
-    assert "was rolled back: calls" in invoke(shop, "release").output
+    shown = " ".join(invoke(shop, "release").output.split())
+    assert "version 2 was rolled back at " in shown
+    assert shown.endswith(": calls")
     with pytest.raises(NotFoundError, match="version 2 was rolled back"):
         invoke(shop, "release", "promote")
 
 
-def test_status_says_what_a_release_has_and_what_became_of_it(shop):
+def test_status_says_what_a_release_has_and_what_became_of_it(shop, monkeypatch):
+    monkeypatch.setenv("ONWARD_USER", "ada")
     assert "version 2 has 10 % of the traffic, step 1" in invoke(shop, "status").output
     with open_project(shop) as project:
         release = current(project.ledger, "order_return")
@@ -148,10 +151,17 @@ def test_status_says_what_a_release_has_and_what_became_of_it(shop):
     assert beside.standing == "version 2 answers beside the champion, as its shadow"
     invoke(shop, "release", "promote", "--reason", "reviewed")
     shown = invoke(shop, "status").output
-    assert "version 2 promoted: reviewed" in shown
-    assert "since" not in shown
-    invoke(shop, "rollback", "--reason", "calls")
-    assert "version 2 promoted: reviewed; taken back since" in invoke(shop, "status").output
+    assert "version 2 was promoted at " in shown
+    assert "taken back" not in shown
+    assert "version 2 was taken back" in invoke(shop, "rollback", "--reason", "calls").output
+    for asked in ("status", "release"):
+        shown = " ".join(invoke(shop, asked).output.split())
+        assert shown.index("version 2 was promoted at ") < shown.index("version 2 was taken back")
+        assert "by ada, and version 1 serves again: calls" in shown
+    found = json.loads(invoke(shop, "release", "--json").output)["release"]
+    [reversion] = found["reversions"]
+    assert (reversion["leaving"], reversion["returning"]) == (2, 1)
+    assert (reversion["by"], reversion["reason"]) == ("ada", "calls")
 
 
 def test_without_a_release_there_is_nothing_to_show(own_stock):
@@ -168,9 +178,15 @@ def test_a_promotion_by_hand_waits_for_a_second_person(shop, monkeypatch):
     monkeypatch.setenv("ONWARD_USER", "ada")
     with pytest.raises(DeniedError, match="needs the approval") as waits:
         invoke(shop, "release", "promote", "--reason", "reviewed")
+    assert "promote order_return, version 2 (sha256:2" in str(waits.value)
     request = str(waits.value.next_step).split()[-1].strip("`")
     monkeypatch.setenv("ONWARD_USER", "bob")
-    invoke(shop, "approve", request)
+    assert "promote order_return, version 2 (sha256:2" in invoke(shop, "approve").output
+    [waiting] = json.loads(invoke(shop, "approve", "--json").output)
+    assert (waiting["request"], waiting["state"]) == (request, "waits")
+    assert waiting["images"] == [{"version": 2, "digest": "sha256:2"}]
+    approved = invoke(shop, "approve", request).output
+    assert "approved: ada may promote order_return, version 2 (sha256:2" in approved
     monkeypatch.setenv("ONWARD_USER", "ada")
     assert "its arm is champion" in invoke(shop, "release", "promote").output
     with open_project(shop) as project:
@@ -178,7 +194,24 @@ def test_a_promotion_by_hand_waits_for_a_second_person(shop, monkeypatch):
         told = project.ledger.events(kind="release.ended", newest_first=True, limit=1)
     assert release is not None
     assert release.ended == "promoted"
-    assert told[0].event.facts["by"] == "ada"
+    assert (told[0].event.facts["by"], told[0].event.facts["approved_by"]) == ("ada", "bob")
+
+
+def test_what_holds_a_version_back_waits_for_nobody(shop, monkeypatch):
+    file = shop / "pipeline.py"
+    file.write_text(file.read_text() + ACCESS)
+    monkeypatch.setenv("ONWARD_USER", "ada")
+    assert "nobody has asked" in invoke(shop, "approve").output
+    invoke(shop, "release", "pause")
+    with pytest.raises(DeniedError, match="needs the approval") as waits:
+        invoke(shop, "release", "promote")
+    request = str(waits.value.next_step).split()[-1].strip("`")
+    assert "was rolled back" in invoke(shop, "rollback").output
+    monkeypatch.setenv("ONWARD_USER", "bob")
+    [void] = json.loads(invoke(shop, "approve", "--json").output)
+    assert void["state"] == "void"
+    with pytest.raises(NotFoundError, match="neither serves nor is released any more"):
+        invoke(shop, "approve", request)
 
 
 def test_feedback_is_the_reward_and_goes_before_the_sources_label(shop):

@@ -6,15 +6,17 @@ import hashlib
 import os
 import pwd
 import secrets as randomness
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from onward.app.secrets import open_project_secrets
 from onward.core.errors import DeniedError, NotFoundError, unknown_name
 from onward.core.ports import Secret, Secrets
 from onward.core.ports.callers import TOKENS
-from onward.core.records.access import Action, Caller
+from onward.core.records import ImageRef
+from onward.core.records.access import Action, Approval, Caller
+from onward.flow.approval import approvals, approver, ask, asked_for
 from onward.flow.happened import happened
 from onward.watch.access.step import decide, roles_of
 
@@ -84,8 +86,23 @@ def make_token(project: Project, name: str) -> str:
     return token
 
 
-def require(project: Project, action: Action, target: str, *, role: str = "") -> Caller:
+def require(
+    project: Project,
+    action: Action,
+    target: str,
+    *,
+    role: str = "",
+    images: Sequence[ImageRef] = (),
+    waits: bool = True,
+) -> Caller:
     """Return who asks, if they may do `action` on `target`; a denial is an event.
+
+    Parameters
+    ----------
+    images
+        The versions that an approval has to be of, where it is about versions.
+    waits
+        Whether it may have to wait for an approval.
 
     Raises
     ------
@@ -95,20 +112,29 @@ def require(project: Project, action: Action, target: str, *, role: str = "") ->
     asking = caller(open_project_secrets(project.settings))
     if project.definition.access is None:
         return asking
-    request = _request(asking, action, target)
-    given = project.ledger.events(kind="approval.given", subject=request, limit=1)
+    wanted = asked_for(asking.name, action, target, images)
     answer = decide(
-        project.definition.access, asking, action, target, role=role, approved=bool(given)
+        project.definition.access,
+        asking,
+        action,
+        target,
+        role=role,
+        approved=not waits or approver(project.ledger, wanted.request) is not None,
+        about=wanted.about,
     )
     if answer.verdict == "allow":
         return asking
-    denied = answer.verdict == "deny"
-    at = project.clock.now().isoformat()
+    if answer.verdict == "wait":
+        ask(project.site, replace(wanted, reason=answer.reason), asking.known_by)
+        raise DeniedError(
+            answer.reason,
+            next_step=f"another person approves it: `onward approve {wanted.request}`",
+        )
     happened(
         project.site,
-        "access.denied" if denied else "approval.requested",
-        request,
-        key=f"{request}@{at}" if denied else request,
+        "access.denied",
+        wanted.request,
+        key=f"{wanted.request}@{project.clock.now().isoformat()}",
         by=asking.name,
         known_by=asking.known_by,
         action=action,
@@ -117,10 +143,15 @@ def require(project: Project, action: Action, target: str, *, role: str = "") ->
     )
     raise DeniedError(
         answer.reason,
-        next_step="ask somebody with that role, or have your roles in the pipeline file changed"
-        if denied
-        else f"another person approves it: `onward approve {request}`",
+        next_step="ask somebody with that role, or have your roles in the pipeline file changed",
     )
+
+
+def approved_by(
+    project: Project, by: str, action: Action, target: str, images: Sequence[ImageRef]
+) -> str | None:
+    """Return who approved what `by` asked for; None where nobody had to."""
+    return approver(project.ledger, asked_for(by, action, target, images).request)
 
 
 def require_run(project: Project) -> Caller:
@@ -139,34 +170,34 @@ def require_run(project: Project) -> Caller:
     return require(project, "run", definition.model)
 
 
-def approve(project: Project, request: str, reason: str) -> str:
-    """Approve what somebody else asked for, and return what that was.
+def approve(project: Project, request: str, reason: str) -> Approval:
+    """Approve what somebody else asked for, and return that.
 
     Raises
     ------
     NotFoundError
-        Nobody asked for it.
+        Nobody asked for it, or what it is of is no longer in question.
     DeniedError
         The caller asked for it, or may not approve it.
     """
-    asked = project.ledger.events(kind="approval.requested")
-    waiting = {e.event.subject: e.event.facts for e in asked}
-    if request not in waiting:
-        what, expected = unknown_name("request for approval", request, waiting)
-        raise NotFoundError(what, expected=expected)
-    facts = waiting[request]
-    approver = require(project, "approve", f"{facts['action']}:{facts['target']}")
-    if approver.name == facts["by"]:
+    asked = {one.request: one for one in approvals(project.ledger)}
+    if request not in asked:
+        what, expected = unknown_name("request for approval", request, asked)
+        raise NotFoundError(what, expected=expected, next_step="`onward approve` lists what waits")
+    wanted = asked[request]
+    by = require(project, "approve", f"{wanted.action}:{wanted.target}")
+    if by.name == wanted.by:
         raise DeniedError(
-            f"{approver.name} asked for it, and cannot approve it",
+            f"{by.name} asked for it, and cannot approve it",
             next_step="let somebody else approve it",
         )
-    happened(project.site, "approval.given", request, key=request, by=approver.name, reason=reason)
-    return f"{facts['by']} may {facts['action']} {facts['target']}"
-
-
-def _request(asking: Caller, action: Action, target: str) -> str:
-    return hashlib.sha256(f"{asking.name}\0{action}\0{target}".encode()).hexdigest()[:12]
+    if wanted.state == "void":
+        raise NotFoundError(
+            f"{wanted.about} neither serves nor is released any more: there is nothing to approve",
+            next_step="an approval is of one version; `onward approve` lists what waits",
+        )
+    happened(project.site, "approval.given", request, key=request, by=by.name, reason=reason)
+    return next(one for one in approvals(project.ledger) if one.request == request)
 
 
 def _tokens(secrets: Secrets) -> list[tuple[str, str]]:

@@ -120,8 +120,9 @@ def apply(project: Project, target: str) -> Applied:
     from onward.app.access import require
     from onward.app.registry import push
 
-    require(project, "promote", project.definition.model)
     chosen, wanted = find_target(target), workload(project, target)
+    images = [arm.route.image for arm in wanted.arms]
+    by = require(project, "promote", project.definition.model, images=images).name
     folder = project.settings.state / "deploy" / target
     command = chosen.command(folder, wanted)
     if not command:
@@ -152,7 +153,7 @@ def apply(project: Project, target: str) -> Applied:
             subject=wanted.model,
             at=at,
             inputs=tuple(arm.route.image.ref for arm in wanted.arms),
-            facts={"target": target, "pushed": pushed},
+            facts={"target": target, "pushed": pushed, "by": by},
         )
     )
     return Applied(pushed=pushed, folder=folder, command=command)

@@ -166,11 +166,19 @@ class Project:
         return search(self, trials=trials, heard=heard)
 
     def rollback(self, reason: str = "asked for") -> Release:
-        """Take the candidate out of traffic, or return to the champion before; at once."""
+        """Take the candidate out of traffic, or return to the champion before; at once.
+
+        Raises
+        ------
+        DeniedError
+            The caller may not promote.
+        NotFoundError
+            Nothing was released, or there is no earlier champion.
+        """
         from onward.flow.release import rollback
 
-        require(self, "promote", self.definition.model)
-        return rollback(self.site, self.definition.model, reason)
+        by = require(self, "promote", self.definition.model, waits=False).name
+        return rollback(self.site, self.definition.model, reason, by=by)
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Predict through the gateway: the one that runs, or one started for this call."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onward.app.access import require
+from onward.app.access import approved_by, require
 from onward.app.callers import shown, verified
 from onward.core.errors import NotFoundError
 from onward.core.records import DatasetRef, ReleaseDecision
@@ -82,25 +82,31 @@ def release_history(project: Project, *, looks: int = 60) -> Sequence[ReleaseDec
 def steer(project: Project, verb: str, reason: str, *, arm: str = "candidate") -> Release:
     """Pause, resume, promote or abort the release that is under way, if the caller may promote.
 
+    A promotion may wait for a second person's approval of just this version; what holds a version
+    back waits for nobody.
+
     Raises
     ------
     DeniedError
         The caller may not, or it waits for a second person's approval.
     NotFoundError
-        No release is under way.
+        No release is under way, or it has no such arm.
     """
     from onward.flow import steer as hand
 
     model = project.definition.model
-    hand.running(project.site, model)
-    by = require(project, "promote", model).name
+    active = hand.running(project.site, model)
+    if verb == "promote":
+        image = hand.arm_of(active, arm)
+        by = require(project, "promote", model, images=[image]).name
+        approver = approved_by(project, by, "promote", model, [image])
+        return hand.promote(project.site, model, reason, by=by, arm=arm, approver=approver)
+    by = require(project, "promote", model, waits=False).name
     match verb:
         case "pause":
             return hand.pause(project.site, model, reason, by=by)
         case "resume":
             return hand.resume(project.site, model, reason, by=by)
-        case "promote":
-            return hand.promote(project.site, model, reason, by=by, arm=arm)
         case _:
             return hand.abort(project.site, model, reason, by=by)
 

@@ -53,11 +53,8 @@ class Status:
         if self.release is not None and self.release.ended is None:
             yield "release", f"{self.release.standing}, step {self.release.step}"
         elif self.release is not None:
-            ended = f"{self.release.outcome}: {self.release.reason}"
-            since = ""
-            if self.release.ended == "promoted" and self.champion != self.release.version:
-                since = "; taken back since"
-            yield "release", f"version {self.release.version} {ended}{since}"
+            for sentence in self.release.endings:
+                yield "release", sentence
         if self.run is not None:
             state = self.run.state or "under way (or cut short: `onward run --resume`)"
             yield "last run", f"{self.run.id} {state}: {self.run.reason or self.run.request.reason}"

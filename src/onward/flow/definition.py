@@ -14,8 +14,10 @@ from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.flow.pipeline import Pipeline
 from onward.stages.features.config import FeatureView, Label
 from onward.stages.features.on_demand import OnDemand, require_no_view, views_of
+from onward.stages.features.plan import request_names
 from onward.stages.features.service import FeatureService
 from onward.stages.ingest.config import Source
+from onward.stages.serve.audience import require_columns
 from onward.stages.transform.config import DbtProject, Transform
 from onward.stages.transform.dbt import transforms as dbt_transforms
 from onward.stages.transform.port import Manifest
@@ -227,6 +229,15 @@ def _check_model(pipeline: Pipeline, known: Iterable[str]) -> None:
             )
     label = model.label
     _reads("label", label.name, label.inputs, known, label.location)
+    _check_audiences(pipeline)
+
+
+def _check_audiences(pipeline: Pipeline) -> None:
+    model = pipeline.model
+    columns = {*model.label.key, *request_names(model, views_of(model.features))}
+    for strategy in pipeline.release:
+        if strategy.audience is not None:
+            require_columns(strategy.audience, columns, strategy.location)
 
 
 def _reads(

@@ -14,7 +14,7 @@ from typing import Literal
 from onward.core.errors import NotFoundError, unknown_name
 from onward.core.records import Deployment, ImageRef, ModelRef, ReleaseDecision
 from onward.core.refs import ref
-from onward.flow.approval import awaited
+from onward.flow.approval import approved_by, awaited
 from onward.flow.definition import Definition
 from onward.flow.happened import fact, happened
 from onward.flow.image import packaged
@@ -147,15 +147,15 @@ def _held(
     last = _strategy_from(definition, release.strategy + 1) is None
     if decision.action != "promote" or not last:
         return decision
-    request = awaited(site, definition, release, decision.reason)
-    if request is None:
+    wanted = awaited(site, definition, release, decision)
+    if wanted is None:
         return decision
     strategy = definition.pipeline.release[-1]
     if site.clock.now() - release.strategy_started_at >= strategy.lasts:
         return replace(
             decision, action="rollback", reason=f"nobody approved it in time: {decision.reason}"
         )
-    reason = f"waits for `onward approve {request}`: {decision.reason}"
+    reason = f"waits for `onward approve {wanted.request}`: {decision.reason}"
     return replace(decision, action="hold", reason=reason)
 
 
@@ -164,7 +164,11 @@ def _act(site: Site, definition: Definition, active: Release, decision: ReleaseD
         case "promote":
             following = _strategy_from(definition, active.strategy + 1)
             if following is None:
-                end(site, active, "promoted", decision.reason, decision, arm=decision.arm)
+                approver = approved_by(site, definition, active, decision)
+                end(
+                    site, active, "promoted", decision.reason, decision, arm=decision.arm,
+                    approver=approver,
+                )  # fmt: skip
             else:
                 _step(site, definition, active, following[0], _whole(following[1]), decision)
         case "rollback":
@@ -236,6 +240,7 @@ def end(
     *,
     arm: str = "candidate",
     by: str = "",
+    approver: str | None = None,
 ) -> Release:
     """End a release, once: whoever tells it first decides. `arm` is the one that is promoted."""
     final = ref("release", release.model, f"{release.version}.{release.step + 1}")
@@ -253,13 +258,14 @@ def end(
         image=release.arms[arm],
         decision=decision,
         by=by,
+        approved_by=approver,
     )
     enact(site, release.model)
     ended = current(site.ledger, release.model)
     return ended if ended is not None else release
 
 
-def rollback(site: Site, model: str, reason: str) -> Release:
+def rollback(site: Site, model: str, reason: str, *, by: str) -> Release:
     """Take the candidate out of traffic; with none under way, return to the champion before.
 
     Raises
@@ -273,7 +279,7 @@ def rollback(site: Site, model: str, reason: str) -> Release:
             f"nothing of {model!r} was released yet", next_step="start with `onward run`"
         )
     if active.ended is None:
-        return end(site, active, "rolledback", reason)
+        return end(site, active, "rolledback", reason, by=by)
     line = promotions(site.ledger, model)
     if len(line) < 2:
         raise NotFoundError(
@@ -292,6 +298,8 @@ def rollback(site: Site, model: str, reason: str) -> Release:
         leaving=leaving,
         returning=returning,
         reason=reason,
+        by=by,
     )
     enact(site, model)
-    return active
+    taken_back = current(site.ledger, model)
+    return taken_back if taken_back is not None else active

@@ -19,6 +19,23 @@ from onward.stages.serve.routes import Spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reversion:
+    """A champion that was taken back: `leaving` and `returning` are versions; who, when and why."""
+
+    leaving: int
+    returning: int
+    at: datetime
+    by: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"version {self.leaving} was taken back at {self.at:%Y-%m-%d %H:%M} by {self.by}, "
+            f"and version {self.returning} serves again: {self.reason}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """A release as the ledger tells it.
 
@@ -39,7 +56,10 @@ class Release:
     paused
         Why it is paused; empty where it is not.
     ended
-        None while it runs.
+        None while it runs; `ended_at` is when it ended, `by` who ended it, empty where the
+        statistics did, `arm` the one that was promoted.
+    reversions
+        The champions that were taken back since it ended, this release's or one before it.
     """
 
     model: str
@@ -57,6 +77,10 @@ class Release:
     paused: str = ""
     ended: Literal["promoted", "rolledback"] | None = None
     reason: str = ""
+    ended_at: datetime | None = None
+    by: str = ""
+    arm: str = ""
+    reversions: tuple[Reversion, ...] = ()
 
     @property
     def version(self) -> int:
@@ -72,6 +96,18 @@ class Release:
         return {"promoted": "promoted", "rolledback": "rolled back", None: ""}[self.ended]
 
     @property
+    def endings(self) -> tuple[str, ...]:
+        """What became of it, a sentence each, the last thing last; none while it is under way."""
+        if self.ended is None or self.ended_at is None:
+            return ()
+        what = f"version {self.version}"
+        if self.ended == "promoted" and self.arm != "candidate":
+            what = f"{self.arm}, an arm of the release of {what},"
+        by = f" by {self.by}" if self.by else ""
+        ended = f"{what} was {self.outcome} at {self.ended_at:%Y-%m-%d %H:%M}{by}: {self.reason}"
+        return (ended, *map(str, self.reversions))
+
+    @property
     def standing(self) -> str:
         """What the candidate has while the release is under way, in words."""
         if SHADOW in self.now:
@@ -82,7 +118,8 @@ class Release:
     def percent(self) -> float:
         """The candidate's share now."""
         if self.ended is not None:
-            return 100.0 if self.ended == "promoted" else 0.0
+            left = {reversion.leaving for reversion in self.reversions}
+            return 100.0 if self.arm == "candidate" and self.version not in left else 0.0
         return self.now.get("candidate", 0.0)
 
     @property
@@ -111,6 +148,8 @@ def current(ledger: Ledger, model: str) -> Release | None:
         event = told.event
         if event.kind == "release.started":
             found = _begun(told)
+        elif found is not None and event.kind == "release.reverted":
+            found = replace(found, reversions=(*found.reversions, _reversion(told)))
         elif found is not None and event.key.partition(".")[0] == ref(
             "release", model, found.version
         ):
@@ -163,11 +202,26 @@ def _next(release: Release, event: Event) -> Release:
                 release,
                 ended=facts["how"],
                 reason=facts["reason"],
+                ended_at=at,
+                by=facts["by"],
+                arm=facts["arm"] if facts["how"] == "promoted" else "",
                 step=facts["step"],
                 step_started_at=at,
                 paused="",
             )
     return release
+
+
+def _reversion(told: Recorded) -> Reversion:
+    facts = told.event.facts
+    leaving, returning = (fact(told, name, ImageRef) for name in ("leaving", "returning"))
+    return Reversion(
+        leaving=leaving.model.version,
+        returning=returning.model.version,
+        at=told.event.at,
+        by=facts["by"],
+        reason=facts["reason"],
+    )
 
 
 def _buckets(facts: Mapping[str, Any]) -> Mapping[str, Spans]:

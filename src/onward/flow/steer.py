@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from onward.core.errors import NotFoundError
+from onward.core.errors import NotFoundError, unknown_name
+from onward.core.records import ImageRef
 from onward.core.refs import ref
 from onward.flow.happened import happened
 from onward.flow.release import end
@@ -20,7 +21,7 @@ def running(site: Site, model: str) -> Release:
     """
     active = current(site.ledger, model)
     if active is None or active.ended is not None:
-        ended = f"; version {active.version} was {active.outcome}" if active else ""
+        ended = f"; {active.endings[-1]}" if active else ""
         raise NotFoundError(
             f"no release of {model!r} is under way{ended}",
             next_step="`onward run` starts one, when a challenger passes its gates",
@@ -41,14 +42,39 @@ def resume(site: Site, model: str, reason: str, *, by: str) -> Release:
     return _tell(site, active, "release.resumed", reason, by)
 
 
-def promote(site: Site, model: str, reason: str, *, by: str, arm: str = "candidate") -> Release:
-    """Make the candidate, or another arm, the champion now, whatever the statistics say."""
+def promote(
+    site: Site,
+    model: str,
+    reason: str,
+    *,
+    by: str,
+    arm: str = "candidate",
+    approver: str | None = None,
+) -> Release:
+    """Make the candidate, or another arm, the champion now, whatever the statistics say.
+
+    Raises
+    ------
+    NotFoundError
+        No release is under way, or it has no such arm.
+    """
     active = running(site, model)
-    if arm not in active.arms:
-        raise NotFoundError(
-            f"the release has no arm {arm!r}", expected=f"one of {', '.join(active.arms)}"
-        )
-    return end(site, active, "promoted", reason, arm=arm, by=by)
+    arm_of(active, arm)
+    return end(site, active, "promoted", reason, arm=arm, by=by, approver=approver)
+
+
+def arm_of(release: Release, arm: str) -> ImageRef:
+    """Return the image of an arm that can be promoted.
+
+    Raises
+    ------
+    NotFoundError
+        The release has no such arm.
+    """
+    if arm not in release.arms:
+        what, expected = unknown_name("arm of this release", arm, release.arms)
+        raise NotFoundError(what, expected=expected)
+    return release.arms[arm]
 
 
 def abort(site: Site, model: str, reason: str, *, by: str) -> Release:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from math import inf
 from typing import Final, Literal
 
@@ -50,3 +51,45 @@ class Answer:
 
     verdict: Literal["allow", "deny", "wait"]
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovedImage:
+    """A version, as it was packaged: what an approval is of. `digest` is the image's."""
+
+    version: int
+    digest: str
+
+    def __str__(self) -> str:
+        return f"version {self.version} ({self.digest[:19]}…)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """What somebody asked to have approved, and how it stands.
+
+    Parameters
+    ----------
+    request
+        Its number, made of all that it is about.
+    images
+        The versions that it is of, where it is about versions: it allows no others.
+    state
+        ``waits``; ``given``; or ``void``: what it is of neither serves nor is released any more.
+    """
+
+    request: str
+    by: str
+    action: Action
+    target: str
+    images: tuple[ApprovedImage, ...] = ()
+    reason: str = ""
+    state: Literal["waits", "given", "void"] = "waits"
+    asked_at: datetime | None = None
+    approver: str | None = None
+    given_at: datetime | None = None
+
+    @property
+    def about(self) -> str:
+        """The target, and its versions where it is of versions, in words."""
+        return ", ".join((self.target, *map(str, self.images)))

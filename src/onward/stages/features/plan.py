@@ -86,7 +86,7 @@ def plan(
     from onward.stages.features.request import outputs
     from onward.stages.features.request_columns import typed
 
-    names = dict.fromkeys((*model.label.key, *_request_names(model, views)))
+    names = dict.fromkeys((*model.label.key, *request_names(model, views)))
     request = tuple(
         replace(requested(model, n, rows[n], masked.get(n, ())), personal=n in personal)
         for n in names
@@ -131,8 +131,11 @@ def _joined(features: pa.Table, name: str) -> Column:
     return Column(name=name, dtype=str(features.schema.field(name).type))
 
 
-def _request_names(model: Model, views: Sequence[ViewPlan]) -> tuple[str, ...]:
-    """Return the entities, then what on-demand functions read, then the slices."""
+def request_names(model: Model, views: Sequence[ViewPlan | FeatureView]) -> tuple[str, ...]:
+    """Return what requests bring beside the label's key.
+
+    The entities, then what on-demand functions read, then the slices.
+    """
     return (
         *(name for view in views for name in view.entity),
         *(name for function in on_demand(model) for name in function.request),

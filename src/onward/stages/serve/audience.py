@@ -7,7 +7,7 @@ arithmetic, text, numbers, ``None``. Nothing else is run.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from onward.core.errors import DeclarationError, Location, unknown_name
@@ -31,17 +31,43 @@ def parsed(text: str, location: Location | None = None) -> ast.Expression:
         It is no expression, or holds what audiences cannot say.
     """
     expected = "an expression on request columns, such as country == 'NL' and amount < 100"
+    if not isinstance(text, str):
+        raise DeclarationError(
+            f"the audience is {text!r}", expected=f"{expected}, as text", location=location
+        )
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError) as error:
         raise DeclarationError(
-            f"the audience {text!r} is no expression: {error}", expected=expected, location=location
+            f"the audience {text!r} is no expression: {error.args[0]}",
+            expected=expected,
+            location=location,
         ) from None
     for node in ast.walk(tree):
         if not isinstance(node, ALLOWED):
             said = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
             raise DeclarationError(
                 f"the audience {text!r} holds {said!r}", expected=expected, location=location
+            )
+    return tree
+
+
+def require_columns(
+    text: str, columns: Collection[str], location: Location | None = None
+) -> ast.Expression:
+    """Parse an audience and refuse one that reads a column that no request has.
+
+    Raises
+    ------
+    DeclarationError
+        It does.
+    """
+    tree = parsed(text, location)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id not in columns:
+            what, expected = unknown_name("request column", node.id, columns)
+            raise DeclarationError(
+                f"the audience {text!r}: {what}", expected=expected, location=location
             )
     return tree
 
@@ -56,11 +82,7 @@ def compiled(text: str, columns: Sequence[str]) -> Audience:
     DeclarationError
         It reads a column that no request has.
     """
-    tree = parsed(text)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id not in columns:
-            what, expected = unknown_name("request column", node.id, columns)
-            raise DeclarationError(f"the audience {text!r}: {what}", expected=expected)
+    tree = require_columns(text, columns)
     places = _Places(columns)
     code = compile(ast.fix_missing_locations(places.visit(tree)), "<audience>", "eval")
 

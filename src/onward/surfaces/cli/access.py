@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +11,7 @@ import typer
 from onward.surfaces.cli.options import HERE, Folder, Json, alone
 
 if TYPE_CHECKING:
-    from onward.core.records.access import Action
+    from onward.core.records.access import Action, Approval
 
 access_cli = typer.Typer(help="Who has which role, and may do what.", invoke_without_command=True)
 
@@ -47,20 +47,47 @@ def reveal(
 
 
 def approve(
-    request: Annotated[str, typer.Argument(help="What the one who waits was told.")],
+    request: Annotated[
+        str | None,
+        typer.Argument(help="What the one who waits was told.", show_default="list what waits"),
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why; it goes into the ledger.")] = "",
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Approve what somebody else asked for."""
+    """Approve what somebody else asked for; without a request, list what was asked for."""
     from onward.app.access import approve as approved
     from onward.app.project import open_project
+    from onward.flow.approval import approvals
     from onward.surfaces.cli.show import console, plain, put
 
     with open_project(project) as opened:
-        what = approved(opened, request, reason)
-    if not put({"request": request, "approved": what}, as_json):
-        console.print(f"approved: {plain(what)}")
+        if request is None:
+            _show_approvals(approvals(opened.ledger), as_json=as_json)
+            return
+        found = approved(opened, request, reason)
+    if not put(found, as_json):
+        console.print(f"approved: {plain(found.by)} may {found.action} {plain(found.about)}")
+
+
+def _show_approvals(found: Sequence[Approval], *, as_json: bool) -> None:
+    from rich.table import Table
+
+    from onward.surfaces.cli.show import console, plain, put
+
+    if put(found, as_json):
+        return
+    if not found:
+        console.print("nobody has asked for anything that waits")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("request", "what", "asked by", "at", "state"):
+        table.add_column(column, no_wrap=column == "request", overflow="fold")
+    for one in found:
+        by = f"given by {one.approver}" if one.approver else one.state
+        at = f"{one.asked_at:%Y-%m-%d %H:%M}" if one.asked_at else ""
+        table.add_row(one.request, plain(f"{one.action} {one.about}"), plain(one.by), at, plain(by))
+    console.print(table)
 
 
 @access_cli.callback(epilog="Example: onward access")

@@ -57,6 +57,10 @@ def plot(
 
     with open_project(project) as opened:
         decisions = release_history(opened)
+    arms = {g.arm for d in decisions for g in d.guardrails}
+    if arm not in arms | {"candidate"}:
+        what, expected = unknown_name("arm with data", arm, arms)
+        raise NotFoundError(what, expected=expected)
     known = {g.name for d in decisions for g in d.guardrails}
     found = [
         (decision, reading)
@@ -146,7 +150,8 @@ def _show(status: ReleaseStatus, *, as_json: bool) -> None:
     release, decision = status.release, status.decision
     name = f"version {release.version} of {release.model}"
     if decision is None:
-        console.print(f"[bold]{plain(name)}[/] was {release.outcome}: {plain(release.reason)}")
+        for sentence in release.endings:
+            console.print(plain(sentence), soft_wrap=True)
         return
     strategies = [
         f"[bold]{plain(s)}[/]" if place == release.strategy else f"[dim]{plain(s)}[/]"

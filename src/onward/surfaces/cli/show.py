@@ -245,7 +245,7 @@ def show_rollback(release: Release, *, as_json: bool) -> None:
     """Show where traffic goes after a rollback."""
     if put(release, as_json):
         return
-    console.print(f"version {release.version} of {release.model} is out of traffic")
+    console.print(plain(release.endings[-1]))
     console.print("[dim]next: `onward status` shows who serves[/]")
 
 

@@ -16,6 +16,7 @@ def decide(
     *,
     role: str = "",
     approved: bool = False,
+    about: str = "",
 ) -> Answer:
     """Answer whether `caller` may do `action` on `target`.
 
@@ -25,6 +26,8 @@ def decide(
         A role that may do it whatever its grants say: that of a column's mask.
     approved
         Whether somebody else, who may, has approved it.
+    about
+        The target in more words, where an approval is of a part of it.
     """
     if access is None:
         return Answer(verdict="allow", reason="no roles are declared")
@@ -38,7 +41,8 @@ def decide(
         return Answer(verdict="deny", reason=f"{who}; {_listed(others)} may")
     if action in access.approvals and not approved:
         return Answer(
-            verdict="wait", reason=f"to {action} {target} needs the approval of a second person"
+            verdict="wait",
+            reason=f"to {action} {about or target} needs the approval of a second person",
         )
     return Answer(verdict="allow", reason=f"role {allowed[0]}")
 

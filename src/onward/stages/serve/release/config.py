@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 from onward.core.clock import duration
 from onward.core.declared import here
-from onward.core.errors import DeclarationError, Location
+from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.stages.serve.audience import parsed
-
-_VERSION: Final = re.compile(r"v[1-9]\d*")
+from onward.stages.serve.release.declared import require, require_numbers, require_split
 
 SHADOW: Final = "shadow"
 """The arm of a candidate whose answers nobody gets."""
+
+_GOALS: Final = {"loss": "max_loss_increase", "reward": "max_reward_drop"}
 
 SMALLEST: Final = 30
 """Units per arm below which a comparison is left out: the sequences are asymptotic."""
@@ -57,10 +57,11 @@ class Guardrails:
     location: Location | None = field(default_factory=here, compare=False)
 
     def __post_init__(self) -> None:
-        _require(0 < self.alpha < 0.5, f"alpha is {self.alpha}", "between 0 and 0.5", self.location)
+        require_numbers(self.location, alpha=self.alpha, **self.limits)
+        require(0 < self.alpha < 0.5, f"alpha is {self.alpha}", "between 0 and 0.5", self.location)
         for name, limit in self.limits.items():
-            _require(limit >= 0, f"the limit on {name} is {limit}", "0 or more", self.location)
-        _require(
+            require(limit >= 0, f"the limit on {name} is {limit}", "0 or more", self.location)
+        require(
             bool(self.limits),
             "the release has no guardrail",
             "at least one limit, such as max_error_increase=0.01",
@@ -113,9 +114,14 @@ class Strategy(ABC):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "deadline", duration(self.deadline, self.location))
+        require(
+            isinstance(self.guardrails, Guardrails), f"guardrails is {self.guardrails!r}",
+            "ow.Guardrails(...)", self.location,
+        )  # fmt: skip
+        require_numbers(self.location, minimum=self.minimum)
         if self.audience is not None:
             parsed(self.audience, self.location)
-        _require(
+        require(
             self.minimum >= SMALLEST, f"minimum is {self.minimum}", f"{SMALLEST} or more: fewer "
             "answers say nothing", self.location,
         )  # fmt: skip
@@ -158,23 +164,27 @@ class Canary(Strategy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(
+        given = self.steps
+        listed = tuple(given) if isinstance(given, Iterable) else (given,)
+        for step in listed:
+            require_numbers(self.location, **{"a step of the canary": step})
+        require_numbers(self.location, maximum=self.maximum)
+        require(
             0 < self.maximum <= 100, f"the canary's maximum is {self.maximum}",
             "a percentage above 0 and up to 100", self.location,
         )  # fmt: skip
-        given = self.steps
         steps = (
             _growing(given, self.maximum, self.location)
             if isinstance(given, (int, float))
-            else tuple(given)
+            else listed
         )
-        _require(
+        require(
             bool(steps) and list(steps) == sorted(set(steps)) and steps[0] > 0 and steps[-1] <= 100,
             f"the canary's steps are {given if isinstance(given, (int, float)) else list(given)}",
             "rising percentages above 0 and up to 100, such as [5, 25, 50]",
             self.location,
         )
-        _require(
+        require(
             self.maximum == 100 or steps[-1] <= self.maximum,
             f"the canary's step of {steps[-1]:g} % is beyond its maximum of {self.maximum:g} %",
             "steps up to the maximum; or one number, by which the share grows up to it",
@@ -191,7 +201,7 @@ class Canary(Strategy):
 
 
 def _growing(by: float, maximum: float, location: Location | None) -> tuple[float, ...]:
-    _require(0 < by <= 100, f"the canary grows by {by}", "a percentage above 0", location)
+    require(0 < by <= 100, f"the canary grows by {by}", "a percentage above 0", location)
     full = math.ceil(maximum / by - 1e-9)
     return (*(by * n for n in range(1, full)), maximum)
 
@@ -285,7 +295,8 @@ class Thompson:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "every", duration(self.every, self.location))
-        _require(
+        require_numbers(self.location, floor=self.floor, draws=self.draws, seed=self.seed)
+        require(
             0 < self.floor <= 50, f"the floor is {self.floor}", "a percentage above 0, up to 50",
             self.location,
         )  # fmt: skip
@@ -326,24 +337,14 @@ class ABTest(Strategy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        split = dict(self.split)
-        _require(
-            "candidate" in split
-            and all(arm == "candidate" or _VERSION.fullmatch(arm) for arm in split)
-            and all(percent > 0 for percent in split.values())
-            and sum(split.values()) < 100,
-            f"the split is {split}",
-            "percentages above 0, below 100 together, of 'candidate' and of versions such as 'v3'",
-            self.location,
-        )
-        _require(
-            self.goal in ("loss", "reward") and self.goal in self.guardrails.limits,
-            f"the goal is {self.goal!r}",
-            "'loss' or 'reward', with a limit in guardrails: max_loss_increase, max_reward_drop",
-            self.location,
-        )
+        split = require_split(self.split, self.location)
+        _require_goal(self.goal, self.guardrails, self.location)
+        require(
+            self.bandit is None or isinstance(self.bandit, Thompson),
+            f"the bandit is {self.bandit!r}", "ow.thompson(...)", self.location,
+        )  # fmt: skip
         floor = 0.0 if self.bandit is None else self.bandit.floor
-        _require(
+        require(
             floor * (len(split) + 1) <= 100,
             f"{len(split) + 1} arms cannot have {floor:g} % each",
             "a floor that leaves something to share out",
@@ -362,6 +363,11 @@ class ABTest(Strategy):
         return (Step(self.split, duration(self.bake)),)
 
 
-def _require(holds: bool, what: str, expected: str, location: Location | None) -> None:
-    if not holds:
+def _require_goal(goal: str, guardrails: Guardrails, location: Location | None) -> None:
+    if goal not in _GOALS:
+        what, expected = unknown_name("goal of an A/B test", goal, _GOALS)
         raise DeclarationError(what, expected=expected, location=location)
+    require(
+        goal in guardrails.limits, f"the goal is {goal!r}, and no guardrail limits it",
+        f"guardrails=ow.Guardrails({_GOALS[goal]}=...)", location,
+    )  # fmt: skip
