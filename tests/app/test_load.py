@@ -57,6 +57,16 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
         load_definition(tmp_path / "pipeline.py")
 
 
+def test_an_audience_reads_what_requests_bring(shop: Path) -> None:
+    audience = 'ow.Canary(audience="amont > 3", '
+    file = replaced(shop, "ow.Canary(", audience)
+    said = failure(file)
+    assert said.what == "the audience 'amont > 3': there is no request column 'amont'"
+    assert "did you mean 'amount'?" in str(said.expected)
+    assert said.location is not None
+    assert said.location.line == line_of(file, audience)
+
+
 def test_a_mistyped_argument_is_answered_with_the_nearest(shop: Path) -> None:
     file = replaced(shop, "checks=[", "chekcs=[")
     error = failure(file)

@@ -97,6 +97,10 @@ def test_the_commands_of_the_guide_to_images(
     pushed, pulled = typed(shop, there)
     assert f"{registry.host}/team/order_return:1" in pushed
     assert "order_return:1" in pulled
+    would, pruned = typed(shop, block("images", "pruning"))
+    assert "champion" in would
+    assert "would go" in would
+    assert "are gone" in pruned
     typed(shop, block("images", "docker"))
     assert (shop / "docker" / "Dockerfile").read_text().startswith(f"FROM {registry.host}/python")
 

@@ -30,10 +30,11 @@ from onward.flow.approval import approvals, asked_for
 from onward.flow.happened import happened
 from onward.flow.observe import _observation_types
 from onward.flow.release import advance, begin, rollback
-from onward.flow.releases import champion, current
+from onward.flow.releases import champion, current, decisions
 from onward.flow.routing import enact
 from onward.flow.site import Folders
 from onward.infra.database import open_database
+from onward.stages.serve.release.decision import decide_again
 from onward.stages.serve.routes import read_routes
 from onward.watch.audit.adapters.sql import SqlLedger
 
@@ -157,6 +158,10 @@ def test_a_step_that_is_no_divisor_of_the_maximum_leads_to_a_promotion_that_happ
     assert champion(it.site.ledger, "m") == image(2)
     assert it.site.registry.known.version == 2
     assert it.told()[-3:] == ["started", "stepped", "ended"]
+    kept = decisions(it.site.ledger, current(it.site.ledger, "m"))
+    assert [d.action for d in kept] == ["advance", "promote"]
+    assert [decide_again(d) for d in kept] == kept
+    assert kept[0].terms.deadline == START + timedelta(days=14)
 
 
 def test_units_stay_where_they_are_as_the_share_grows(shop):
@@ -239,12 +244,11 @@ def test_the_record_of_a_release_ends_with_what_happened_last(shop):
     assert (release.arm, release.by, release.percent) == ("candidate", "ada", 100.0)
     it.begin(3)
     steer.abort(it.site, "m", "no", by="ada")
-    taken = rollback(it.site, "m", "support calls", by="bob")
+    taken = rollback(it.site, "m", "calls", by="bob")
     assert it.routes() == {"champion": (1, 100.0)}
     assert taken.endings == (
         "version 3 was rolled back at 2026-01-01 00:00 by ada: no",
-        "version 2 was taken back at 2026-01-01 00:00 by bob, and version 1 serves again: "
-        "support calls",
+        "version 2 was taken back at 2026-01-01 00:00 by bob, and version 1 serves again: calls",
     )
     assert current(it.site.ledger, "m") == taken
     with pytest.raises(NotFoundError, match="has no predecessor"):
@@ -283,7 +287,7 @@ def test_a_bandit_moves_shares_in_the_ledger(shop):
     decision = it.turn(600)
     assert (decision.strategy, decision.action) == ("bandit", "advance")
     assert it.routes()["candidate"][1] > 50
-    assert decision.posterior.keys() == {"champion", "candidate"}
+    assert decision.terms.allotment.posterior.keys() == {"champion", "candidate"}
     release = current(it.site.ledger, "m")
     assert release.now == {
         "champion": pytest.approx(100 - decision.shares["candidate"]), **decision.shares
@@ -394,6 +398,9 @@ def test_a_promotion_that_nobody_approves_falls_back_at_the_deadline(shop):
     decision = it.turn()
     assert decision.action == "rollback"
     assert decision.reason.startswith("nobody approved it in time")
+    [_, kept] = decisions(it.site.ledger, current(it.site.ledger, "m"))
+    assert (kept.action, kept.allowed) == ("rollback", "promote")
+    assert decide_again(kept).action == "promote"
 
 
 # ---------------------------------------------------------------- crashes

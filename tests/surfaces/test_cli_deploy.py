@@ -106,6 +106,7 @@ def test_files_are_shown_written_and_replaced(whole: Path, tmp_path: Path) -> No
     assert "templates/deployment.yaml" in wrote
     invoke(whole, "deploy", "render", "--target", "compose", "--out", str(out))
     assert not (out / "Chart.yaml").exists()
+    assert list(out.rglob("*.part")) == []
     told = msgspec.json.decode((out / "gateway.json").read_bytes(), type=GatewayConfig)
     assert told.online.arguments["secrets"]["folder"] == "/run/secrets"
     (tmp_path / "mine").mkdir()

@@ -97,6 +97,21 @@ def test_an_image_goes_to_a_registry_and_comes_back(
     assert (tmp_path / "docker" / "Dockerfile").read_text().startswith("FROM scratch\n")
 
 
+def test_what_nothing_names_is_pruned(delivered: Path) -> None:
+    whole = invoke(delivered, "show", "order_return:1", "--json").output
+    shown = invoke(delivered, "prune", "--dry-run", "--keep", "0").output
+    assert "order_return:1" in shown
+    assert "champion" in shown
+    assert "would go" in shown
+    found = json.loads(invoke(delivered, "prune", "--keep", "0", "--json").output)
+    assert {v["because"] for v in found["verdicts"] if v["name"] == "order_return:1"} == {
+        "champion"
+    }
+    assert invoke(delivered, "show", "order_return:1", "--json").output == whole
+    assert invoke(delivered, "verify", "order_return:1").exit_code == 0
+    assert "are gone" in invoke(delivered, "prune").output
+
+
 def test_with_a_base_every_run_delivers_a_whole_image(
     delivered: Path, orders: Callable[..., Path]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from onward.app.project import Project, open_project
 from onward.core.errors import DeniedError, NotFoundError
 from onward.core.records import ImageRef, ModelRef
 from onward.flow.observe import bring_in, observations
-from onward.flow.release import begin
+from onward.flow.release import advance, begin
 from onward.flow.releases import current
 from onward.stages.serve.log.segment import Batch, Feedback, Header
 from onward.stages.serve.log.writer import PredictionLog
@@ -105,6 +106,31 @@ def test_a_release_shows_arms_guardrails_and_what_is_missing(shop):
     [[counts, declared]] = found["decision"]["units"]
     assert (sum(counts.values()), declared["candidate"]) == (2_000, 0.1)
     assert found["decision"]["data"].startswith("snapshot:serving.predictions@")
+    assert found["decided"] == []
+    terms, began = found["decision"]["terms"], found["release"]["strategy_started_at"]
+    assert (terms["minimum"], terms["answered"]) == (50, {"candidate": counts["candidate"]})
+    lasts = datetime.fromisoformat(terms["deadline"]) - datetime.fromisoformat(began)
+    assert lasts == timedelta(days=7)
+    assert "falls back at " in shown
+
+
+def test_a_decision_is_shown_and_made_again_from_its_record(shop, monkeypatch):
+    with open_project(shop) as project:
+        ask(project, 2_000, failing=0.5)
+        assert advance(project.site, project.definition).action == "rollback"
+    shown = " ".join(invoke(shop, "release").output.split())
+    assert "canary, step 1: rollback; harm is shown: error rate " in shown
+    assert "version 2 was rolled back at " in shown
+    [decided] = json.loads(invoke(shop, "release", "--json").output)["decided"]
+    assert decided["terms"]["minimum"] == 50
+    assert decided["guardrails"][0]["evidence"]["variance"] > 0
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "releases.md").read_text()
+    code = re.search(r"<!-- docs: again -->\n```python\n(.*?)```", guide, re.DOTALL)
+    assert code is not None
+    monkeypatch.chdir(shop)
+    names: dict[str, Any] = {}
+    exec(code[1], names)
+    assert names["decide_again"](names["decision"]) == names["decision"]
 
 
 def test_a_sequence_is_drawn(shop):

@@ -84,6 +84,8 @@ def render(project: Project, target: str) -> Mapping[str, str]:
 def write(files: Mapping[str, str], folder: Path) -> Sequence[Path]:
     """Write rendered files into a folder; files of an earlier rendering that are not among them go.
 
+    Each file changes in one step: a gateway that follows the routes in it sees the old or the new.
+
     Raises
     ------
     OnwardError
@@ -96,14 +98,19 @@ def write(files: Mapping[str, str], folder: Path) -> Sequence[Path]:
             expected="an empty folder, or one that it wrote before",
             next_step="choose another with --out",
         )
-    if mark.exists():
-        for name in mark.read_text().splitlines():
-            (folder / name).unlink(missing_ok=True)
+    before = mark.read_text().splitlines() if mark.exists() else []
     folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text("".join(f"{name}\n" for name in sorted(files)))
+    mark.write_text("".join(f"{name}\n" for name in sorted({*before, *files})))
     for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scratch = file.with_name(f".{file.name}.part")
+        scratch.write_text(text)
+        scratch.replace(file)
+    for name in before:
+        if name not in files:
+            (folder / name).unlink(missing_ok=True)
+    mark.write_text("".join(f"{name}\n" for name in sorted(files)))
     return [folder / name for name in sorted(files)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from onward.core.ports import Secrets
 if TYPE_CHECKING:
     from onward.app.project import Project
     from onward.core.records import ImageRef
+    from onward.flow.images import PrunedImages
     from onward.stages.deploy.image.verification import Check
     from onward.stages.deploy.oci.descriptor import Descriptor
     from onward.stages.deploy.oci.layout import Layout
@@ -100,6 +102,21 @@ def image(project: Project, reference: str) -> ImageInfo:
     """
     layout = open_layout(project.settings)
     return _info(layout, reference, find(layout, reference))
+
+
+def prune(project: Project, *, newest: int | None = None, dry_run: bool = False) -> PrunedImages:
+    """Remove images that nothing names, but a number of the newest; ``[deploy] keep_images``.
+
+    Raises
+    ------
+    BusyError
+        Another process runs the project: it may be building an image.
+    """
+    from onward.flow.images import prune_images
+
+    keep = project.settings.deploy.keep_images if newest is None else newest
+    with nullcontext() if dry_run else project.alone():
+        return prune_images(project.site, project.definition, newest=keep, dry_run=dry_run)
 
 
 def attached(project: Project, reference: str) -> Mapping[str, Any]:

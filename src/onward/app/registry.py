@@ -93,7 +93,7 @@ def pushed_as(settings: Settings, image: Image) -> Reference:
 
 def _base_of(image: Image, target: Reference) -> tuple[str, ...]:
     """Return the base's repository, if it is in the same registry: its layers are there."""
-    from onward.stages.deploy.image.build import BASE_NAME
+    from onward.stages.deploy.oci.descriptor import BASE_NAME
     from onward.stages.deploy.oci.reference import parse
 
     named = image.annotations.get(BASE_NAME)

@@ -10,7 +10,7 @@ from onward.app.access import approved_by, require
 from onward.app.callers import shown, verified
 from onward.core.errors import NotFoundError
 from onward.core.records import DatasetRef, ReleaseDecision
-from onward.flow.releases import Release, current
+from onward.flow.releases import Release, current, decisions
 
 if TYPE_CHECKING:
     from onward.app.project import Project
@@ -26,6 +26,8 @@ class ReleaseStatus:
         What the pipeline declares, in order; `release.strategy` says which is under way.
     decision
         What the statistics allow now, and what is missing; None once it has ended.
+    decided
+        The decisions that moved it, or ended it, oldest first, each with all that it follows from.
     served
         Percent by arm as the gateway serves them; None where no gateway runs.
     """
@@ -33,6 +35,7 @@ class ReleaseStatus:
     release: Release
     strategies: Sequence[str]
     decision: ReleaseDecision | None
+    decided: Sequence[ReleaseDecision]
     served: Mapping[str, float] | None
 
 
@@ -54,6 +57,7 @@ def release_status(project: Project) -> ReleaseStatus:
         release=release,
         strategies=[strategy.name for strategy in project.definition.pipeline.release],
         decision=decision,
+        decided=decisions(project.ledger, release),
         served=_served(project, release.model),
     )
 

@@ -99,6 +99,8 @@ class DeploySettings:
     a tar. `environment` says where the distributions in it come from: ``wheels`` (pip's index, or
     the folder `wheels` alone), or ``installed``, a copy of what is installed here.
 
+    Of images that nothing names the `keep_images` newest versions stay; see `onward image prune`.
+
     `registry` is where images are pushed, ``host/path``; `insecure` reaches it by plain HTTP, `ca`
     is a file of certificates to trust; a `password` is best a ``${secret:NAME}``.
     """
@@ -112,6 +114,7 @@ class DeploySettings:
     ca: str = ""
     username: str = ""
     password: str = field(default="", repr=False)
+    keep_images: int = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

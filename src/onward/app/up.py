@@ -20,6 +20,7 @@ from onward.core.errors import OnwardError
 from onward.core.records import RunRequest, Suppressed
 from onward.core.wording import counted
 from onward.flow.features import keep_online
+from onward.flow.images import prune_images
 from onward.flow.loop import Turn, turn
 from onward.flow.observe import bring_in, keep_log
 from onward.flow.releases import champion
@@ -155,6 +156,13 @@ class Up:
             done = sweep(site, keep=settings.keep, grace=settings.grace)
             if files := sum(table.files for table in done):
                 self._say(f"lake: {counted(files, 'file')} that nothing needs removed")
+            self._prune_images()
+
+    def _prune_images(self) -> None:
+        keep = self._project.settings.deploy.keep_images
+        done = prune_images(self._project.site, self._project.definition, newest=keep)
+        if gone := sum(verdict.because is None for verdict in done.verdicts):
+            self._say(f"images: {gone} that nothing names removed")
 
     def _send_lineage(self) -> None:
         if time.monotonic() < self._unsent_until:

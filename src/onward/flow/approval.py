@@ -77,7 +77,7 @@ def _standing(ledger: Ledger, asked: Recorded, given: Recorded | None) -> Approv
         by=facts["by"],
         action=facts["action"],
         target=facts["target"],
-        images=tuple(ApprovedImage(**image) for image in facts["images"]),
+        images=tuple(ApprovedImage(**image) for image in facts.get("images", ())),
         reason=facts["reason"],
         asked_at=asked.event.at,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from onward.core.errors import NotFoundError
 from onward.core.ports import Ledger
 from onward.core.records import ImageRef, ModelRef, RunRef
 from onward.flow.happened import fact, happened
 from onward.flow.site import Site
 from onward.stages.deploy.image.build import build
+from onward.stages.deploy.oci.layout import Layout
 from onward.stages.deploy.port import Made, Workbench
 from onward.stages.deploy.step import package
 
@@ -24,6 +27,30 @@ def packaged(site: Site, model: ModelRef, run: str) -> ImageRef:
             folder=site.folders.images,
         )
     return _told(site, image, run)
+
+
+def there(image: ImageRef) -> ImageRef:
+    """Return an image of which the layout still has the manifest, packaging it again if need be.
+
+    An image of the model alone is made again with the same digest.
+
+    Raises
+    ------
+    NotFoundError
+        It was pruned, and is one that only `build_image` makes.
+    """
+    layout = Layout(Path(image.layout))
+    if not image.layout or layout.has(image.digest):
+        return image
+    again = package(image.model, folder=layout.folder)
+    if again.digest != image.digest:
+        raise NotFoundError(
+            f"the image of version {image.model.version} of {image.name!r} was pruned",
+            expected=f"{image.digest} in {layout.folder}",
+            next_step=f"`onward image pull HOST/NAME:{image.model.version}` brings it back from "
+            "the registry that it was pushed to",
+        )
+    return again
 
 
 def build_image(site: Site, model: ModelRef, bench: Workbench) -> ImageRef:

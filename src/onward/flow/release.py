@@ -17,7 +17,7 @@ from onward.core.refs import ref
 from onward.flow.approval import approved_by, awaited
 from onward.flow.definition import Definition
 from onward.flow.happened import fact, happened
-from onward.flow.image import packaged
+from onward.flow.image import packaged, there
 from onward.flow.judge import judge
 from onward.flow.observe import bring_in
 from onward.flow.releases import Release, champion, current, promotions, reversions
@@ -114,7 +114,7 @@ def _arms(site: Site, definition: Definition, candidate: ImageRef) -> dict[str, 
                 raise NotFoundError(
                     f"the split of {strategy.name} names {arm!r}: {what}", expected=expected
                 )
-            found[arm] = known[arm]
+            found[arm] = there(known[arm])
     return found
 
 
@@ -286,7 +286,7 @@ def rollback(site: Site, model: str, reason: str, *, by: str) -> Release:
             f"version {line[-1].model.version if line else '?'} of {model!r} has no predecessor",
             expected="an earlier version that was champion once",
         )
-    leaving, returning = line[-1], line[-2]
+    leaving, returning = line[-1], there(line[-2])
     at, number = site.clock.now(), reversions(site.ledger, model) + 1
     happened(
         site,

@@ -11,7 +11,7 @@ import msgspec
 
 from onward.core.events import Event, Recorded
 from onward.core.ports import Ledger
-from onward.core.records import ImageRef
+from onward.core.records import ImageRef, ReleaseDecision
 from onward.core.refs import ref
 from onward.flow.happened import fact
 from onward.stages.serve.release.config import SHADOW
@@ -29,8 +29,9 @@ class Reversion:
     reason: str
 
     def __str__(self) -> str:
+        by = f" by {self.by}" if self.by else ""
         return (
-            f"version {self.leaving} was taken back at {self.at:%Y-%m-%d %H:%M} by {self.by}, "
+            f"version {self.leaving} was taken back at {self.at:%Y-%m-%d %H:%M}{by}, "
             f"and version {self.returning} serves again: {self.reason}"
         )
 
@@ -157,6 +158,20 @@ def current(ledger: Ledger, model: str) -> Release | None:
     return found
 
 
+def decisions(ledger: Ledger, release: Release) -> list[ReleaseDecision]:
+    """Return the decisions that moved a release on, or ended it, oldest first.
+
+    `stages.serve.release.decision.decide_again` makes each of them again.
+    """
+    of = ref("release", release.model, release.version)
+    return [
+        fact(told, "decision", ReleaseDecision)
+        for told in _told(ledger, release.model)
+        if told.event.key.partition(".")[0] == of
+        and "terms" in (told.event.facts.get("decision") or ())
+    ]
+
+
 def _begun(told: Recorded) -> Release:
     facts, at = told.event.facts, told.event.at
     return Release(
@@ -219,7 +234,7 @@ def _reversion(told: Recorded) -> Reversion:
         leaving=leaving.model.version,
         returning=returning.model.version,
         at=told.event.at,
-        by=facts["by"],
+        by=facts.get("by", ""),
         reason=facts["reason"],
     )
 

@@ -256,9 +256,9 @@ def test_what_was_tampered_with_is_found(built, key, tmp_path):
     assert check(copy, entry, None)[-1].reason.startswith("not checked")
     bill = next(e for e in referrers(copy, entry) if "cyclonedx" in e.artifact_type)
     listed = [e for e in copy.entries() if e.digest != bill.digest]
-    copy._write_index(listed)
+    copy.write_index(listed)
     assert {c.check for c in check(copy, entry, key) if not c.passed} == {"bill of materials"}
-    copy._write_index([e for e in listed if e.artifact_type is None])
+    copy.write_index([e for e in listed if e.artifact_type is None])
     assert [c.reason for c in check(copy, entry, key)][1:] == ["none is attached"]
     layer = read_image(copy, entry).layers[-1].descriptor.digest
     copy.path(layer).write_bytes(b"other")

@@ -52,11 +52,14 @@ from onward.core.records.operation import (
 )
 from onward.core.records.quarantine import Replay, Selection
 from onward.core.records.release import (
+    Allotment,
+    Evidence,
     GuardrailResult,
     Logging,
     ReleaseDecision,
     Route,
     Routes,
+    Terms,
 )
 from onward.core.records.skew import FeatureSkew, SkewReport
 
@@ -64,6 +67,7 @@ __all__ = [
     "ROW",
     "TOMBSTONE",
     "UNREADABLE",
+    "Allotment",
     "Baseline",
     "Batch",
     "Candidate",
@@ -75,6 +79,7 @@ __all__ = [
     "Diff",
     "ErasureReport",
     "EvaluationReport",
+    "Evidence",
     "Evolution",
     "FeaturePlan",
     "FeatureSetRef",
@@ -113,6 +118,7 @@ __all__ = [
     "Statement",
     "Subject",
     "Suppressed",
+    "Terms",
     "TrainingSetRef",
     "ValidationReport",
     "ViewPlan",

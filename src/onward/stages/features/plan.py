@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from onward.core.declarations import Model
 from onward.core.errors import DataError, unknown_name
 from onward.core.records import Column, FeaturePlan, Mask, OnDemandPlan, ViewPlan
+from onward.stages.features.config import FeatureView
 from onward.stages.features.masked import requested
 from onward.stages.features.on_demand import OnDemand
 from onward.stages.features.point_in_time import column

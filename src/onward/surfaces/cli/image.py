@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onward.core.wording import size
+from onward.core.wording import counted, size
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
     from onward.app.images import ImageInfo
+    from onward.flow.images import PrunedImages
 
 _cli = typer.Typer(help="Images: what containers run.", no_args_is_help=True)
 
@@ -88,6 +89,31 @@ def build(
         info = image(opened, make(opened, version).digest)
     if not put(info, as_json):
         _show(info)
+
+
+@_cli.command(epilog="Example: onward image prune --keep 3 --dry-run")
+def prune(
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="How many of the newest versions stay that nothing names.",
+            show_default="[deploy] keep_images in onward.toml, 10",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Remove images that nothing names any more."""
+    from onward.app.images import prune as remove
+    from onward.app.project import open_project
+    from onward.surfaces.cli.show import put
+
+    with open_project(project) as opened:
+        found = remove(opened, newest=keep, dry_run=dry_run)
+    if not put(found, as_json):
+        _pruned(found, dry_run)
 
 
 @_cli.command(epilog="Example: onward image push order_return:3")
@@ -230,3 +256,23 @@ def _show(info: ImageInfo) -> None:
     console.print(table)
     for kind, digest in info.attached.items():
         console.print(f"attached: {plain(kind)}  [dim]{digest[:19]}[/]")
+
+
+def _pruned(found: PrunedImages, dry_run: bool) -> None:
+    from rich.table import Table
+
+    from onward.surfaces.cli.show import console, plain
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("image", "digest", "", "because"):
+        table.add_column(column)
+    for one in found.verdicts:
+        going = "[red]goes[/]" if one.because is None else "stays"
+        table.add_row(plain(one.name), one.digest[:19], going, plain(one.because or ""))
+    if found.verdicts:
+        console.print(table)
+    verb = "would go" if dry_run else "are gone"
+    staged = f", and what {counted(len(found.staged), 'run')} staged" if found.staged else ""
+    console.print(f"{counted(found.blobs, 'blob')} of {size(found.bytes)} {verb}{staged}")
+    if found.young:
+        console.print(f"[dim]{counted(found.young, 'blob')} more, younger than an hour, wait[/]")

@@ -149,6 +149,12 @@ def _show(status: ReleaseStatus, *, as_json: bool) -> None:
         return
     release, decision = status.release, status.decision
     name = f"version {release.version} of {release.model}"
+    for earlier in status.decided:
+        console.print(
+            f"[dim]{earlier.at:%Y-%m-%d %H:%M}  {earlier.strategy}, step {earlier.step}:[/] "
+            f"{earlier.action}; {plain(earlier.reason)}",
+            soft_wrap=True,
+        )
     if decision is None:
         for sentence in release.endings:
             console.print(plain(sentence), soft_wrap=True)
@@ -164,6 +170,11 @@ def _show(status: ReleaseStatus, *, as_json: bool) -> None:
         console.print(f"for {plain(release.audience)}")
     _show_arms(status)
     _show_guardrails(decision.guardrails)
+    held = decision.terms
+    console.print(
+        f"[dim]at least {held.minimum:,} answers, and until {held.not_before:%Y-%m-%d %H:%M}; "
+        f"falls back at {held.deadline:%Y-%m-%d %H:%M}[/]"
+    )
     console.print(f"[bold]{decision.action}[/]: {plain(decision.reason)}")
 
 
@@ -221,32 +232,32 @@ def _plot(
     """Draw the sequence: a column per look, from its low to its high, with the tolerance."""
     from onward.surfaces.cli.show import console, plain
 
-    drawn = [g for g in readings if g.state != "no data"]
+    drawn = [(g, g.low, g.high) for g in readings if g.low is not None and g.high is not None]
     if not drawn:
         console.print("no data yet")
         return
-    tolerance = drawn[-1].tolerance
-    reach = max(
-        abs(tolerance), *(abs(drawn[-1].difference - x) for x in (drawn[-1].low, drawn[-1].high))
-    )
-    top, bottom = (drawn[-1].difference + sign * 3 * reach for sign in (1, -1))
+    newest, *bounds = drawn[-1]
+    tolerance = newest.tolerance
+    reach = max(abs(tolerance), *(abs(newest.difference - x) for x in bounds))
+    top, bottom = (newest.difference + sign * 3 * reach for sign in (1, -1))
     top, bottom = max(top, tolerance * 1.2), min(bottom, 0.0)
     for row in range(ROWS):
         high = top - row * (top - bottom) / ROWS
         low = high - (top - bottom) / ROWS
-        line = "".join(_mark(g, low, high, tolerance) for g in drawn)
+        line = "".join(_mark(g, (least, most), low, high) for g, least, most in drawn)
         console.print(f"[dim]{(high + low) / 2:+9.4f}[/] {line}")
     console.print(
-        f"[dim]{plain(drawn[-1].name)} of {plain(drawn[-1].arm)} minus champion, "
+        f"[dim]{plain(newest.name)} of {plain(newest.arm)} minus champion, "
         f"{first.at:%Y-%m-%d %H:%M} to {last.at:%Y-%m-%d %H:%M}; ─ tolerated, ┄ none[/]"
     )
 
 
-def _mark(g: GuardrailResult, low: float, high: float, tolerance: float) -> str:
+def _mark(g: GuardrailResult, bounds: tuple[float, float], low: float, high: float) -> str:
+    """Return what stands where the column of a reading crosses the row from `low` to `high`."""
     if low <= g.difference < high:
         return f"[{_STATES[g.state]}]●[/]"
-    if g.low < high and g.high >= low:
+    if bounds[0] < high and bounds[1] >= low:
         return f"[{_STATES[g.state]}]│[/]"
-    if low <= tolerance < high:
+    if low <= g.tolerance < high:
         return "[dim]─[/]"
     return "[dim]┄[/]" if low <= 0 < high else " "

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from onward.core.records import ReleaseDecision
 from onward.stages.serve.release.config import SMALLEST, Canary, Guardrails
-from onward.stages.serve.release.decision import decide
+from onward.stages.serve.release.decision import decide, decide_again
 from onward.stages.serve.release.verdict import Progress
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -199,3 +201,62 @@ def test_the_canary_refuses_no_one_wrongly_more_often_than_alpha():
 def test_figures_are_finite_wherever_there_are_data():
     decision = judged(traffic(1_000))
     assert all(math.isfinite(g.low) and math.isfinite(g.high) for g in decision.guardrails)
+
+
+# ---------------------------------------------------------------- from the record alone
+
+
+def stored(decision: ReleaseDecision) -> ReleaseDecision:
+    """The decision as the ledger gives it back."""
+    body = msgspec.json.encode(msgspec.to_builtins(decision))
+    return msgspec.convert(msgspec.json.decode(body), ReleaseDecision, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("tables", "kw", "action"),
+    [
+        ([traffic(20_000)], {}, "advance"),
+        ([traffic(20_000), traffic(20_000, step=2)], {"step": 2}, "promote"),
+        ([traffic(6_000, errors=(0.01, 0.2))], {}, "rollback"),
+        ([traffic(500, loss=None)], {"hours": 0.5}, "hold"),
+        ([traffic(0)], {"hours": 24 * 8}, "rollback"),
+        ([traffic(4_000, percent=50)], {}, "hold"),
+    ],
+)
+def test_a_canary_is_decided_again_from_its_record(tables, kw, action):
+    guardrails = Guardrails(max_shift=0.3, max_reward_drop=None)
+    canary = Canary(steps=[10, 50], minimum=200, deadline="7d", guardrails=guardrails)
+    decision = judged(*tables, canary=canary, **kw)
+    assert decision.action == action
+    kept = stored(decision)
+    assert kept == decision
+    assert decide_again(kept) == decision
+
+
+def test_what_the_record_says_is_what_the_decision_is_held_to():
+    decision = judged(traffic(3_000), hours=3.0)
+    held = decision.terms
+    assert (held.since, held.deadline) == (START, START + timedelta(days=7))
+    assert held.not_before == START + timedelta(hours=1)
+    assert (held.minimum, held.answered["candidate"]) == (200, decision.units[0][0]["candidate"])
+    assert (held.following, held.step, held.steps) == ({"candidate": 50}, 1, 2)
+    stricter = replace(decision, terms=replace(held, minimum=10_000))
+    assert decide_again(stricter).action == "hold"
+    [errors, *rest] = decision.guardrails
+    worse = replace(errors, evidence=replace(errors.evidence, estimate=0.5))
+    assert decide_again(replace(decision, guardrails=(worse, *rest))).action == "rollback"
+    later = replace(decision, at=held.deadline)
+    assert decide_again(later).action == "rollback"
+
+
+def test_a_difference_of_one_step_follows_from_counted_answers():
+    table = traffic(8_000, errors=(0.02, 0.04))
+    errors = judged(table).guardrails[0]
+    failed = [
+        np.mean(table.filter(pa.array(np.array(table["arm"]) == arm))["status"].to_numpy() != 200)
+        for arm in ("candidate", "champion")
+    ]
+    assert errors.difference == pytest.approx(failed[0] - failed[1])
+    assert errors.evidence.alpha == pytest.approx(CANARY.guardrails.alpha / 3)
+    c, h = errors.candidate_n, errors.champion_n
+    assert errors.evidence.weight == pytest.approx(c * h / (c + h))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onward.stages.serve.release.sequences import difference, radius, sample
+from onward.stages.serve.release.sequences import bounds, difference, radius, sample
 from onward.stages.serve.release.simulate import error_rates, fixed, sequence, thresholds
 
 ALPHA = 0.05
@@ -66,7 +66,7 @@ def test_the_simulation_judges_as_the_statistics_do():
     assert found is not None
     reach = radius(looks.variance, looks.m, alpha=ALPHA, tuned_for=500)[0, 0]
     assert found.estimate == pytest.approx(looks.estimate[0, 0])
-    assert found.high - found.estimate == pytest.approx(reach)
+    assert bounds(found)[1] - found.estimate == pytest.approx(reach)
 
 
 def peeked(chance, units: int, requests: int, looks: int) -> tuple[np.ndarray, ...]:
@@ -128,7 +128,7 @@ def test_load_that_comes_and_goes_is_no_slow_candidate():
                 for side in (candidate[:end], ~candidate[:end])
             ]
             found = difference([(arms[0], arms[1])], alpha=ALPHA, tuned_for=500, relative=True)
-            if found is not None and found.low > 0:
+            if found is not None and bounds(found)[0] > 0:
                 wrong += 1
                 break
     assert wrong / runs <= ALPHA

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
 
 import onward as ow
 from onward.core.errors import DeclarationError
+from onward.core.records import ReleaseDecision
 from onward.stages.serve.release.bandit import allocation
 from onward.stages.serve.release.config import Strategy
-from onward.stages.serve.release.decision import decide
+from onward.stages.serve.release.decision import decide, decide_again
 from onward.stages.serve.release.verdict import Progress
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -182,11 +184,12 @@ def test_shares_follow_rewards_and_every_arm_keeps_its_floor():
     assert decision.action == "advance"
     assert decision.shares["candidate"] > 75
     assert decision.shares["v1"] == pytest.approx(10, abs=0.5)
-    assert decision.seed == 8
-    again = allocation(decision.posterior, floor=10, draws=20_000, seed=decision.seed)
+    assert decision.terms.allotment.seed == 8
+    found = decision.terms.allotment
+    again = allocation(found.posterior, floor=10, draws=20_000, seed=found.seed)
     assert {arm: again[arm] for arm in decision.shares} == decision.shares
     assert sum(again.values()) == pytest.approx(100)
-    won, lost = decision.posterior["candidate"]
+    won, lost = found.posterior["candidate"]
     assert won + lost == 2 + sum(table["arm"].to_numpy() == "candidate")
 
 
@@ -205,7 +208,7 @@ def test_a_unit_that_asks_often_is_one_reward():
     table = traffic(THREE, 500, reward={"candidate": 0.6})
     once = judged(BANDIT, table, shares={1: THREE}, step_hours=2)
     often = judged(BANDIT, *[table] * 4, shares={1: THREE}, step_hours=2)
-    assert often.posterior == once.posterior
+    assert often.terms.allotment.posterior == once.terms.allotment.posterior
 
 
 # ---------------------------------------------------------------- blue-green
@@ -308,3 +311,39 @@ def test_repeated_requests_of_a_unit_at_one_moment_are_paired_in_order():
     paired = [*units[:600], *(same[name] for name in shadow_units)]
     decision = judged(SHADOW, table.set_column(place, "unit", pa.array(paired)), shares=MIRRORED)
     assert decision.guardrails[0].candidate_n == 300
+
+
+# ---------------------------------------------------------------- from the record alone
+
+
+def stored(decision: ReleaseDecision) -> ReleaseDecision:
+    """The decision as the ledger gives it back."""
+    body = msgspec.json.encode(msgspec.to_builtins(decision))
+    return msgspec.convert(msgspec.json.decode(body), ReleaseDecision, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "table", "shares", "action"),
+    [
+        (AB, traffic(THREE, 9_000, loss={"candidate": 0.1}), THREE, "promote"),
+        (AB, traffic(THREE, 9_000, errors={"v1": 0.3}), THREE, "advance"),
+        (AB, traffic(THREE, 9_000), THREE, "hold"),
+        (BANDIT, traffic(THREE, 2_000, reward={"candidate": 0.6}), THREE, "advance"),
+        (SWITCH, traffic(GREEN, 2_000, step=2), GREEN, "promote"),
+    ],
+)
+def test_a_decision_follows_from_its_record(strategy, table, shares, action):
+    tables, steps = [table], {1: shares}
+    if strategy is SWITCH:
+        tables, steps = [traffic(BLUE, 2_000), table], {1: BLUE, 2: GREEN}
+    decision = judged(strategy, *tables, shares=steps, step_hours=2)
+    assert decision.action == action
+    assert decide_again(stored(decision)) == decision
+
+
+def test_a_shadows_decision_follows_from_its_record():
+    guardrails = ow.Guardrails(max_shift=0.2)
+    shadow = ow.Shadow(bake="1h", minimum=200, guardrails=guardrails)
+    decision = judged(shadow, mirrored(4_000), shares={1: {"champion": 100.0, "shadow": 0.0}})
+    assert decision.action == "promote"
+    assert decide_again(stored(decision)) == decision

@@ -169,7 +169,7 @@ class Registry:
     def _pull_blob(
         self, client: RegistryClient, layout: Layout, blob: Descriptor, name: str
     ) -> None:
-        if layout.has(blob.digest):
+        if layout.claim(blob.digest):
             return
         written: list[Descriptor] = []
         with layout.writing(written) as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from onward.core import digest
 from onward.core.records import ImageRef, ModelRef
@@ -12,15 +12,12 @@ from onward.stages.deploy.image.lock import lock
 from onward.stages.deploy.image.model import USER, execution, labels, model_layers, tag
 from onward.stages.deploy.image.provenance import ENVELOPE, STATEMENT, envelope, statement
 from onward.stages.deploy.image.runtime import LIBRARY, environment_layer, onward_layer
-from onward.stages.deploy.oci.descriptor import canonical
+from onward.stages.deploy.oci.descriptor import BASE_DIGEST, BASE_NAME, canonical
 from onward.stages.deploy.oci.image import Image, add_image, read_image
 from onward.stages.deploy.oci.layout import Layout
 from onward.stages.deploy.oci.referrers import attach
 from onward.stages.deploy.port import Made, Subject, Workbench
 from onward.stages.deploy.step import image_ref
-
-BASE_DIGEST: Final = "org.opencontainers.image.base.digest"
-BASE_NAME: Final = "org.opencontainers.image.base.name"
 
 
 def build(model: ModelRef, made: Made, *, bench: Workbench, folder: Path) -> ImageRef:

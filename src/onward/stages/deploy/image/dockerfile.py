@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from onward.core.errors import DeclarationError
-from onward.stages.deploy.image.build import BASE_NAME
 from onward.stages.deploy.image.model import PART
-from onward.stages.deploy.oci.descriptor import Descriptor
+from onward.stages.deploy.oci.descriptor import BASE_NAME, Descriptor
 from onward.stages.deploy.oci.image import Image, read_image
 from onward.stages.deploy.oci.layout import Layout
 

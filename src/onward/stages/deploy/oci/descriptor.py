@@ -20,6 +20,8 @@ DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 REF_NAME: Final = "org.opencontainers.image.ref.name"
+BASE_DIGEST: Final = "org.opencontainers.image.base.digest"
+BASE_NAME: Final = "org.opencontainers.image.base.name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ def add_layer(
     """Make a layer and store it; one whose content is there already is not compressed again."""
     found = diff_id(entries)
     there = _known(layout).get(found)
-    if there is None:
+    if there is None or not layout.claim(there.digest):
         written: list[Descriptor] = []
         with layout.writing(written) as file:
             write(entries, file)

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +38,14 @@ class Layout:
 
     def has(self, digest: str) -> bool:
         return self.path(digest).is_file()
+
+    def claim(self, digest: str) -> bool:
+        """Tell whether a blob is there; one that is counts as new, so that no pruning takes it."""
+        with self.locked():
+            if not self.has(digest):
+                return False
+            os.utime(self.path(digest))
+            return True
 
     def read(self, digest: str) -> bytes:
         """Return a blob.
@@ -82,7 +90,7 @@ class Layout:
         with path.open("rb") as source:
             digest = f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"
             source.seek(0)
-            if not self.has(digest):
+            if not self.claim(digest):
                 with self.writing() as file:
                     shutil.copyfileobj(source, file)
         return Descriptor(media_type=media_type, digest=digest, size=path.stat().st_size)
@@ -105,7 +113,8 @@ class Layout:
                 with scratch.open("rb") as whole:
                     name = hashlib.file_digest(whole, "sha256").hexdigest()
                 size = scratch.stat().st_size
-                scratch.replace(blobs / name)
+                with self.locked():
+                    scratch.replace(blobs / name)
             finally:
                 scratch.unlink(missing_ok=True)
         if written is not None:
@@ -159,19 +168,20 @@ class Layout:
 
     def list_entry(self, descriptor: Descriptor, *, tag: str | None = None) -> None:
         """Add to the index, once. A tag moves here from where it was."""
-        with self._locked():
+        with self.locked():
             entries = self.entries()
             if tag is not None:
                 entries = [_untagged(e) if _tag(e) == tag else e for e in entries]
                 annotations = {**descriptor.annotations, REF_NAME: tag}
                 descriptor = replace(descriptor, annotations=annotations)
-            self._write_index([*entries, descriptor])
+            self.write_index([*entries, descriptor])
 
     def tags(self) -> dict[str, Descriptor]:
         """Return the tagged entries."""
         return {e.annotations[REF_NAME]: e for e in self.entries() if REF_NAME in e.annotations}
 
-    def _write_index(self, entries: list[Descriptor]) -> None:
+    def write_index(self, entries: Sequence[Descriptor]) -> None:
+        """Replace the index, in one step; whoever does so from what it read holds the lock."""
         unique = {(e.digest, _tag(e)): e for e in entries}
         for digest, tag in list(unique):
             if tag is not None:
@@ -190,7 +200,8 @@ class Layout:
         scratch.replace(self.folder / name)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """Hold the layout's lock: the index stays as it is, and no blob comes or goes."""
         from filelock import FileLock
 
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from onward.core.records import GuardrailResult, ReleaseDecision
 from onward.stages.serve.release import ratio
-from onward.stages.serve.release.bandit import allocate
+from onward.stages.serve.release.bandit import allotment, shared_out
 from onward.stages.serve.release.config import ABTest
 from onward.stages.serve.release.guardrails import held_against_champion, words
 from onward.stages.serve.release.observed import Observed
-from onward.stages.serve.release.verdict import Progress, Verdict, or_late, recorded
+from onward.stages.serve.release.verdict import (
+    Progress,
+    Verdict,
+    gathered,
+    harmful,
+    late,
+    or_late,
+    terms,
+    unripe,
+)
 from onward.stages.serve.routes import CHAMPION
 
 
-def judge(test: ABTest, progress: Progress, observed: Observed, now: datetime) -> ReleaseDecision:
+def case(test: ABTest, progress: Progress, observed: Observed, now: datetime) -> ReleaseDecision:
+    """Return what a test is judged by: every arm that has a share, over all its allocations."""
+    active = _active(progress.shares[progress.number])
+    guardrails = [
+        reading
+        for arm in active
+        for reading in held_against_champion(
+            test.guardrails, observed, arm, arms=len(test.split), tuned_for=test.minimum
+        )
+    ]
+    held = terms(
+        test,
+        progress,
+        {arm: int(observed.of(arm).sum()) for arm in active},
+        not_before=progress.started_at + test.plan[0].bake,
+    )
+    held = replace(held, goal=test.goal, allotment=allotment(test, progress, observed, active, now))
+    return gathered(test, progress, observed, guardrails, held, now)
+
+
+def verdict(case: ReleaseDecision) -> Verdict:
     """Judge an A/B test.
 
     - An arm that does harm loses its share; rollback when none is left.
@@ -24,70 +54,38 @@ def judge(test: ABTest, progress: Progress, observed: Observed, now: datetime) -
     - With a bandit, share the units out anew when its time has come.
     - Hold otherwise, and say what is missing.
     """
-    shares = progress.shares[progress.number]
-    active = [arm for arm, percent in shares.items() if arm != CHAMPION and percent > 0]
-    guardrails = [
-        reading
-        for arm in active
-        for reading in held_against_champion(
-            test.guardrails, observed, arm, arms=len(test.split), tuned_for=test.minimum
-        )
-    ]
-    verdict = _verdict(test, progress, observed, guardrails, active, now)
-    return recorded(test, progress, guardrails, observed, verdict, now)
-
-
-def _verdict(
-    test: ABTest,
-    progress: Progress,
-    observed: Observed,
-    guardrails: Sequence[GuardrailResult],
-    active: Sequence[str],
-    now: datetime,
-) -> Verdict:
-    late = now - progress.started_at >= test.lasts
-    doubt = ratio.mismatch(observed.first_seen())
+    doubt = ratio.mismatch(case.units)
     if doubt is not None:
-        return or_late(late, test, doubt)
-    harm = {g.arm: f"{g.arm}: {words(g)}" for g in guardrails if g.state == "harm"}
+        return or_late(case, doubt)
+    active, harm = _active(case.terms.shares), harmful(case)
+    said = "; ".join(f"{arm}: {shown}" for arm, shown in harm.items())
     if set(active) <= harm.keys():
-        return Verdict("rollback", f"harm is shown: {'; '.join(harm.values())}")
+        return Verdict("rollback", f"harm is shown: {said}")
     if harm:
-        left = progress.shares[progress.number]
-        shares = {arm: 0.0 if arm in harm else p for arm, p in left.items() if arm != CHAMPION}
-        return Verdict("advance", f"harm is shown: {'; '.join(harm.values())}", shares=shares)
-    lacking = _unripe(test, progress, observed, active, now)
-    better = {} if lacking else _better(test, guardrails, active)
+        left = {arm: p for arm, p in case.terms.shares.items() if arm != CHAMPION}
+        shares = {arm: 0.0 if arm in harm else percent for arm, percent in left.items()}
+        return Verdict("advance", f"harm is shown: {said}", shares=shares)
+    lacking = unripe(case, "answers", "test")
+    better = {} if lacking else _better(case)
     if better:
         best = min(better, key=lambda arm: better[arm].difference)
         return Verdict("promote", f"{best} is better: {words(better[best])}", arm=best)
-    goals = [f"{g.arm}: {words(g)}" for g in guardrails if g.name == test.goal]
+    goals = [f"{g.arm}: {words(g)}" for g in case.guardrails if g.name == case.terms.goal]
     reason = "; ".join([f"no arm is shown to be better ({'; '.join(goals)})", *lacking])
-    if not late and test.bandit is not None:
-        return allocate(test, progress, observed, active, reason, now)
-    return or_late(late, test, reason)
+    if not late(case) and case.terms.allotment is not None:
+        return shared_out(case.terms.allotment, case.terms.shares, reason)
+    return or_late(case, reason)
 
 
-def _better(
-    test: ABTest, guardrails: Sequence[GuardrailResult], active: Sequence[str]
-) -> dict[str, GuardrailResult]:
+def _active(shares: Mapping[str, float]) -> list[str]:
+    return [arm for arm, percent in shares.items() if arm != CHAMPION and percent > 0]
+
+
+def _better(case: ReleaseDecision) -> dict[str, GuardrailResult]:
     """Return, by arm, the goal's reading of those that are safe in all and better at it."""
-    unsafe = {g.arm for g in guardrails if g.state != "safe"}
+    unsafe = {g.arm for g in case.guardrails if g.state != "safe"}
     return {
         g.arm: g
-        for g in guardrails
-        if g.name == test.goal and g.arm in active and g.arm not in unsafe and g.high < 0
+        for g in case.guardrails
+        if g.name == case.terms.goal and g.arm not in unsafe and g.high is not None and g.high < 0
     }
-
-
-def _unripe(
-    test: ABTest, progress: Progress, observed: Observed, active: Sequence[str], now: datetime
-) -> list[str]:
-    """Say which answers, and how much time, the test still needs, over all its allocations."""
-    lacking = [
-        f"{answered} of {test.minimum} answers of {arm}"
-        for arm in active
-        if (answered := int(observed.of(arm).sum())) < test.minimum
-    ]
-    left = progress.started_at + test.plan[0].bake - now
-    return [*lacking, f"{left} of the test's time"] if left.total_seconds() > 0 else lacking

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from onward.core.clock import duration
+from onward.core.records import Allotment
 from onward.stages.serve.release.config import ABTest
 from onward.stages.serve.release.observed import Observed
 from onward.stages.serve.release.sequences import sample
@@ -19,36 +21,38 @@ if TYPE_CHECKING:
 Beta = tuple[float, float]
 
 
-def allocate(
-    test: ABTest,
-    progress: Progress,
-    observed: Observed,
-    active: Sequence[str],
-    reason: str,
-    now: datetime,
-) -> Verdict:
-    """Share the units out by the rewards so far, if the allocation's time has come; else hold."""
+def allotment(
+    test: ABTest, progress: Progress, observed: Observed, active: Sequence[str], now: datetime
+) -> Allotment | None:
+    """Return what units would be shared out by now, and what is lacking; None without a bandit."""
     bandit = test.bandit
-    assert bandit is not None
-    if now - progress.step_started_at < duration(bandit.every):
-        return Verdict("hold", reason)
+    if bandit is None:
+        return None
+    found = Allotment(floor=bandit.floor, draws=bandit.draws, seed=bandit.seed + progress.number)
+    left = progress.step_started_at + duration(bandit.every) - now
+    if left.total_seconds() > 0:
+        return replace(found, lacking=f"{left} of the allocation's time")
     rewards = observed.reward if test.goal == "reward" else 1 - observed.loss
     known = rewards[rewards == rewards]
     if not len(known):
-        return Verdict("hold", f"{reason}; no rewards yet")
+        return replace(found, lacking="no rewards yet")
     if known.min() < 0 or known.max() > 1:
-        return Verdict("hold", f"{reason}; shares stay: rewards are not between 0 and 1")
+        return replace(found, lacking="shares stay: rewards are not between 0 and 1")
     posterior = {arm: _beta(observed, rewards, arm) for arm in (CHAMPION, *active)}
-    seed = bandit.seed + progress.number
-    shares = allocation(posterior, floor=bandit.floor, draws=bandit.draws, seed=seed)
-    dropped = {arm: 0.0 for arm in progress.shares[progress.number] if arm not in posterior}
+    return replace(found, posterior=posterior)
+
+
+def shared_out(found: Allotment, now: Mapping[str, float], reason: str) -> Verdict:
+    """Share the units out by the rewards so far; hold where something is lacking for it."""
+    if not found.posterior:
+        return Verdict("hold", f"{reason}; {found.lacking}")
+    shares = allocation(found.posterior, floor=found.floor, draws=found.draws, seed=found.seed)
+    dropped = {arm: 0.0 for arm in now if arm not in found.posterior}
     said = ", ".join(f"{arm} {percent:g} %" for arm, percent in shares.items())
     return Verdict(
         "advance",
         f"shared out by rewards: {said}; {reason}",
         shares={**{arm: p for arm, p in shares.items() if arm != CHAMPION}, **dropped},
-        posterior=posterior,
-        seed=seed,
     )
 
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from onward.core.records import GuardrailResult
+from onward.core.records import Evidence, GuardrailResult
 from onward.stages.serve.release.config import SMALLEST, Guardrails
 from onward.stages.serve.release.observed import Observed
-from onward.stages.serve.release.sequences import Interval, difference, shift
+from onward.stages.serve.release.sequences import bounds, difference, shift
 from onward.stages.serve.routes import CHAMPION
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ def held_against_champion(
     alpha = guardrails.alpha / (len(limits) * arms)
     found = []
     for name, tolerance in limits.items():
-        interval = _interval(name, observed, arm, alpha, max(tuned_for, SMALLEST))
-        found.append(result(name, interval, tolerance, arm=arm, alpha=alpha, share=share))
+        evidence = _evidence(name, observed, arm, alpha, max(tuned_for, SMALLEST))
+        found.append(result(name, evidence, tolerance, arm=arm, alpha=alpha, share=share))
     return tuple(found)
 
 
-def _interval(
+def _evidence(
     name: str, observed: Observed, arm: str, alpha: float, tuned_for: int
-) -> Interval | None:
+) -> Evidence | None:
     if name == "predictions":
         return _shifted(observed, arm, alpha)
     values: Mapping[str, np.ndarray] = {
@@ -65,7 +65,7 @@ def _interval(
     )  # fmt: skip
 
 
-def _shifted(observed: Observed, arm: str, alpha: float) -> Interval | None:
+def _shifted(observed: Observed, arm: str, alpha: float) -> Evidence | None:
     """Return the distributions' distance in the newest step with enough units of both.
 
     Distances of different steps are no estimate of one figure, so each has alpha's part of its
@@ -75,13 +75,13 @@ def _shifted(observed: Observed, arm: str, alpha: float) -> Interval | None:
         mine, theirs = (observed.outputs(each, step) for each in (arm, CHAMPION))
         if min(len(mine), len(theirs)) >= SMALLEST:
             part = alpha * 6 / (math.pi * place) ** 2
-            return Interval(*shift(mine, theirs, alpha=part), len(theirs), len(mine))
+            return shift(mine, theirs, alpha=part)
     return None
 
 
 def result(
     name: str,
-    interval: Interval | None,
+    evidence: Evidence | None,
     tolerance: float,
     *,
     arm: str,
@@ -89,31 +89,43 @@ def result(
     share: float = 1.0,
 ) -> GuardrailResult:
     """Return a guardrail's reading, and what it shows."""
-    if interval is None:
+    if evidence is None:
         return GuardrailResult(
-            name=name, difference=0.0, low=-math.inf, high=math.inf, tolerance=tolerance,
-            champion_n=0, candidate_n=0, state="no data", arm=arm, alpha=alpha,
+            name=name, difference=0.0, low=None, high=None, tolerance=tolerance, champion_n=0,
+            candidate_n=0, state="no data", arm=arm, alpha=alpha, share=share,
         )  # fmt: skip
-    harm = interval.low > tolerance
-    safe = interval.high * share <= tolerance
+    low, high = bounds(evidence)
+    harm, safe = low > tolerance, high * share <= tolerance
     return GuardrailResult(
         name=name,
-        difference=interval.estimate,
-        low=interval.low,
-        high=interval.high,
+        difference=evidence.estimate,
+        low=low,
+        high=high,
         tolerance=tolerance,
-        champion_n=interval.champion_n,
-        candidate_n=interval.candidate_n,
+        champion_n=evidence.champion_n,
+        candidate_n=evidence.candidate_n,
         state="harm" if harm else "safe" if safe else "undecided",
         arm=arm,
         alpha=alpha,
+        share=share,
+        evidence=evidence,
     )
 
 
-def words(result: GuardrailResult) -> str:
+def read_again(reading: GuardrailResult) -> GuardrailResult:
+    """Return a reading computed anew from the evidence that it keeps."""
+    return result(
+        reading.name, reading.evidence, reading.tolerance,
+        arm=reading.arm, alpha=reading.alpha, share=reading.share,
+    )  # fmt: skip
+
+
+def words(reading: GuardrailResult) -> str:
     """Say a guardrail's reading: shares and relative figures in percent, others as they are."""
-    plain = result.name in ("loss", "reward", "predictions")
+    if reading.low is None or reading.high is None:
+        return f"no data on {reading.name} yet"
+    plain = reading.name in ("loss", "reward", "predictions")
     scale, unit = (1, "") if plain else (100, " %")
-    low, high, tolerance = (scale * x for x in (result.low, result.high, result.tolerance))
-    what = "reward lost" if result.name == "reward" else result.name
+    low, high, tolerance = (scale * x for x in (reading.low, reading.high, reading.tolerance))
+    what = "reward lost" if reading.name == "reward" else reading.name
     return f"{what} {low:+.3g} to {high:+.3g}{unit} (tolerated {tolerance:+.3g}{unit})"

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from onward.core.records import Evidence
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -46,17 +48,6 @@ class Sample:
         return found * math.sqrt(k / (k - 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """An estimate with its confidence sequence at this moment, and the units it rests on."""
-
-    estimate: float
-    low: float
-    high: float
-    champion_n: int
-    candidate_n: int
-
-
 def sample(values: np.ndarray, units: np.ndarray) -> Sample:
     """Return values summed by their units' codes, both of shape (n,)."""
     import numpy as np
@@ -72,8 +63,10 @@ def difference(
     tuned_for: int,
     relative: bool = False,
     flags: bool = False,
-) -> Interval | None:
-    """Return the confidence sequence for candidate minus champion; None without strata.
+) -> Evidence | None:
+    """Return what the confidence sequence for candidate minus champion is made of.
+
+    None without strata.
 
     A stratum, (candidate, champion), is a period in which the shares stayed the same, so a
     change of shares while the traffic changes fakes no difference. Strata are weighted by
@@ -112,19 +105,20 @@ def difference(
             floor += share**2 * sum(_least(arm.mean, arm.n) for arm in (c, h))
     _, place = np.unique(np.concatenate(units), return_inverse=True)
     moved = np.bincount(place, weights=np.concatenate(moves))
-    variance = max(float(moved @ moved), floor)
-    reach = float(radius(variance, m, alpha=alpha, tuned_for=tuned_for))
-    return Interval(
+    return Evidence(
+        kind="means",
         estimate=estimate,
-        low=estimate - reach,
-        high=estimate + reach,
+        variance=max(float(moved @ moved), floor),
+        weight=float(m),
         champion_n=len(np.unique(np.concatenate([h.unit for _, h in strata]))),
         candidate_n=len(np.unique(np.concatenate([c.unit for c, _ in strata]))),
+        alpha=alpha,
+        tuned_for=tuned_for,
     )
 
 
-def paired(found: Sample, *, alpha: float, tuned_for: int, flags: bool = False) -> Interval:
-    """Return the confidence sequence for the mean of differences on the same rows.
+def paired(found: Sample, *, alpha: float, tuned_for: int, flags: bool = False) -> Evidence:
+    """Return what the confidence sequence for the mean of differences on the same rows is made of.
 
     With `flags` differences are of yes or no: the variance is at least that of as many units that
     differ, and one more.
@@ -134,8 +128,33 @@ def paired(found: Sample, *, alpha: float, tuned_for: int, flags: bool = False) 
     if flags:
         differing = float((found.total != 0).mean())
         variance = max(variance, (differing * found.n + 1) / (found.n + 2) / found.n)
-    reach = float(radius(variance, float(found.n), alpha=alpha, tuned_for=tuned_for))
-    return Interval(found.mean, found.mean - reach, found.mean + reach, found.n, found.n)
+    return Evidence(
+        kind="means",
+        estimate=found.mean,
+        variance=variance,
+        weight=float(found.n),
+        champion_n=found.n,
+        candidate_n=found.n,
+        alpha=alpha,
+        tuned_for=tuned_for,
+    )
+
+
+def bounds(found: Evidence) -> tuple[float, float]:
+    """Return the lower and the upper bound that follow from what was seen; see `radius`, `shift`.
+
+    A distance lies between 0 and 1, and so do its bounds.
+    """
+    if found.kind == "distance":
+        reach = sum(
+            math.sqrt(math.log(4 * n * (n + 1) / found.alpha) / (2 * n))
+            for n in (found.candidate_n, found.champion_n)
+        )
+        return max(0.0, found.estimate - reach), min(1.0, found.estimate + reach)
+    reach = float(
+        radius(found.variance, found.weight, alpha=found.alpha, tuned_for=found.tuned_for)
+    )
+    return found.estimate - reach, found.estimate + reach
 
 
 def _least(mean: float, k: int) -> float:
@@ -165,10 +184,8 @@ def radius(
     return found
 
 
-def shift(
-    candidate: np.ndarray, champion: np.ndarray, *, alpha: float
-) -> tuple[float, float, float]:
-    """Return the greatest distance of two distributions, and its lower and upper bound.
+def shift(candidate: np.ndarray, champion: np.ndarray, *, alpha: float) -> Evidence:
+    """Return the greatest distance of two distributions, and what its bounds are made of.
 
     `candidate` and `champion` hold one value for each unit. The distance is Kolmogorov and
     Smirnov's. Each empirical distribution is, at all n at once, within sqrt(log(2 n (n + 1) / a)
@@ -182,9 +199,10 @@ def shift(
         np.searchsorted(np.sort(arm), values, side="right") / len(arm)
         for arm in (candidate, champion)
     ]
-    distance = float(np.abs(ranks[0] - ranks[1]).max())
-    reach = sum(
-        math.sqrt(math.log(4 * n * (n + 1) / alpha) / (2 * n))
-        for n in (len(candidate), len(champion))
+    return Evidence(
+        kind="distance",
+        estimate=float(np.abs(ranks[0] - ranks[1]).max()),
+        champion_n=len(champion),
+        candidate_n=len(candidate),
+        alpha=alpha,
     )
-    return distance, max(0.0, distance - reach), min(1.0, distance + reach)

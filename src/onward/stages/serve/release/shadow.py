@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from onward.core.records import GuardrailResult, ReleaseDecision
+from onward.core.records import Evidence, GuardrailResult, ReleaseDecision
 from onward.stages.serve.release.config import SHADOW, SMALLEST, Shadow
 from onward.stages.serve.release.guardrails import result, words
 from onward.stages.serve.release.observed import Observed
-from onward.stages.serve.release.sequences import Interval, paired, sample, shift
+from onward.stages.serve.release.sequences import paired, sample, shift
 from onward.stages.serve.release.verdict import (
     Progress,
     Verdict,
+    gathered,
+    harmful,
     open_guardrails,
     or_late,
-    recorded,
+    terms,
+    unripe,
 )
 from onward.stages.serve.routes import CHAMPION
 
@@ -26,26 +29,29 @@ if TYPE_CHECKING:
 JUDGED: Final = ("error rate", "loss", "predictions")
 
 
-def judge(shadow: Shadow, progress: Progress, observed: Observed, now: datetime) -> ReleaseDecision:
-    """Judge a shadow on the rows that both arms answered: safe in all, harm, or neither yet."""
+def case(shadow: Shadow, progress: Progress, observed: Observed, now: datetime) -> ReleaseDecision:
+    """Return what a shadow is judged by: the rows that both arms answered."""
     rows = observed.pairs(SHADOW)
+    held = terms(
+        shadow,
+        progress,
+        {SHADOW: len(rows[0])},
+        not_before=progress.step_started_at + shadow.plan[0].bake,
+    )
     guardrails = _guardrails(shadow, observed, rows)
-    late = now - progress.started_at >= shadow.lasts
-    harm = [words(g) for g in guardrails if g.state == "harm"]
-    lacking = open_guardrails(guardrails)
-    if len(rows[0]) < shadow.minimum:
-        lacking.append(f"{len(rows[0])} of {shadow.minimum} rows answered by both")
-    left = progress.step_started_at + shadow.plan[0].bake - now
-    if left.total_seconds() > 0:
-        lacking.append(f"{left} of the shadow's time")
-    if harm:
-        verdict = Verdict("rollback", f"harm is shown: {'; '.join(harm)}")
-    elif lacking:
-        verdict = or_late(late, shadow, f"still missing: {'; '.join(lacking)}")
-    else:
-        reason = f"no harm within tolerance on the same rows: {'; '.join(map(words, guardrails))}"
-        verdict = Verdict("promote", reason, arm="candidate")
-    return recorded(shadow, progress, guardrails, observed, verdict, now)
+    return gathered(shadow, progress, observed, guardrails, held, now)
+
+
+def verdict(case: ReleaseDecision) -> Verdict:
+    """Judge a shadow: safe in all, harm, or neither yet."""
+    if harm := harmful(case):
+        return Verdict("rollback", f"harm is shown: {'; '.join(harm.values())}")
+    lacking = [*open_guardrails(case), *unripe(case, "rows answered by both", "shadow")]
+    if lacking:
+        return or_late(case, f"still missing: {'; '.join(lacking)}")
+    shown = "; ".join(map(words, case.guardrails))
+    reason = f"no harm within tolerance on the same rows: {shown}"
+    return Verdict("promote", reason, arm="candidate")
 
 
 def _guardrails(
@@ -57,10 +63,10 @@ def _guardrails(
     found = []
     for name, tolerance in limits.items():
         if name == "predictions":
-            interval = _shifted(observed, alpha)
+            evidence = _shifted(observed, alpha)
         else:
-            interval = _paired(values[name], observed, rows, alpha, shadow.minimum, name)
-        found.append(result(name, interval, tolerance, arm=SHADOW, alpha=alpha))
+            evidence = _paired(values[name], observed, rows, alpha, shadow.minimum, name)
+        found.append(result(name, evidence, tolerance, arm=SHADOW, alpha=alpha))
     return tuple(found)
 
 
@@ -71,7 +77,7 @@ def _paired(
     alpha: float,
     tuned_for: int,
     name: str,
-) -> Interval | None:
+) -> Evidence | None:
     import numpy as np
 
     mine, theirs = rows
@@ -84,9 +90,9 @@ def _paired(
     return paired(found, alpha=alpha, tuned_for=tuned_for, flags=name == "error rate")
 
 
-def _shifted(observed: Observed, alpha: float) -> Interval | None:
+def _shifted(observed: Observed, alpha: float) -> Evidence | None:
     [step] = observed.shares
     mine, theirs = (observed.outputs(arm, step) for arm in (SHADOW, CHAMPION))
     if min(len(mine), len(theirs)) < SMALLEST:
         return None
-    return Interval(*shift(mine, theirs, alpha=alpha), len(theirs), len(mine))
+    return shift(mine, theirs, alpha=alpha)

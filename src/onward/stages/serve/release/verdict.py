@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from onward.core.records import GuardrailResult, ReleaseDecision
+from onward.core.records import GuardrailResult, ReleaseDecision, Terms
 from onward.core.records.release import Action
 from onward.stages.serve.release.config import Strategy
 from onward.stages.serve.release.guardrails import words
@@ -46,28 +46,23 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do, and why: which arm is promoted, or what shares come next.
-
-    `posterior` holds each arm's Beta parameters, where shares were drawn from them by `seed`.
-    """
+    """What to do, and why: which arm is promoted, or what shares come next."""
 
     action: Action
     reason: str
     arm: str = ""
     shares: Mapping[str, float] = field(default_factory=dict)
-    posterior: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    seed: int = 0
 
 
-def recorded(
+def gathered(
     strategy: Strategy,
     progress: Progress,
-    guardrails: Sequence[GuardrailResult],
     observed: Observed,
-    verdict: Verdict,
+    guardrails: Sequence[GuardrailResult],
+    terms: Terms,
     now: datetime,
 ) -> ReleaseDecision:
-    """Return the decision with all that it was made from."""
+    """Return the decision before it is made: all that it follows from, and nothing else."""
     shares = progress.shares[progress.number]
     return ReleaseDecision(
         release=progress.release,
@@ -75,52 +70,79 @@ def recorded(
         version=progress.version,
         step=progress.number,
         percent=shares.get("candidate", 0.0),
-        action=verdict.action,
-        reason=verdict.reason,
+        action="hold",
+        allowed="hold",
+        reason="",
         guardrails=tuple(guardrails),
         at=now,
+        terms=terms,
         strategy=strategy.name,
-        arm=verdict.arm,
-        shares=dict(verdict.shares),
-        posterior=dict(verdict.posterior),
-        seed=verdict.seed,
         units=tuple((dict(counts), dict(declared)) for counts, declared in observed.first_seen()),
     )
 
 
-def open_guardrails(guardrails: Sequence[GuardrailResult]) -> list[str]:
+def terms(
+    strategy: Strategy,
+    progress: Progress,
+    answered: Mapping[str, int],
+    *,
+    not_before: datetime,
+    following: Mapping[str, float] | None = None,
+) -> Terms:
+    """Return what a decision is held to."""
+    return Terms(
+        since=progress.started_at,
+        deadline=progress.started_at + strategy.lasts,
+        not_before=not_before,
+        minimum=strategy.minimum,
+        answered=dict(answered),
+        shares=dict(progress.shares[progress.number]),
+        following=None if following is None else dict(following),
+        step=progress.step,
+        steps=len(strategy.plan),
+    )
+
+
+def late(case: ReleaseDecision) -> bool:
+    """Whether the strategy's deadline is over."""
+    return case.at >= case.terms.deadline
+
+
+def harmful(case: ReleaseDecision) -> Mapping[str, str]:
+    """Return, for each arm that is shown to do harm, the readings that show it, in words."""
+    found: dict[str, list[str]] = {}
+    for reading in case.guardrails:
+        if reading.state == "harm":
+            found.setdefault(reading.arm, []).append(words(reading))
+    return {arm: "; ".join(said) for arm, said in found.items()}
+
+
+def open_guardrails(case: ReleaseDecision) -> list[str]:
     """Say which guardrails are not yet shown to be safe."""
     return [
-        f"no data on {g.name} yet" if g.state == "no data" else f"{words(g)} is open"
-        for g in guardrails
+        words(g) if g.state == "no data" else f"{words(g)} is open"
+        for g in case.guardrails
         if g.state not in ("safe", "harm")
     ]
 
 
-def unripe(
-    strategy: Strategy,
-    progress: Progress,
-    observed: Observed,
-    arms: Sequence[str],
-    bake: timedelta,
-    now: datetime,
-) -> list[str]:
-    """Say which answers, and how much time, the step still needs."""
+def unripe(case: ReleaseDecision, what: str, whose: str = "step") -> list[str]:
+    """Say which answers, and how much time, are still needed: so many answers are `what`."""
+    held = case.terms
     lacking = []
-    for arm in arms:
-        answered = observed.answered(arm, progress.number)
-        if answered < strategy.minimum:
-            whose = "" if arm == "candidate" else f" of {arm}"
-            lacking.append(f"{answered} of {strategy.minimum} answers{whose} in this step")
-    left = progress.step_started_at + bake - now
+    for arm, answered in held.answered.items():
+        if answered < held.minimum:
+            of = f" of {arm}" if len(held.answered) > 1 else ""
+            lacking.append(f"{answered} of {held.minimum} {what}{of}")
+    left = held.not_before - case.at
     if left.total_seconds() > 0:
-        lacking.append(f"{left} of the step's time")
+        lacking.append(f"{left} of the {whose}'s time")
     return lacking
 
 
-def or_late(late: bool, strategy: Strategy, reason: str) -> Verdict:
+def or_late(case: ReleaseDecision, reason: str) -> Verdict:
     """Hold; after the deadline, fall back to the champion."""
-    if not late:
+    if not late(case):
         return Verdict("hold", reason)
-    days = strategy.lasts.total_seconds() / 86_400
+    days = (case.terms.deadline - case.terms.since).total_seconds() / 86_400
     return Verdict("rollback", f"inconclusive after {days:g} days: {reason}")
