@@ -110,7 +110,7 @@ def test_a_release_shows_arms_guardrails_and_what_is_missing(shop):
     terms, began = found["decision"]["terms"], found["release"]["strategy_started_at"]
     assert (terms["minimum"], terms["answered"]) == (50, {"candidate": counts["candidate"]})
     lasts = datetime.fromisoformat(terms["deadline"]) - datetime.fromisoformat(began)
-    assert lasts == timedelta(days=7)
+    assert lasts == timedelta(days=30)
     assert "falls back at " in shown
 
 
