@@ -304,6 +304,29 @@ def test_a_newer_version_ends_the_release_before(shop):
     assert [e.facts["reason"] for e in ended][1:] == ["superseded by version 3"]
 
 
+@pytest.mark.parametrize("harm", [0.01, 0.5])
+def test_whoever_tells_the_ledger_first_decides(shop, monkeypatch, harm):
+    """A person promotes, or aborts, while the loop has judged and not yet acted."""
+    it = shop(CANARY)
+    it.begin(2)
+    it.errors = {"candidate": harm}
+    judge = releasing.judge
+
+    def beaten(*given):
+        decision = judge(*given)
+        hand = steer.abort if harm < 0.1 else steer.promote
+        hand(it.site, "m", "by hand", by="ada")
+        return decision
+
+    monkeypatch.setattr(releasing, "judge", beaten)
+    assert it.turn().action == ("advance" if harm < 0.1 else "rollback")
+    release = current(it.site.ledger, "m")
+    assert (release.ended, release.by) == ("rolledback" if harm < 0.1 else "promoted", "ada")
+    assert it.routes() == {"champion": (1 if harm < 0.1 else 2, 100.0)}
+    assert "stepped" not in it.told()
+    assert advance(it.site, it.definition) is None
+
+
 def test_an_audience_is_in_the_routes_while_the_strategy_lasts(shop):
     it = shop(ow.Canary(steps=[10], minimum=200, audience="country == 'NL'"))
     it.begin(2)
@@ -419,7 +442,7 @@ it.begin(1)
 it.begin(2)
 it.ask()
 
-def die(*_):
+def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 kept, times = release.enact, []
@@ -427,19 +450,23 @@ def enact(site, model):
     times.append(model)
     die() if len(times) == 2 else kept(site, model)
 
-release.enact = enact  # the second call comes when the step is in the ledger
+if sys.argv[3] == "decided":
+    release.happened = die  # the step is decided, and in no ledger yet
+else:
+    release.enact = enact  # the second call comes when the step is in the ledger
 steps.advance(it.site, it.definition)
 """
 
 
 @pytest.mark.crash
-def test_a_controller_killed_between_the_ledger_and_the_routes_goes_on(shop, tmp_path):
+@pytest.mark.parametrize("killed", ["decided", "told"])
+def test_a_controller_killed_in_the_middle_of_a_step_goes_on(shop, tmp_path, killed):
     folder = tmp_path / "killed"
     folder.mkdir()
     script = tmp_path / "step.py"
     script.write_text(_STEP)
     ended = subprocess.run(
-        [sys.executable, str(script), str(folder), str(Path(__file__).parent)],
+        [sys.executable, str(script), str(folder), str(Path(__file__).parent), killed],
         env={**os.environ}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert ended.returncode == -signal.SIGKILL, ended.stderr
@@ -447,7 +474,13 @@ def test_a_controller_killed_between_the_ledger_and_the_routes_goes_on(shop, tmp
     it.site.folders = Folders(folder)
     it.site.ledger = SqlLedger(open_database(folder / "onward.db"))
     assert it.routes()["candidate"][1] == 30
-    assert current(it.site.ledger, "m").percent == 50
-    enact(it.site, "m")
+    if killed == "decided":
+        assert current(it.site.ledger, "m").percent == 30
+        it.clock.advance(START + HOUR)
+        it.rows.clear()
+        assert it.turn().action == "advance"
+    else:
+        assert current(it.site.ledger, "m").percent == 50
+        enact(it.site, "m")
     assert it.routes()["candidate"][1] == 50
     assert it.told().count("stepped") == 1

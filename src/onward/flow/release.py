@@ -129,7 +129,9 @@ def advance(site: Site, definition: Definition) -> ReleaseDecision | None:
         return None
     decision = judge(site, definition, active, bring_in(site))
     decision = _held(site, definition, active, decision)
-    _act(site, definition, active, decision)
+    now = current(site.ledger, definition.model)
+    if now is not None and now.ended is None:  # else a person was faster
+        _act(site, definition, active, decision)
     return decision
 
 
