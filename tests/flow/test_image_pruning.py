@@ -29,7 +29,7 @@ from onward.stages.serve.routes import write_routes
 from onward.watch.audit.adapters.sql import SqlLedger
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-OLD = timedelta(hours=-1)
+OLD = timedelta(days=-36_500)
 
 
 class Registry:

@@ -24,9 +24,12 @@ from onward.stages.deploy.image.model import name_of
 from onward.stages.deploy.oci.descriptor import REF_NAME
 from onward.stages.deploy.oci.image import is_image, read_image
 from onward.stages.deploy.oci.layout import Layout
-from onward.stages.deploy.oci.pruning import GRACE, Pruning, planned, prune
+from onward.stages.deploy.oci.pruning import Pruning, planned, prune
 
 PRUNED: Final = "images.pruned"
+
+GRACE: Final = timedelta(hours=1)
+"""Blobs younger than this stay: they may belong to an image that is being put together."""
 
 _UNPACKED: Final = "unpacked"
 _GOING: Final = ".going-"
@@ -86,7 +89,8 @@ def prune_images(
     verdicts = _verdicts(site, definition, layout, newest)
     going = {verdict.digest for verdict in verdicts if verdict.because is None}
     staged = _staged(site, newest)
-    done: Pruning = (planned if dry_run else prune)(layout, going, grace=grace)
+    before = site.clock.now() - grace
+    done: Pruning = (planned if dry_run else prune)(layout, going, before=before)
     found = PrunedImages(
         verdicts=verdicts,
         blobs=len(done.blobs),

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,9 @@ from onward.stages.deploy.oci.layout import Layout
 from onward.stages.deploy.oci.pruning import planned, prune
 from onward.stages.deploy.oci.referrers import attach, content, referrers
 
-OLD = timedelta(hours=-1)
-"""A grace that makes every blob old enough."""
+LATER = datetime.now(UTC) + timedelta(days=1)
+"""By then every blob is old enough."""
+HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
 
 
 def layer(layout: Layout, text: str) -> Layer:
@@ -52,7 +53,7 @@ def whole(layout: Layout, found: Descriptor) -> Image:
 
 def gone(layout: Layout, *going: Descriptor, dry_run: bool = False):
     act = planned if dry_run else prune
-    return act(layout, {each.digest for each in going}, grace=OLD)
+    return act(layout, {each.digest for each in going}, before=LATER)
 
 
 def blobs(layout: Layout) -> set[str]:
@@ -81,13 +82,13 @@ def test_what_is_shared_goes_with_the_last_that_needs_it(tmp_path):
 def test_young_blobs_wait_and_claimed_ones_are_young(tmp_path):
     layout = Layout(tmp_path / "layout")
     one = image(layout, "m:1", "one")
-    assert prune(layout, {one.digest}).young == len(blobs(layout)) > 0
+    assert prune(layout, {one.digest}, before=HOUR_AGO).young == len(blobs(layout)) > 0
     for digest in blobs(layout):
         os.utime(layout.path(digest), (0, 0))
     claimed = next(iter(blobs(layout)))
     assert layout.claim(claimed)
     assert not layout.claim(f"sha256:{'0' * 64}")
-    left = prune(layout, ())
+    left = prune(layout, (), before=HOUR_AGO)
     assert (left.young, blobs(layout)) == (1, {claimed})
 
 
@@ -146,7 +147,7 @@ def test_every_image_that_stays_is_whole_and_nothing_else_is_left(
 
 _PRUNE = """
 import os, signal, sys
-from datetime import timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from onward.stages.deploy.oci.layout import Layout
 from onward.stages.deploy.oci.pruning import prune
@@ -163,7 +164,7 @@ def counted(act):
     return acting
 
 Path.replace, Path.unlink = counted(Path.replace), counted(Path.unlink)
-prune(Layout(folder), {going}, grace=timedelta(hours=-1))
+prune(Layout(folder), {going}, before=datetime(9999, 1, 1, tzinfo=UTC))
 """
 
 

@@ -6,17 +6,13 @@ every image that stays is whole, and the next pruning takes what this one left.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from onward.stages.deploy.oci.descriptor import BASE_DIGEST, BASE_NAME, Descriptor
 from onward.stages.deploy.oci.layout import Layout
-
-GRACE: Final = timedelta(hours=1)
-"""Blobs younger than this stay: they may belong to an image that is being put together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +41,10 @@ class Pruning:
         return sum(self.blobs.values())
 
 
-def planned(layout: Layout, going: Collection[str], *, grace: timedelta = GRACE) -> Pruning:
+def planned(layout: Layout, going: Collection[str], *, before: datetime) -> Pruning:
     """Return what a pruning of the images with these digests would do.
+
+    Blobs that were written since `before` stay: they may belong to an image on its way.
 
     Raises
     ------
@@ -57,9 +55,8 @@ def planned(layout: Layout, going: Collection[str], *, grace: timedelta = GRACE)
     about = {entry.digest: _subject(layout, entry) for entry in entries}
     stay = tuple(e for e in entries if (about[e.digest] or e.digest) not in going)
     needed = {digest for entry in stay for digest in _reachable(layout, entry)}
-    before = time.time() - grace.total_seconds()
     found = {digest: stat for digest, stat in _blobs(layout) if digest not in needed}
-    old = {digest: size for digest, (size, at) in found.items() if at <= before}
+    old = {digest: size for digest, (size, at) in found.items() if at <= before.timestamp()}
     return Pruning(
         stay=stay,
         go=tuple(entry for entry in entries if entry not in stay),
@@ -68,7 +65,7 @@ def planned(layout: Layout, going: Collection[str], *, grace: timedelta = GRACE)
     )
 
 
-def prune(layout: Layout, going: Collection[str], *, grace: timedelta = GRACE) -> Pruning:
+def prune(layout: Layout, going: Collection[str], *, before: datetime) -> Pruning:
     """Remove the images with these digests and what is attached to them; return what went.
 
     Raises
@@ -77,7 +74,7 @@ def prune(layout: Layout, going: Collection[str], *, grace: timedelta = GRACE) -
         An image that stays cannot be read; nothing was removed.
     """
     with layout.locked():
-        plan = planned(layout, going, grace=grace)
+        plan = planned(layout, going, before=before)
         if plan.go:
             layout.write_index(plan.stay)
         for digest in plan.blobs:
