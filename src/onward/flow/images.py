@@ -179,7 +179,7 @@ def _named(
     found: list[tuple[ImageRef, str]] = []
     line = promotions(site.ledger, model)[-2:]
     found += zip(reversed(line), ("champion", "champion before"), strict=False)
-    release, routes = current(site.ledger, model), written(site, model)
+    release, routes = current(site.ledger, model), written(site.folders, model)
     if release is not None and release.ended is None:
         found += [(image, "in the release under way") for image in release.arms.values()]
     if routes is not None:
