@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.records import Prediction, Statement
 from onward.stages.serve.log.reader import Logged, Told
-from onward.stages.serve.log.segment import Header
+from onward.stages.serve.log.segment import Batch, Header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,42 +30,69 @@ def predictions_table(batches: Sequence[Logged]) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    parts = []
-    for logged in batches:
-        n, header, batch = len(logged), logged.header, logged.batch
-        output = logged.output()
-        outputs = _lists(output) if header.width > 1 else pa.nulls(n, pa.list_(pa.float64()))
-        if header.width > 1:
-            failed = np.isnan(output).any(axis=1)
-            likeliest = np.where(failed, 0, np.nan_to_num(output).argmax(axis=1))
-            output = np.where(failed, np.nan, likeliest)
-        columns = {
-            "id": pa.array([str(logged.address._replace(row=row)) for row in range(n)]),
-            "at": pa.array(batch.at, pa.int64()).cast(pa.timestamp("us", tz="UTC")),
-            "model": pa.repeat(header.model, n),
-            "version": pa.repeat(pa.scalar(header.version, pa.int64()), n),
-            "image": pa.repeat(header.image, n),
-            "release": pa.repeat(header.release, n),
-            "arm": pa.repeat(header.arm, n),
-            "unit": pa.array(batch.unit, pa.string()),
-            "status": pa.array(batch.status, pa.int32()),
-            "latency_us": pa.array(batch.latency_us, pa.int64()),
-            "request": pa.array(
-                [json.dumps(logged.request(row), default=str) for row in range(n)], pa.string()
-            ),
-            "features": _lists(logged.features()),
-            "texts": pa.array(batch.strings or [()] * n, pa.list_(pa.string())),
-            "output": pa.array(output.ravel(), from_pandas=True),
-            "outputs": outputs,
-            "error": pa.array(batch.errors or [None] * n, pa.string()),
-            "marks": pa.array(
-                [marks and json.dumps(marks) for marks in batch.marks or [None] * n], pa.string()
-            ),
-            "segment": pa.repeat(pa.scalar(logged.address.segment, pa.int32()), n),
-            "offset": pa.repeat(pa.scalar(logged.address.offset, pa.int64()), n),
+    counts = [len(logged) for logged in batches]
+    of_row = pa.array(np.repeat(np.arange(len(batches)), counts))
+
+    def each(values: Iterable[Any], kind: pa.DataType) -> pa.Array:
+        """Return what a batch has once, for each of its rows."""
+        return pa.array(values, kind).take(of_row)
+
+    def rows(columns: Iterable[Iterable[Any]], kind: pa.DataType) -> pa.Array:
+        return pa.array(list(chain.from_iterable(columns)), kind)
+
+    headers = [logged.header for logged in batches]
+    found = [logged.batch for logged in batches]
+    addresses = [logged.address for logged in batches]
+    outputs = [logged.output() for logged in batches]
+    text, whole = pa.string(), pa.int64()
+    return pa.table(
+        {
+            "id": rows(map(_ids, batches), text),
+            "at": rows((b.at for b in found), whole).cast(pa.timestamp("us", tz="UTC")),
+            "model": each((h.model for h in headers), text),
+            "version": each((h.version for h in headers), whole),
+            "image": each((h.image for h in headers), text),
+            "release": each((h.release for h in headers), text),
+            "arm": each((h.arm for h in headers), text),
+            "unit": rows((b.unit for b in found), text),
+            "status": rows((b.status for b in found), pa.int32()),
+            "latency_us": rows((b.latency_us for b in found), whole),
+            "request": rows(map(_requests, batches), text),
+            "features": _lists([logged.features() for logged in batches]),
+            "texts": rows((b.strings or [()] * len(b.at) for b in found), pa.list_(text)),
+            "output": pa.array(np.concatenate([_single(o) for o in outputs]), from_pandas=True),
+            "outputs": _lists(outputs, null=[h.width == 1 for h in headers]),
+            "error": rows((b.errors or [None] * len(b.at) for b in found), text),
+            "marks": rows(map(_marks, found), text),
+            "segment": each((a.segment for a in addresses), pa.int32()),
+            "offset": each((a.offset for a in addresses), whole),
         }
-        parts.append(pa.table(columns))
-    return pa.concat_tables(parts)
+    )
+
+
+def _ids(logged: Logged) -> list[str]:
+    begin = str(logged.address._replace(row=0)).removesuffix("0")
+    return [f"{begin}{row:x}" for row in range(len(logged))]
+
+
+def _requests(logged: Logged) -> list[str]:
+    return [json.dumps(logged.request(row), default=str) for row in range(len(logged))]
+
+
+def _marks(batch: Batch) -> list[str | None]:
+    if batch.marks is None:
+        return [None] * len(batch.at)
+    return [json.dumps(marks) if marks else None for marks in batch.marks]
+
+
+def _single(output: np.ndarray) -> np.ndarray:
+    """Return the one figure that stands for each row of (n, width) outputs."""
+    import numpy as np
+
+    if output.shape[1] == 1:
+        return output.ravel()
+    failed = np.isnan(output).any(axis=1)
+    return np.where(failed, np.nan, np.nan_to_num(output).argmax(axis=1))
 
 
 def columns_of(header: Header) -> str:
@@ -140,12 +168,14 @@ def _statements(told: Told) -> zip[tuple[int, str, str, str, float | bool | str 
     )
 
 
-def _lists(matrix: np.ndarray) -> pa.Array:
+def _lists(matrices: Sequence[np.ndarray], *, null: Sequence[bool] = ()) -> pa.Array:
+    """Return a list for each row of the (n, width) matrices; NULL for those of some of them."""
     import numpy as np
     import pyarrow as pa
 
-    n, width = matrix.shape
-    offsets = np.arange(0, (n + 1) * width, width) if width else np.zeros(n + 1)
-    return pa.ListArray.from_arrays(
-        pa.array(offsets.astype("int32")), pa.array(matrix.ravel(), from_pandas=False)
-    )
+    counts = [len(matrix) for matrix in matrices]
+    widths = np.repeat([matrix.shape[1] for matrix in matrices], counts)
+    offsets = np.concatenate([[0], np.cumsum(widths)]).astype("int32")
+    values = pa.array(np.concatenate([matrix.ravel() for matrix in matrices]), from_pandas=False)
+    mask = pa.array(np.repeat(np.array(null), counts)) if any(null) else None
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=mask)
