@@ -344,7 +344,7 @@ def alerts(url: str, state: Path) -> Mapping[str, str]:
     if total("onward_models_over_limit"):
         taken, limit = total("onward_model_bytes") / 1e6, total("onward_model_bytes_limit") / 1e6
         found["gateway memory"] = (
-            f"the versions that routes need take {taken:,.0f} MB of {limit:,.0f} MB: no other is "
+            f"the versions that routes need take {taken:,.1f} MB of {limit:,.1f} MB: no other is "
             "loaded; raise limits.model_bytes"
         )
     return found

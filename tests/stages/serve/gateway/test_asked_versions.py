@@ -193,7 +193,7 @@ def test_routes_that_alone_need_more_are_served_and_it_is_said(tmp_path, version
         said = (tmp_path / "state/gateway.log").read_text()
         assert "more than limits.model_bytes (8.0 MB): they are served all the same" in said
         alert = alerts(site.server.url, tmp_path)["gateway memory"]
-        assert alert.endswith("of 8 MB: no other is loaded; raise limits.model_bytes")
+        assert alert.endswith("of 8.0 MB: no other is loaded; raise limits.model_bytes")
         site.route((other, 100.0))
         site.until(lambda: metric(site, "onward_models_over_limit") == 0)
         assert metric(site, "onward_model_bytes{") < 8 * MB

@@ -150,10 +150,11 @@ class Models:
     async def _have(self, route: Route, *, beside: bool) -> Loaded:
         """Return a version, loaded if it is not; one `beside` may find no room."""
         digest = route.image.digest
+        if digest in self._held:  # a return to what is loaded waits for no load of another
+            return self._held[digest]
         async with self._turn:
-            found = self._held.get(digest)
-            if found is not None:
-                return found
+            if digest in self._held:
+                return self._held[digest]
             run = asyncio.get_running_loop().run_in_executor
             least = self._sizes.get(digest)
             if least is None:
