@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -110,3 +111,25 @@ def test_nobody_waits_for_a_version_but_those_who_ask_for_it(tmp_path: Path, ima
 
     answers = asked(serving(tmp_path, routes).config, work)
     assert answers == [200, 504, 200, 200]
+
+
+def test_a_return_to_what_is_loaded_waits_for_no_load_of_another():
+    started, gate = threading.Event(), threading.Event()
+
+    def load(each: Route) -> Any:
+        if each.image.model.version == 2:
+            started.set()
+            assert gate.wait(20)
+        return SimpleNamespace(name="m", version=each.image.model.version)
+
+    async def run() -> None:
+        held = Models(0, Metrics(), load=load, least=lambda _: 1)
+        await held.need(route(1))
+        slow = asyncio.create_task(held.need(route(2)))
+        await asyncio.to_thread(started.wait, 20)
+        assert (await held.need(route(1))).version == 1
+        assert not slow.done()
+        gate.set()
+        await slow
+
+    asyncio.run(run())
