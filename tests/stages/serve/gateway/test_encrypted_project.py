@@ -17,7 +17,8 @@ from gateway_site import routes_of, write_stores
 from onward.app.callers import tls_config
 from onward.app.gateway import Caller, address, alerts, serving
 from onward.app.release import _served
-from onward.app.settings import Settings, read_settings
+from onward.app.setting_sources import read_settings
+from onward.app.settings import Settings
 from onward.core.errors import DeclarationError
 from onward.flow.site import Folders
 from onward.stages.serve.routes import write_routes

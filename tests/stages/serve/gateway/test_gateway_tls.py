@@ -163,12 +163,18 @@ def test_what_is_no_pair_is_not_taken_and_the_one_before_goes_on(tmp_path, files
 def test_all_workers_show_and_renew_it(tmp_path, files, image):
     first, second = files.issuer, trustme.CA()
     routes = routes_of((image("plain"), 100.0))
-    log = tmp_path / "state/gateway.log"
+    log, shown = tmp_path / "state/gateway.log", tmp_path / "state" / SHOWN
     with encrypted(tmp_path, routes, tls=files.config, workers=2) as site:
         assert {asked(site, first) for _ in range(8)} == {200}
+        before = Path(files.config.certificate).read_bytes()
+        assert shown.read_bytes().startswith(before)
         files.issue(by=second)
         site.until(lambda: log.read_text().count("the certificate is renewed") == 2)
         assert {asked(site, second) for _ in range(8)} == {200}
+        now = Path(files.config.certificate).read_bytes()
+        assert shown.read_bytes().startswith(now)
+        assert shown.read_bytes().endswith(before)  # both are trusted, and once each
+        assert shown.read_bytes().count(b"BEGIN") == (now + before).count(b"BEGIN")
         assert len(ready(site)) == 2
 
 

@@ -26,7 +26,7 @@ from onward.stages.serve.gateway.listener import bound
 from onward.stages.serve.gateway.place import READY, STACKS
 from onward.stages.serve.gateway.process import announce, withdraw
 from onward.stages.serve.gateway.settings import GatewayConfig
-from onward.stages.serve.gateway.tls import read_pair, show
+from onward.stages.serve.gateway.tls import read_pair
 from onward.stages.serve.gateway.words import say
 
 PATIENCE_S: Final = (0.1, 10.0)
@@ -112,7 +112,7 @@ class Supervisor:
         self._board.clear()
         tls = self._config.tls
         if tls is not None:
-            show(self._state, read_pair(tls))
+            read_pair(tls)  # refused once, and not by each worker
         self._listeners = bound(self._config.host, self._config.port, self._config.workers)
         try:
             failed = await self._fill()

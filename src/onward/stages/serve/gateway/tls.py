@@ -22,6 +22,8 @@ SHOWN: Final = "certificates.pem"
 its starter knows it, whatever name or authority they have.
 """
 
+_BEFORE: Final = b"\n# The one before:\n"
+
 EVERY_S: Final = 1.0
 """Seconds between two looks at the files."""
 
@@ -123,11 +125,18 @@ def read_pair(config: TlsConfig) -> Pair:
     return Pair(chain, key, client_cas, context)
 
 
-def show(state: Path, pair: Pair, before: Pair | None = None) -> None:
-    """Leave word in a gateway's state of the certificate that it shows from now on."""
+def show(state: Path, pair: Pair) -> None:
+    """Leave word in a gateway's state of the certificate that is shown from now on.
+
+    The one before stays beside it: another worker may show it for a second more.
+    """
+    file = state / SHOWN
+    newest = file.read_bytes().partition(_BEFORE)[0] if file.exists() else b""
+    if newest == pair.chain:
+        return
     scratch = state / f".{SHOWN}.{os.getpid()}"
-    scratch.write_bytes(b"\n".join(each.chain for each in (pair, before) if each is not None))
-    scratch.replace(state / SHOWN)
+    scratch.write_bytes(pair.chain + _BEFORE + newest)
+    scratch.replace(file)
 
 
 def known_by(state: Path) -> ssl.SSLContext:

@@ -173,9 +173,7 @@ class Worker:
         config, place = self._config, self._place
         if config.tls is not None:
             self._certificate = Certificate(config.tls)
-            self._metrics.certificate_expires = self._certificate.pair.expires.timestamp()
-            if place is None:
-                show(self._state, self._certificate.pair)
+            self._shown(self._certificate)
         [own] = bound(config.host, config.port) if place is None else [place.own()]
         await self.warm()
         self._server = await self._listen(own)
@@ -234,12 +232,12 @@ class Worker:
     def _renew_certificate(self) -> None:
         """Show what lies in the certificate's files now, from the next connection on."""
         certificate = self._certificate
-        if certificate is None:
-            return
-        before = certificate.pair
-        if certificate.look(time.monotonic()):
-            show(self._state, certificate.pair, before)
-            self._metrics.certificate_expires = certificate.pair.expires.timestamp()
+        if certificate is not None and certificate.look(time.monotonic()):
+            self._shown(certificate)
+
+    def _shown(self, certificate: Certificate) -> None:
+        show(self._state, certificate.pair)
+        self._metrics.certificate_expires = certificate.pair.expires.timestamp()
 
     async def drain(self) -> None:
         """Take no new connections; answer what is under way; end each connection.
