@@ -101,8 +101,7 @@ class IcebergLake:
     def dataset(self, table: str) -> DatasetRef:
         head = self.head(table)
         if head is None:
-            what, expected = unknown_name("published table", table, self.tables())
-            raise NotFoundError(what, expected=expected, next_step="publish it with `onward run`")
+            raise self._unpublished(table)
         return DatasetRef(table=table, snapshot=head.id, rows=head.rows)
 
     # ------------------------------------------------------------ writing
@@ -268,8 +267,10 @@ class IcebergLake:
 
     def find(self, table: str, where: Mapping[str, str | int]) -> pa.Table:
         with self._corruption(table):
-            self.dataset(table)
-            return find(self._require(table), where)
+            found = self._load(table)
+            if found is None or found.current_snapshot() is None:
+                raise self._unpublished(table)
+            return find(found, where)
 
     def metadata(self, table: str) -> str:
         with self._corruption(table):
@@ -324,6 +325,10 @@ class IcebergLake:
             what, expected = unknown_name("table", table, self.tables())
             raise NotFoundError(what, expected=expected)
         return found
+
+    def _unpublished(self, table: str) -> NotFoundError:
+        what, expected = unknown_name("published table", table, self.tables())
+        return NotFoundError(what, expected=expected, next_step="publish it with `onward run`")
 
     def _corruption(self, subject: str) -> AbstractContextManager[None]:
         return catalogs.corruption(self._folder, subject)
