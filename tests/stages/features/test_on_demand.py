@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import cloudpickle
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from flight_shop import DAY, START, Shop, flights
@@ -22,7 +24,7 @@ from onward.core.records import Column, TrainingSetRef
 from onward.stages.features.config import FeatureView
 from onward.stages.features.on_demand import OnDemand, require_no_view, views_of
 from onward.stages.features.plan import on_demand
-from onward.stages.features.step import recompute, request_features, training_set
+from onward.stages.features.step import recompute, request_features, training_set, vectors
 
 ROWS = flights(
     ("UA", 0, 1, 1.0), ("UA", 10, 11, 2.0), ("AA", 9, 9, 3.0), ("UA", 12, 13, 4.0),
@@ -213,10 +215,12 @@ def test_a_feature_that_no_view_has_is_refused_with_the_nearest(shop: Shop, tmp_
 
     with pytest.raises(DataError) as caught:
         trained(shop, tmp_path / "training", model(ow.on_demand(features=[view()])(misspelt)))
-    assert "on-demand function 'misspelt' reads 'dely'" in caught.value.what
+    assert caught.value.what == (
+        "there is no feature of view 'delays' 'dely', which on-demand function 'misspelt' reads"
+    )
     assert "did you mean 'delay'" in caught.value.expected
     assert caught.value.location is not None
-    with pytest.raises(DataError, match="model 'guess' reads 'dely'"):
+    with pytest.raises(DataError, match="'dely', which the model reads"):
         trained(shop, tmp_path / "training", model(view()[["dely"]]))
 
 
@@ -238,6 +242,23 @@ def test_another_models_rows_get_its_features(shop: Shop, tmp_path: Path) -> Non
     found = recompute(ours, theirs.plan, features, lake=shop.lake, folder=tmp_path / "training")
     columns = ("n", "excess", "known", "delays__delay")
     assert rows(found, *columns) == rows(theirs, *columns)
+
+
+@pytest.mark.parametrize(
+    "policy", [{}, {"on_stale": "last"}, {"on_missing": "default", "defaults": {"word": "?"}}]
+)
+def test_what_is_logged_is_computed_again_as_in_training(
+    shop: Shop, tmp_path: Path, policy: dict[str, Any]
+) -> None:
+    of = model(ow.on_demand(features=[view(**policy)])(excess))
+    training = trained(shop, tmp_path / "training", of)
+    table = pq.read_table(training.path)
+    asked = [json.dumps({"n": row["n"], "carrier": row["carrier"]}) for row in table.to_pylist()]
+    logged = pa.table({"request": asked, "at": table["event_time"]})
+    again = vectors(training.plan, request_features(of, training.plan), logged, lake=shop.lake)
+    assert again.column_names == ["excess", "known", "who"]
+    for name in again.column_names:
+        assert again[name].to_pylist() == table[name].to_pylist()
 
 
 # ---------------------------------------------------------------- as it travels

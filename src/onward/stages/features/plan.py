@@ -48,21 +48,24 @@ def require_known(model: Model, views: Sequence[ViewPlan]) -> None:
     """
     for view in views:
         for feature in model.features:
-            if isinstance(feature, OnDemand):
-                names, who = feature.read_of(view.name), f"on-demand function {feature.name!r}"
-            elif feature.name == view.name:
-                names, who = feature.selected or (), f"model {model.name!r}"
-            else:
-                continue
-            for name in names:
+            for name in _taken(feature, view):
                 if name not in view.columns:
                     kind = f"feature of view {view.name!r}"
                     what, expected = unknown_name(kind, name, view.columns)
+                    of_function = isinstance(feature, OnDemand)
+                    who = f"on-demand function {feature.name!r}" if of_function else "the model"
                     raise DataError(
-                        f"{who} reads {name!r}: {what}",
-                        expected=expected,
-                        location=feature.location,
+                        f"{what}, which {who} reads", expected=expected, location=feature.location
                     )
+
+
+def _taken(feature: FeatureView | OnDemand, view: ViewPlan) -> Sequence[str]:
+    """Return the features that are read of a view, in the order in which they are named."""
+    if isinstance(feature, OnDemand):
+        return feature.read_of(view.name)
+    if feature.name != view.name:
+        return ()
+    return view.columns if feature.selected is None else feature.selected
 
 
 def plan(
@@ -108,8 +111,7 @@ def plan(
             columns += given[feature.name]
         else:
             view = by_name[feature.name]
-            taken = view.columns if feature.selected is None else feature.selected
-            columns += [_joined(features, column(view, name)) for name in taken]
+            columns += [_joined(features, column(view, name)) for name in _taken(feature, view)]
     _require_distinct(model, columns, looked_up, names)
     return FeaturePlan(
         columns=tuple(columns),
