@@ -247,5 +247,9 @@ def test_a_full_disk_is_told_and_it_goes_on(shop: Path, monkeypatch: pytest.Monk
         running: Any = Up(project, say=said.append)
         running._gateway = SimpleNamespace(server=SimpleNamespace(alive=lambda: True))
         running.turn()
-    assert len(said) == 3
-    assert all(words.startswith("error: the disk is full") for words in said)
+        resumed = []
+        monkeypatch.setattr(project, "resume", lambda: resumed.append(1))
+        running._paused_until = 0.0
+        running.turn()
+    assert all(words.startswith("error: the disk is full") for words in said[:3])
+    assert resumed == [1], "a run that it ended goes on, and needs no other process for that"

@@ -121,6 +121,7 @@ class Up:
                 work()
         except (OnwardError, OSError) as error:
             self._say(f"error: {error}")
+            self._cut_short = True  # it may have been a run that had no room to say so
             return False
         return True
 
@@ -173,7 +174,7 @@ class Up:
             self._unsent_until = time.monotonic() + PAUSE_S
 
     def _resume(self) -> None:
-        """Finish what was cut short, once."""
+        """Finish what the last process, or what was in the way a moment ago, cut short."""
         if self._cut_short:
             resumed = self._project.resume()
             self._cut_short = False
