@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -63,24 +63,83 @@ def _suite() -> str:
 @contextmanager
 def running(layout: Path, tag: str, config: dict[str, object], folder: Path) -> Iterator[Path]:
     """Run an image with a gateway configuration of the block's own; yields what it says."""
-    bundle, said = folder / "bundle", folder / "said"
+    bundle = unpacked(layout, tag, folder / "bundle")
+    (folder / "gateway.json").write_text(json.dumps(config))
+    spec = _spec(_read_spec(bundle), folder / "gateway.json")
+    (bundle / "config.json").write_text(json.dumps(spec))
+    if _has_namespaces(bundle, spec):
+        name = f"onward-{uuid4().hex[:12]}"
+        with _process(["runc", "run", "--bundle", str(bundle), name], folder / "said"):
+            yield folder / "said"
+    else:
+        root = rooted(bundle)
+        shutil.copy(folder / "gateway.json", root / "etc" / "onward" / "gateway.json")
+        with serving_in(bundle, folder / "said"):
+            yield folder / "said"
+    shutil.rmtree(bundle)
+
+
+def unpacked(layout: Path, tag: str, bundle: Path) -> Path:
+    """Unpack an image to a bundle, as umoci does, and return it."""
     subprocess.run(
         ["umoci", "unpack", "--image", f"{layout}:{tag}", str(bundle)],
         check=True,
         capture_output=True,
     )
-    (folder / "gateway.json").write_text(json.dumps(config))
-    spec = _spec(json.loads((bundle / "config.json").read_text()), folder / "gateway.json")
-    (bundle / "config.json").write_text(json.dumps(spec))
-    command, environment = _runtime(bundle, spec, folder)
+    return bundle
+
+
+def rooted(bundle: Path) -> Path:
+    """Make a bundle's root one that a process can change into, and return it.
+
+    What a container mounts is there, and nobody's: its state, and a place for what is temporary.
+    """
+    root = bundle / "rootfs"
+    for place in ("var/lib/onward", "tmp", "etc/onward/routes", "models"):
+        (root / place).mkdir(parents=True, exist_ok=True)
+    for place in ("var/lib/onward", "models"):
+        os.chown(root / place, NOBODY, NOBODY)
+    (root / "tmp").chmod(0o1777)
+    return root
+
+
+def run_in(bundle: Path, command: Sequence[str]) -> None:
+    """Run a command to its end as nobody, with the bundle's root as its own."""
+    words, environment = _rooted(bundle, command)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def serving_in(bundle: Path, said: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run what a bundle's image runs, as nobody, with the bundle's root as its own."""
+    words, environment = _rooted(bundle, _read_spec(bundle)["process"]["args"])
+    with _process(words, said, environment) as process:
+        yield process
+
+
+def _rooted(bundle: Path, command: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    environment = dict(line.partition("=")[::2] for line in _read_spec(bundle)["process"]["env"])
+    changed = ["/usr/sbin/chroot", f"--userspec={NOBODY}:{NOBODY}", str(bundle / "rootfs")]
+    return [*changed, *command], environment
+
+
+@contextmanager
+def _process(
+    command: Sequence[str], said: Path, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     with said.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
     try:
-        yield said
+        yield process
     finally:
         process.terminate()
         process.wait(20)
-        shutil.rmtree(bundle)
+
+
+def _read_spec(bundle: Path) -> dict:
+    found: dict = json.loads((bundle / "config.json").read_text())
+    return found
 
 
 def _spec(spec: dict, config: Path) -> dict:
@@ -99,17 +158,6 @@ def _spec(spec: dict, config: Path) -> dict:
         {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777"]},
     ]  # fmt: skip
     return spec
-
-
-def _runtime(bundle: Path, spec: dict, folder: Path) -> tuple[list[str], dict[str, str]]:
-    if _has_namespaces(bundle, spec):
-        name = f"onward-{uuid4().hex[:12]}"
-        return ["runc", "run", "--bundle", str(bundle), name], dict(os.environ)
-    root = bundle / "rootfs"
-    shutil.copy(folder / "gateway.json", root / "etc" / "onward" / "gateway.json")
-    environment = dict(line.partition("=")[::2] for line in spec["process"]["env"])
-    return ["/usr/sbin/chroot", f"--userspec={NOBODY}:{NOBODY}", str(root),
-            *spec["process"]["args"]], environment  # fmt: skip
 
 
 def _has_namespaces(bundle: Path, spec: dict) -> bool:

@@ -112,6 +112,10 @@ def test_the_base_that_the_next_image_is_built_on_stays(tmp_path):
         "org.opencontainers.image.base.digest": base.digest,
         "org.opencontainers.image.base.name": f"host/python@{base.digest}",
     }
+    root = layer(layout, "a root")
+    of_root = {"org.opencontainers.image.base.digest": root.descriptor.digest}
+    rooted = add_image(layout, [root], config={}, annotations=of_root, platform="linux/amd64")
+    layout.list_entry(rooted, tag="m:2")
     built = add_image(
         layout, [layer(layout, "x")], config={}, annotations=named, platform="linux/amd64"
     )

@@ -272,7 +272,7 @@ def test_what_is_not_what_its_digest_says_is_refused(tmp_path):
         server.shutdown()
         server.server_close()
         thread.join()
-    assert not [p for p in layout.folder.rglob("*") if p.is_file()]
+    assert [p.name for p in layout.folder.rglob("*") if p.is_file()] in ([], [".lock"])
 
 
 def test_references_are_read_and_written():

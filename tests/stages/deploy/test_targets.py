@@ -118,42 +118,6 @@ def test_the_gateway_understands_what_it_is_told(variant):
     assert [c["command"][-1] for c in copied] == [r.image.layout for r in routes.routes]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_chart_with_its_own_values_gives_the_plain_manifests(variant):
-    """Values are inserted as Helm's `toJson` does; no other template action is used."""
-    wanted = workload(**{**VARIANTS[variant], "namespace": None})
-    files = HelmTarget().render(wanted)
-    chart, values = (yaml.safe_load(files[name]) for name in ("Chart.yaml", "values.yaml"))
-    assert chart["apiVersion"] == "v2"
-    assert re.fullmatch(r"\d+\.\d+\.\d+", chart["version"])
-
-    def value(place: re.Match[str]) -> str:
-        found = values
-        for name in place.group(1).split("."):
-            found = found[name]
-        return json.dumps(found)
-
-    plain = resources(KubernetesTarget().render(wanted))
-    for name, text in files.items():
-        if name.startswith("templates/"):
-            filled = re.sub(r"\{\{ \.Values\.([\w.]+) \| toJson \}\}", value, text)
-            assert "{{" not in filled
-            found = yaml.safe_load(filled)
-            required(found)
-            assert _without_empty(found) == _without_empty(plain[name.removeprefix("templates/")])
-    assert {n.removeprefix("templates/") for n in files if n.startswith("templates/")} == set(plain)
-
-
-def _without_empty(found):
-    """Leave out what a chart writes as empty: no node selector is none."""
-    if isinstance(found, dict):
-        return {k: _without_empty(v) for k, v in found.items() if v not in ([], {}) or k in (
-            "emptyDir", "podSelector")}  # fmt: skip
-    if isinstance(found, list):
-        return [_without_empty(each) for each in found]
-    return found
-
-
 def test_an_inference_service_is_valid_and_has_the_canarys_share():
     wants = {**EVERYTHING, "log": None}
     for found in resources(KServeTarget().render(workload(**wants))).values():

@@ -97,8 +97,9 @@ def _reachable(layout: Layout, entry: Descriptor) -> Iterator[str]:
     """
     yield entry.digest
     content = layout.json(entry.digest)
-    yield from _parts(content)
-    for digest in _bases(content.get("annotations") or {}):
+    parts = set(_parts(content))
+    yield from parts
+    for digest in _bases(content.get("annotations") or {}) - parts:  # a root is a layer itself
         if layout.has(digest):
             yield digest
             yield from _parts(layout.json(digest))
@@ -111,10 +112,10 @@ def _parts(content: Mapping[str, Any]) -> Iterator[str]:
     yield from (layer["digest"] for layer in content.get("layers", ()))
 
 
-def _bases(annotations: Mapping[str, str]) -> Iterator[str]:
+def _bases(annotations: Mapping[str, str]) -> set[str]:
     """Return the digests of a base: its manifest's, and that of the index by which it is named."""
-    yield annotations.get(BASE_DIGEST, "")
-    yield annotations.get(BASE_NAME, "").rpartition("@")[2]
+    named = annotations.get(BASE_NAME, "").partition("@")[2]
+    return {digest for digest in (annotations.get(BASE_DIGEST, ""), named) if digest}
 
 
 def _blobs(layout: Layout) -> Iterator[tuple[str, tuple[int, float]]]:
