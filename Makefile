@@ -64,8 +64,9 @@ test-newest: $(SERVICES) $(CLIENTS)
 	@.venv-newest/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
 	  --upgrade --upgrade-strategy eager --editable '.[demo,dev]'
 	@echo "newer than our pins:"
-	@.venv-newest/bin/python -m pip freeze --exclude-editable | LC_ALL=C sort \
-	  | LC_ALL=C comm -13 <(LC_ALL=C sort constraints.txt) - | sed 's/^/  /'
+	@same() { tr 'A-Z_' 'a-z-' | LC_ALL=C sort; }; \
+	  .venv-newest/bin/python -m pip freeze --exclude-editable | same \
+	  | LC_ALL=C comm -13 <(same < constraints.txt) - | sed 's/^/  /'
 	$(ONE_THREAD) .venv-newest/bin/python -m pytest -n auto --dist worksteal $(NEWEST) $(ARGS)
 
 lint: $(INSTALLED)

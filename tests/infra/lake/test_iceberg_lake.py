@@ -180,7 +180,7 @@ def test_two_publishers_of_one_branch_publish_it_once(
 
 def test_creating_a_table_that_another_created_returns_it(lake: IcebergLake) -> None:
     lake.append("raw.n", ROWS, key="1")
-    found = catalogs.create(lake._catalog, "raw.n", ROWS.schema)
+    found = catalogs.create(lake._catalog, "raw.n", ROWS.schema, {})
     assert found.metadata == catalogs.load(lake._catalog, "raw.n").metadata
 
 
