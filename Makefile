@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-spark test-newest lint bench bench-peers bench-serve soak soak-serve clean constraints
+.PHONY: help demo test test-spark test-torch test-newest lint bench bench-peers bench-serve soak soak-serve clean constraints
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,6 +11,7 @@ SERVICES := .venv/.services
 DBT := .venv-dbt/.installed
 CLIENTS := .venv-clients/.installed
 SPARK := .venv-spark/.installed
+TORCH := .venv-torch/.installed
 PEERS ?= dataframely dlt feast great_expectations pandera pointblank
 SERVERS ?= bentoml kserve litserve mlflow mlserver ray_serve
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
@@ -27,6 +28,7 @@ help:
 	@echo "make demo    a year of flights through the whole loop"
 	@echo "make test    every test, side by side, with coverage of lines and branches"
 	@echo "make test-spark  transforms on Spark, in an environment of its own"
+	@echo "make test-torch  models that are PyTorch modules, likewise"
 	@echo "make test-newest  the quick part of the tests, on the newest versions of what we depend on"
 	@echo "make lint    style, formatting, types, and the direction of imports"
 	@echo "make bench   figures beside their limits and peers, which it installs in environments of"
@@ -54,6 +56,10 @@ test: $(INSTALLED) $(SERVICES) $(DBT) $(CLIENTS)
 
 test-spark: $(INSTALLED) $(SPARK)
 	.venv-spark/bin/python -m pytest tests/spark $(ARGS)
+
+test-torch: $(INSTALLED) $(TORCH)
+	.venv-torch/bin/python -m pytest tests/stages/train/test_torch_modules.py \
+	  tests/docs/test_guide_models.py $(ARGS)
 
 # What our pins keep from us: the newest versions that pyproject.toml allows, in an environment of
 # their own. No part of CI: what breaks here was broken upstream, and waits for a maintainer.
@@ -97,7 +103,7 @@ soak-serve: $(INSTALLED)
 	PYTHONPATH=tests $(BIN)/python -m soak.serving --minutes $(MINUTES) $(ARGS)
 
 clean:
-	rm -rf .venv .venv-clients .venv-dbt .venv-newest .venv-peers .venv-spark .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	rm -rf .venv .venv-clients .venv-dbt .venv-peers .venv-newest .venv-spark .venv-torch .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 	  dist demo bench/results
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
 
@@ -159,6 +165,16 @@ $(SPARK): .ci/spark.txt | $(INSTALLED)
 	@ours=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
 	theirs=$$(.venv-spark/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
 	echo "import site; site.addsitedir('$$ours')" > "$$theirs/onward.pth"
+	@touch $@
+
+# PyTorch over what is in .venv, for the tests of models that are its modules.
+$(TORCH): .ci/torch.txt | $(INSTALLED)
+	@echo "installing PyTorch into .venv-torch (800 MB) …"
+	@$(BIN)/python -m venv --clear .venv-torch
+	@ours=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	theirs=$$(.venv-torch/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	echo "import site; site.addsitedir('$$ours')" > "$$theirs/onward.pth"
+	@.venv-torch/bin/python -m pip --disable-pip-version-check --no-input install --quiet -r $<
 	@touch $@
 
 # Servers that tests start for themselves on free ports, as Debian packages them.

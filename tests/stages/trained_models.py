@@ -20,6 +20,7 @@ import pandas as pd
 from onward.core import digest
 from onward.core.errors import DataError
 from onward.core.records import Column, FeaturePlan, ModelRef, OnDemandPlan, ViewPlan
+from onward.stages.train.onnx_form import onnx_form
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -191,6 +192,7 @@ def train(
     version: int = 1,
     task: str = "binary",
     plan: FeaturePlan = PLAN,
+    runtime: str | None = None,
 ) -> ModelRef:
     """Write a trained folder as the train room does, and return it as a registered version."""
     folder.mkdir(parents=True)
@@ -202,6 +204,7 @@ def train(
     if hasattr(estimator, "fit"):
         views["stores__rate"][3] = 0.0
     frame = pd.DataFrame({c.name: (views | dict(features))[c.name] for c in plan.columns})
+    frame = frame.astype({c.name: "float64" for c in plan.columns if c.dtype == "double"})
     if hasattr(estimator, "fit"):
         estimator.fit(frame, frame["amount"] > frame["amount"].median())
     predicted = {
@@ -225,13 +228,15 @@ def train(
                 "features": plain,
                 "beside": [[]] * 32,
                 "predictions": predicted.tolist(),
-                "tolerance": 1e-9,
+                "tolerance": 1e-9 if runtime is None else 1e-5,
             }
         ).encode(),
         "environment.json": b"{}",
         "requirements.txt": b"scikit-learn\n",
         "code.py": b"# the user's module\n",
     }
+    if runtime == "onnx":
+        files["model.onnx"] = onnx_form(estimator, frame, task, name, None)
     for file, data in files.items():
         (folder / file).write_bytes(data)
     return ModelRef(

@@ -10,6 +10,7 @@ from onward.core import fingerprint
 from onward.core.errors import DeclarationError, Location
 
 Task = Literal["binary", "multiclass", "regression"]
+Runtime = Literal["onnx"]
 Severity = Literal["quarantine", "hold", "warn"]
 """What a broken rule does: keeps its rows out, keeps the whole batch out, or is only reported."""
 
@@ -75,7 +76,8 @@ class Model:
     classification, ``predict_proba``; or a function ``f(X)`` of n rows that gives the same.
     `features` holds feature views and on-demand functions, `label` the label declaration (types
     of the features room, opaque here).
-    `holdout` is the share of the newest rows, by event time, kept for evaluation.
+    `holdout` is the share of the newest rows, by event time, kept for evaluation. `runtime` is the
+    form in which it is served; None for the fastest way to call what was returned.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Model:
     holdout: float
     window: str | None
     slices: tuple[str, ...]
+    runtime: Runtime | None = None
     description: str = field(default="", compare=False)
     owner: str = field(default="", compare=False)
     tags: tuple[str, ...] = field(default=(), compare=False)

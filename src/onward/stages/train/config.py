@@ -8,6 +8,7 @@ from typing import Any
 from onward.core.clock import duration
 from onward.core.declarations import (
     Model,
+    Runtime,
     SearchDimension,
     Task,
     defaults_of,
@@ -28,6 +29,7 @@ def model(
     holdout: float = 0.2,
     window: str | None = None,
     slices: Sequence[str] = (),
+    runtime: Runtime | None = None,
     description: str | None = None,
     owner: str = "",
     tags: Sequence[str] = (),
@@ -55,6 +57,9 @@ def model(
         Train on no more than this much history (``"90d"``); all of it unless given.
     slices
         Request columns whose values evaluation reports separately.
+    runtime
+        ``"onnx"``: convert what was returned, hold it to the same answers, and serve it by ONNX
+        Runtime. Unless given, the gateway calls what was returned by the fastest way it knows.
     description, owner, tags
         What it predicts (unless given, the first paragraph of the function's docstring), who
         answers for it, and words by which it is found.
@@ -76,6 +81,9 @@ def model(
             if name not in parameters:
                 what, expected = unknown_name("hyperparameter", name, parameters)
                 raise DeclarationError(what, expected=expected, location=location)
+        if runtime not in (None, "onnx"):
+            what, expected = unknown_name("runtime", runtime, ("onnx",))
+            raise DeclarationError(what, expected=expected, location=location)
         if window is not None:
             duration(window, location)
         if not 0 < holdout < 1:
@@ -93,6 +101,7 @@ def model(
             holdout=holdout,
             window=window,
             slices=tuple(slices),
+            runtime=runtime,
             description=first_paragraph(body) if description is None else description,
             owner=owner,
             tags=tuple(tags),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from onward.core import fingerprint
 from onward.core.clock import utc
-from onward.core.declarations import Task
+from onward.core.declarations import Runtime, Task
 from onward.core.errors import DataError, DeclarationError, Location
 from onward.core.estimator import features_of, holdout_start, labels_of
 from onward.core.ports import RequestFeatures
@@ -36,6 +36,7 @@ class Fit:
     location: Location | None
     training: TrainingSetRef
     task: Task
+    runtime: Runtime | None
     holdout: float
     parameters: Mapping[str, Any]
     request_features: RequestFeatures
@@ -69,6 +70,7 @@ def fit(job: Fit) -> Fitted:
 
     from onward.stages.train import environment, folder
     from onward.stages.train.answers import PROBED, require_answers
+    from onward.stages.train.pickling import pickled
     from onward.stages.train.returned import estimator_of
 
     versions = environment.installed()
@@ -93,7 +95,8 @@ def fit(job: Fit) -> Fitted:
         job,
         estimator,
         model=_pickled(estimator, job),
-        request_features=folder.pickled(job.request_features),
+        onnx=_onnx(estimator, x.iloc[start:], job),
+        request_features=pickled(job.request_features),
         holdout=table.slice(start),
         x=x.iloc[start:],
         distributions=environment.imported(versions),
@@ -111,16 +114,24 @@ def fit(job: Fit) -> Fitted:
 
 
 def _pickled(estimator: Any, job: Fit) -> bytes:
-    from onward.stages.train import folder
+    from onward.stages.train.pickling import pickled
 
     try:
-        return folder.pickled(estimator)
+        return pickled(estimator)
     except Exception as error:  # whatever its parts say that cannot be carried
         raise DeclarationError(
             f"what model {job.model!r} returned cannot be kept: {type(error).__name__}: {error}",
             expected="something that cloudpickle can carry: no open file, connection or lock in it",
             location=job.location,
         ) from error
+
+
+def _onnx(estimator: Any, held_out: pd.DataFrame, job: Fit) -> bytes | None:
+    if job.runtime != "onnx":
+        return None
+    from onward.stages.train.onnx_form import onnx_form
+
+    return onnx_form(estimator, held_out, job.task, job.model, job.location)
 
 
 def _key(job: Fit, versions: Mapping[str, str]) -> str:
@@ -136,6 +147,7 @@ def _key(job: Fit, versions: Mapping[str, str]) -> str:
         job.version,
         job.training.id,
         job.task,
+        job.runtime,
         job.holdout,
         sorted(job.parameters.items()),
         job.features_version,

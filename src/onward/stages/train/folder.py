@@ -3,51 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from onward.core import digest
 from onward.core.estimator import classes_of
 from onward.stages.train import environment
 from onward.stages.train.fit import Fit, Fitted
 from onward.stages.train.golden import golden
+from onward.stages.train.onnx_form import TOLERANCE
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-_PROTOCOL: Final = 5
-
-
-def pickled(value: Any) -> bytes:
-    """Return cloudpickle's bytes of `value`, the same ones for the same value.
-
-    cloudpickle gives every class that it pickles by value a random id, under which a process
-    holds one definition for all pickles. Here the ids follow from the content, so that two models
-    loaded side by side share a class only if they are one and the same.
-    """
-    from cloudpickle import cloudpickle
-
-    written: bytes = cloudpickle.dumps(value, _PROTOCOL)
-    tracked = cloudpickle._DYNAMIC_CLASS_TRACKER_BY_CLASS  # noqa: SLF001 (there is no other way)
-    random_ids = {i.encode(): kind.__qualname__ for kind, i in tracked.items()}
-    used = {i: name for i, name in random_ids.items() if i in written}
-    content = hashlib.sha256(_replaced(written, {i: bytes(len(i)) for i in used})).hexdigest()
-    fixed = {
-        i: hashlib.sha256(f"{content}.{name}".encode()).hexdigest() for i, name in used.items()
-    }
-    return _replaced(written, {i: f.encode()[: len(i)] for i, f in fixed.items()})
-
-
-def _replaced(content: bytes, replacements: Mapping[bytes, bytes]) -> bytes:
-    for old, new in replacements.items():
-        content = content.replace(old, new)
-    return content
 
 
 def contents(
@@ -55,6 +27,7 @@ def contents(
     estimator: Any,
     *,
     model: bytes,
+    onnx: bytes | None,
     request_features: bytes,
     holdout: pa.Table,
     x: pd.DataFrame,
@@ -62,7 +35,8 @@ def contents(
 ) -> dict[str, bytes]:
     """Return the folder's files: nothing in them but what the fit's inputs decide.
 
-    `model` is the estimator, and `request_features` the on-demand functions, as pickles.
+    `model` is the estimator, and `request_features` the on-demand functions, as pickles; `onnx` the
+    estimator's ONNX form, if that is how it is served.
     """
     plan = {
         "plan": dataclasses.asdict(job.training.plan),
@@ -77,7 +51,8 @@ def contents(
         "commit": job.commit,
         "seeds": {"PYTHONHASHSEED": 0, "random": 0, "numpy": 0},
     }
-    examples = golden(estimator, holdout, x, job.training.plan, job.task)
+    least = 0.0 if onnx is None else TOLERANCE
+    examples = golden(estimator, holdout, x, job.training.plan, job.task, least=least)
     files = {
         "model.pkl": model,
         "request_features.pkl": request_features,
@@ -86,7 +61,11 @@ def contents(
         "requirements.txt": environment.requirements(distributions).encode(),
         "golden.json": _json(examples),
     }
-    return files if job.source is None else {**files, "code.py": job.source.encode()}
+    if onnx is not None:
+        files["model.onnx"] = onnx
+    if job.source is not None:
+        files["code.py"] = job.source.encode()
+    return files
 
 
 def kept(root: Path, key: str) -> Fitted | None:

@@ -26,16 +26,22 @@ it; else 1e-9. Last digits depend on how many rows and threads share a sum.
 
 
 def golden(
-    estimator: Any, holdout: pa.Table, x: pd.DataFrame, plan: FeaturePlan, task: Task
+    estimator: Any,
+    holdout: pa.Table,
+    x: pd.DataFrame,
+    plan: FeaturePlan,
+    task: Task,
+    *,
+    least: float = 0.0,
 ) -> dict[str, Any]:
     """Return up to 32 held-out rows, evenly spaced in time, as JSON values.
 
     ``rows`` are requests, ``features`` the vectors in the plan's order (missing is null),
     ``beside`` what on-demand functions read of views besides (`FeaturePlan.beside`),
     ``predictions`` what `predictions_of` gave for them, and ``tolerance`` how far from these one
-    may be that serves them. Rows with an infinite feature, which JSON cannot carry, are passed
-    over. Nobody is named: a personal column holds stand-ins, unless an
-    on-demand feature is computed from it.
+    may be that serves them: as their type has it, or `least`. Rows with an infinite feature, which
+    JSON cannot carry, are passed over. Nobody is named: a personal column holds stand-ins, unless
+    an on-demand feature is computed from it.
     """
     numbers = x.select_dtypes("float64").to_numpy()
     usable = np.flatnonzero(~np.isinf(numbers).any(axis=1))
@@ -51,7 +57,7 @@ def golden(
             list(row.values()) for row in rows.select([c.name for c in plan.beside]).to_pylist()
         ],
         "predictions": predictions.tolist(),
-        "tolerance": _TOLERANCES.get(predictions.dtype.name, 1e-9),
+        "tolerance": max(least, _TOLERANCES.get(predictions.dtype.name, 1e-9)),
     }
 
 

@@ -1,4 +1,4 @@
-"""What a training function may return: a fitted estimator, or a function of rows."""
+"""What a training function may return: a fitted estimator, a function of rows, a module."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from onward.core.declarations import Task
 from onward.core.estimator import verb
 from onward.stages.train.function import PythonFunction
+from onward.stages.train.module import TORCH, ModuleFunction, is_module
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 def estimator_of(returned: Any, y: pd.Series, task: Task) -> Any:
     """Return what can be asked as an estimator can: itself, if it is one or nothing else will do.
 
-    Whatever else can be called is a function of X. Its classes are those of the labels `y`,
-    sorted, unless it has ``classes_`` of its own.
+    Whatever else can be called is a function of X; a PyTorch module is called with a matrix. Its
+    classes are those of the labels `y`, sorted, unless it has ``classes_`` of its own.
     """
     if hasattr(returned, verb(task)) or not callable(returned) or isinstance(returned, type):
         return returned
-    return PythonFunction(returned, _classes(returned, y, task))
+    classes = _classes(returned, y, task)
+    if is_module(returned):
+        return PythonFunction(ModuleFunction(returned), classes, TORCH)
+    return PythonFunction(returned, classes)
 
 
 def _classes(returned: Any, y: pd.Series, task: Task) -> list[Any] | None:

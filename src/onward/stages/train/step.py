@@ -46,6 +46,7 @@ def train(
         location=model.location,
         training=training,
         task=model.task,
+        runtime=model.runtime,
         holdout=model.holdout,
         parameters=dict(candidate.parameters),
         request_features=request_features,

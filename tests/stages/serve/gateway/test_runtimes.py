@@ -17,13 +17,16 @@ import xgboost
 from gateway_site import routes_of, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
+from onward.core.errors import CorruptError
 from onward.stages.deploy.step import package
 from onward.stages.serve.gateway.image import MODEL_FOLDER, unpack
-from onward.stages.serve.gateway.model import ServedModel, load
+from onward.stages.serve.gateway.model import ServedModel, frame_of, load
 from onward.stages.serve.gateway.runtimes import by_matrix
 from onward.stages.train.function import PythonFunction
 
@@ -96,8 +99,8 @@ def test_early_stopping_holds() -> None:
     assert figures(x.to_numpy()) == pytest.approx(expected, rel=1e-6)
 
 
-def opened(folder: Path, estimator: Any) -> ServedModel:
-    image = package(small.train(folder / "trained", estimator), folder=folder / "images")
+def opened(folder: Path, estimator: Any, **options: Any) -> ServedModel:
+    image = package(small.train(folder / "trained", estimator, **options), folder=folder / "images")
     return load((unpack(image, folder / "unpacked") / MODEL_FOLDER).parent)
 
 
@@ -156,6 +159,66 @@ def test_a_python_function_answers_rows_tensors_and_why_it_is_not_explained(tmp_
         assert "it is a Python function, known by its answers alone" in refused.json()["error"]
 
 
+def trees(**options: Any) -> HistGradientBoostingClassifier:
+    return HistGradientBoostingClassifier(
+        max_iter=5, min_samples_leaf=3, early_stopping=False, **options
+    )
+
+
+def behind_words() -> Any:
+    words = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    return make_pipeline(
+        make_column_transformer((words, ["part_of_day"]), remainder="passthrough"), trees()
+    )
+
+
+ONNX = {
+    "trees": trees,
+    "forest": lambda: RandomForestClassifier(8, random_state=0),  # leaves gaps to the estimator
+    "lightgbm": lambda: lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, min_child_samples=2),
+    "xgboost": lambda: xgboost.XGBClassifier(n_estimators=5),
+}
+
+
+@pytest.mark.parametrize("kind", ONNX)
+def test_an_onnx_form_answers_what_the_estimator_does(tmp_path, kind) -> None:
+    model = opened(tmp_path, ONNX[kind](), runtime="onnx")
+    assert model.runtime == "onnx"
+    batched_is_alone(model, 1e-6)
+    rows = np.random.default_rng(1).uniform(0, 50, (200, 5)).astype(np.float32).astype(float)
+    rows[::3, 1] = math.nan
+    frame = pd.DataFrame(rows, columns=[c.name for c in model.plan.columns])
+    expected = model.estimator.predict_proba(frame)[:, 1:]
+    assert model.call(rows, [()] * 200) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_an_onnx_form_takes_text_and_leaves_what_is_missing_to_who_refuses_it(tmp_path) -> None:
+    model = opened(tmp_path / "text", behind_words(), plan=small.TEXT_PLAN, runtime="onnx")
+    numbers = np.full((4, 6), math.nan)
+    numbers[:, :5] = np.random.default_rng(1).uniform(0, 50, (4, 5))
+    numbers[3, 2] = math.nan
+    texts = [("am",), ("pm",), (None,), ("night",)]
+    frame = frame_of([c.name for c in model.plan.columns], model.strings, numbers, texts)
+    expected = model.estimator.predict_proba(frame)[:, 1:]
+    assert model.call(numbers, texts) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    linear = make_pipeline(MinMaxScaler(), LogisticRegression())
+    refusing = opened(tmp_path / "linear", linear, runtime="onnx")
+    assert refusing.call(np.ones((1, 5)), [()]).shape == (1, 1)
+    with pytest.raises(ValueError, match="contains NaN"):
+        refusing.call(np.array([[1, 1, 1, 1, math.nan], [1.0] * 5]), [()] * 2)
+
+
+def test_without_onnx_runtime_a_converted_model_is_not_loaded(tmp_path, monkeypatch) -> None:
+    image = package(
+        small.train(tmp_path / "trained", trees(), runtime="onnx"), folder=tmp_path / "images"
+    )
+    folder = (unpack(image, tmp_path / "unpacked") / MODEL_FOLDER).parent
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(CorruptError, match="ONNX form cannot be loaded") as refused:
+        load(folder)
+    assert "onward[onnx]" in refused.value.next_step
+
+
 def batched_is_alone(model: ServedModel, tolerance: float = 1e-9) -> None:
     """Whoever's rows stand beside them, answers are the same."""
     width = len(model.plan.columns)
@@ -165,8 +228,8 @@ def batched_is_alone(model: ServedModel, tolerance: float = 1e-9) -> None:
     @given(st.lists(st.lists(amounts, min_size=width, max_size=width), min_size=2, max_size=7))
     def holds(rows: list[list[float]]) -> None:
         numbers = np.array(rows)
-        together = model.call(numbers, [])
-        alone = np.concatenate([model.call(row[None], []) for row in numbers])
+        together = model.call(numbers, [()] * len(rows))
+        alone = np.concatenate([model.call(row[None], [()]) for row in numbers])
         assert together == pytest.approx(alone, rel=tolerance, abs=tolerance, nan_ok=True)
 
     holds()

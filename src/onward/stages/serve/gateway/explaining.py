@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from onward.core.errors import OnwardError
 from onward.stages.serve.gateway.content import RefusedError
-from onward.stages.serve.gateway.model import ServedModel, Texts, frame_of
+from onward.stages.serve.gateway.model import ServedModel, frame_of
+from onward.stages.serve.gateway.runtimes import Texts
 
 if TYPE_CHECKING:
     import numpy as np

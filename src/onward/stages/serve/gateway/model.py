@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,8 @@ from onward.core.errors import CorruptError, OnwardError
 from onward.core.ports import RequestFeatures
 from onward.core.records import FeaturePlan
 from onward.stages.serve.gateway.lookup import ViewReader, readers
-from onward.stages.serve.gateway.runtimes import Figures, by_matrix, figures_of
+from onward.stages.serve.gateway.onnx_session import by_session
+from onward.stages.serve.gateway.runtimes import Call, Figures, Texts, by_matrix, figures_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +30,6 @@ TOLERANCE: Final = 1e-9
 """How far, relative to 1 or to the value, two ways of calling a model may differ (BLAS's last
 digits).
 """
-
-Texts = Sequence[Sequence[str | None]]
 
 
 class About(msgspec.Struct, frozen=True):
@@ -50,7 +49,7 @@ class ServedModel:
     and returns (n, width): P(class 1), the value, or each class's probability.
     `estimator` is what was trained, `background` the numbers and texts of its golden rows.
     `labels` are a classifier's, in the order of their probabilities: all int, or all str.
-    `runtime` is the way in which it is called: ``frame``, or one of `runtimes`.
+    `runtime` is the way in which it is called: ``onnx``, ``frame``, or one of `runtimes`.
     """
 
     name: str
@@ -65,15 +64,15 @@ class ServedModel:
     request_features: RequestFeatures
     estimator: Any
     background: tuple[np.ndarray, Texts]
-    call: Callable[[np.ndarray, Texts], np.ndarray]
+    call: Call
 
 
 def load(folder: Path) -> ServedModel:
     """Load a version from an unpacked image's ``opt/onward``, and try it on its golden rows.
 
-    An estimator whose features are all numbers is called with a float64 matrix, by the fastest of
-    its `runtimes`, where that gives what a DataFrame gives on the golden rows, without a warning;
-    else with a DataFrame.
+    A model with an ONNX form is called by that. Another one whose features are all numbers is
+    called with a float64 matrix, by the fastest of its `runtimes`, where that gives what a
+    DataFrame gives on the golden rows, without a warning; else with a DataFrame.
 
     Raises
     ------
@@ -89,6 +88,8 @@ def load(folder: Path) -> ServedModel:
             estimator = pickle.load(file)
         with (trained / "request_features.pkl").open("rb") as file:
             request_features = pickle.load(file)
+        onnx = trained / "model.onnx"
+        form = onnx.read_bytes() if onnx.exists() else None
         golden = json.loads((trained / "golden.json").read_bytes())
     except OnwardError:
         raise
@@ -101,12 +102,10 @@ def load(folder: Path) -> ServedModel:
     strings = tuple(i for i, c in enumerate(plan.columns) if c.dtype == "string")
     numbers, texts = _golden_features(golden["features"], plan, strings)
     names = [c.name for c in plan.columns]
-    frame = _by_frame(estimator, about.task, names, strings)
-    call, runtime = frame, "frame"
-    for name, figures in () if strings or not len(numbers) else by_matrix(estimator, about.task):
-        if _agrees(figures, frame, numbers):
-            call, runtime = partial(_numbers_alone, figures), name
-            break
+    width = len(labels) if about.task == "multiclass" else 1
+    runtime, call = _called(estimator, about.task, names, strings, numbers)
+    if form is not None:
+        runtime, call = "onnx", by_session(form, names, strings, width, call)
     model = ServedModel(
         name=about.name,
         version=about.version,
@@ -114,7 +113,7 @@ def load(folder: Path) -> ServedModel:
         plan=plan,
         views=readers(plan),
         strings=strings,
-        width=len(labels) if about.task == "multiclass" else 1,
+        width=width,
         labels=labels,
         runtime=runtime,
         request_features=request_features,
@@ -142,9 +141,18 @@ def _golden_features(
     return numbers, [tuple(row[i] for i in strings) for row in rows]
 
 
-def _by_frame(
-    estimator: Any, task: Task, names: list[str], strings: tuple[int, ...]
-) -> Callable[[np.ndarray, Texts], np.ndarray]:
+def _called(
+    estimator: Any, task: Task, names: list[str], strings: tuple[int, ...], numbers: np.ndarray
+) -> tuple[str, Call]:
+    """Return how an estimator is called, and its name; `numbers` are the golden rows'."""
+    frame = _by_frame(estimator, task, names, strings)
+    for name, figures in () if strings or not len(numbers) else by_matrix(estimator, task):
+        if _agrees(figures, frame, numbers):
+            return name, partial(_numbers_alone, figures)
+    return "frame", frame
+
+
+def _by_frame(estimator: Any, task: Task, names: list[str], strings: tuple[int, ...]) -> Call:
     predict = figures_of(estimator, task)
     return lambda numbers, texts: predict(frame_of(names, strings, numbers, texts))
 
@@ -167,9 +175,7 @@ def _numbers_alone(figures: Figures, numbers: np.ndarray, _: Texts) -> np.ndarra
     return figures(numbers)
 
 
-def _agrees(
-    figures: Figures, frame: Callable[[np.ndarray, Texts], np.ndarray], numbers: np.ndarray
-) -> bool:
+def _agrees(figures: Figures, frame: Call, numbers: np.ndarray) -> bool:
     """Say whether a matrix gives what a DataFrame gives: on golden rows, and with values missing.
 
     Golden rows may all be whole where production's are not; where an estimator refuses a missing

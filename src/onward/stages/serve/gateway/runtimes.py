@@ -8,7 +8,7 @@ the golden rows.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from onward.core.declarations import Task
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 Figures: TypeAlias = "Callable[[np.ndarray], np.ndarray]"
 """From (n, n_features) float64 to (n, width): P(class 1), the value, or class probabilities."""
+
+Texts: TypeAlias = Sequence[Sequence[str | None]]
+"""Each row's text features; a row of none where a model has none."""
+
+Call: TypeAlias = "Callable[[np.ndarray, Texts], np.ndarray]"
+"""The same as `Figures` from numbers, NaN in the places of texts, and texts."""
 
 
 def by_matrix(estimator: Any, task: Task) -> Iterator[tuple[str, Figures]]:
@@ -29,6 +35,8 @@ def by_matrix(estimator: Any, task: Task) -> Iterator[tuple[str, Figures]]:
         yield "xgboost", _xgboost(estimator)
     if task == "binary" and (weights := _logistic(estimator)) is not None:
         yield "linear", _linear(*weights)
+    if library == "torch":
+        yield "torch", _torch(estimator, task)
     yield "matrix", _nameless(estimator, task)
 
 
@@ -76,6 +84,14 @@ def _xgboost(estimator: Any) -> Figures:
         return np.asarray(found, dtype=np.float64).reshape(len(numbers), -1)
 
     return call
+
+
+def _torch(estimator: Any, task: Task) -> Figures:
+    """Ask the module on one thread, which is set for the whole process: others wait for them."""
+    import torch
+
+    torch.set_num_threads(1)
+    return figures_of(estimator, task)
 
 
 def _logistic(estimator: Any) -> tuple[np.ndarray, float] | None:
