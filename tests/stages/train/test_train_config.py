@@ -48,6 +48,7 @@ def test_its_version_follows_the_code_that_trains(monkeypatch):
         ({"body": Fit}, "cannot name a model"),
         ({"task": "clasification"}, "no task 'clasification'"),
         ({"search": {"max_dept": None}}, "did you mean 'max_depth'"),
+        ({"runtime": "onxx"}, "no runtime 'onxx'"),
         ({"holdout": 0}, "holdout is 0"),
         ({"holdout": 1.0}, "holdout is 1"),
         ({"window": "ninety days"}, "is not a duration"),
