@@ -58,7 +58,8 @@ def by_session(
         found = np.empty((len(numbers), width))
         for rows, ask in ((np.flatnonzero(~gaps), call), (np.flatnonzero(gaps), otherwise)):
             if len(rows):
-                found[rows] = ask(numbers[rows], [texts[row] for row in rows.tolist()])
+                some = [texts[row] for row in rows.tolist()] if strings else []
+                found[rows] = ask(numbers[rows], some)
         return found
 
     return divided
