@@ -39,7 +39,7 @@ def _replaced(content: bytes, replacements: Mapping[bytes, bytes]) -> bytes:
     return content
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no stubs
     """Writes PyTorch's tensors as arrays: its own pickles of them hold addresses in memory."""
 
     def reducer_override(self, obj: Any) -> Any:
