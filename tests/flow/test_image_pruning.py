@@ -149,6 +149,7 @@ def test_unpacked_copies_and_old_stagings_go_along(shop: Shop) -> None:
     for image in (first, second):
         (unpacked / image.digest.removeprefix("sha256:")).mkdir(parents=True)
     (unpacked / ".going-cut-short").mkdir()
+    (unpacked / ("0" * 64)).mkdir()  # of an image that a pruning before took, and was cut short
     for run in ("over", "newest", "cut-short"):
         request = RunRequest(id=run, reason="", trigger="request", requested_at=NOW)
         happened(shop.site, "run.started", "m", key=run, run=run, request=request, digest="",

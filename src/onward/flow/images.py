@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -100,7 +100,7 @@ def prune_images(
     )
     if not dry_run:
         unpacked = site.folders.gateway / _UNPACKED
-        _remove([unpacked / d.digest.removeprefix("sha256:") for d in done.go], unpacked)
+        _remove(_without_image(unpacked, done, before), unpacked)
         _remove(staged, site.folders.staging)
         _tell(site, found)
     return found
@@ -199,6 +199,16 @@ def _staged(site: Site, newest: int) -> list[Path]:
     kept = {run.id for run in (*last, *unfinished(site.ledger))}
     folders = sorted(site.folders.staging.glob("*"))
     return [folder for folder in folders if folder.is_dir() and folder.name not in kept]
+
+
+def _without_image(unpacked: Path, done: Pruning, before: datetime) -> list[Path]:
+    """Return the unpacked copies, older than `before`, of images that the layout has no more."""
+    kept = {entry.digest.removeprefix("sha256:") for entry in done.stay}
+    return [
+        folder
+        for folder in sorted(unpacked.glob("[0-9a-f]*"))
+        if folder.name not in kept and folder.stat().st_mtime <= before.timestamp()
+    ]
 
 
 def _remove(folders: Sequence[Path], parent: Path) -> None:
