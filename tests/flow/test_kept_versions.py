@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_release_steps import CANARY, Shop, image
+from release_shop import CANARY, Shop, image
 
 from onward.core.records import Deployment
 from onward.flow import routing, steer
