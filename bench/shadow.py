@@ -34,7 +34,11 @@ ALONE = "release:m@1"
 
 def run(quick: bool) -> Sequence[Row]:
     """Measure in rounds of a few seconds, with the shadow and without in turn."""
-    rounds, seconds = (2, 1.0) if quick else (9, 4.0)
+    return measure(rounds=2, seconds=1.0) if quick else measure()
+
+
+def measure(rounds: int = 9, seconds: float = 4.0) -> Sequence[Row]:
+    """Load one gateway so many times with the shadow and so many without, and compare medians."""
     found: dict[bool, list[Figures]] = {False: [], True: []}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -49,11 +53,11 @@ def run(quick: bool) -> Sequence[Row]:
         )  # fmt: skip
         try:
             url = f"{server.url}/v2/models/m/infer"
-            measure(url, server.pid, body, 0.5)
+            loaded(url, server.pid, body, 0.5)
             for number in range(2 * rounds):
                 shadow = bool(number % 2) != bool(number // 2 % 2)  # neither is always first
                 settle(server.url, route(place, shadow=shadow))
-                found[shadow].append(measure(url, server.pid, body, seconds))
+                found[shadow].append(loaded(url, server.pid, body, seconds))
         finally:
             server.stop()
         share = answered(place / "predictions")
@@ -61,7 +65,7 @@ def run(quick: bool) -> Sequence[Row]:
     return [row(found, key, unit, share) for key, unit in figures]
 
 
-def measure(url: str, pid: int, body: Path, seconds: float) -> Figures:
+def loaded(url: str, pid: int, body: Path, seconds: float) -> Figures:
     """Load the gateway and return requests/s, latencies, and its own CPU per request."""
     before = own_cpu_seconds(pid)
     figures = load(url, body, seconds, CONNECTIONS)
