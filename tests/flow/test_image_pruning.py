@@ -16,16 +16,17 @@ import onward as ow
 from onward.core import digest
 from onward.core.clock import ReplayClock
 from onward.core.errors import NotFoundError
-from onward.core.records import ImageRef, ModelRef, Route, Routes, RunRequest
+from onward.core.records import Deployment, ImageRef, ModelRef, Route, Routes, RunRequest
 from onward.flow import steer
 from onward.flow.happened import happened
 from onward.flow.image import packaged, there
 from onward.flow.images import prune_images
 from onward.flow.release import begin, rollback
+from onward.flow.routing import enact
 from onward.flow.site import Folders
 from onward.infra.database import open_database
 from onward.stages.deploy.oci.layout import Layout
-from onward.stages.serve.routes import write_routes
+from onward.stages.serve.routes import read_routes, write_routes
 from onward.watch.audit.adapters.sql import SqlLedger
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -141,6 +142,20 @@ def test_what_the_gateway_is_told_to_serve_stays(shop: Shop) -> None:
     route = Route(arm="champion", image=stray, percent=100, release="release:m@9.1")
     write_routes(shop.site.folders.routes, Routes(model="m", salt="s", routes=(route,)))
     assert shop.prune() == {"m:1": "champion", "m:9": "in the routes"}
+
+
+def test_routes_no_longer_offer_a_pruned_version(shop: Shop) -> None:
+    shop.promote(1)
+    for version in (2, 3):
+        accepted = Deployment(
+            environment="staging", image=shop.package(version), passed=True, checks=()
+        )
+        happened(shop.site, "image.accepted", "m", key=f"run-{version}", deployment=accepted)
+    enact(shop.site, "m")
+    file = shop.site.folders.routes / "m.json"
+    assert [image.model.version for image in read_routes(file)[0].kept] == [3, 2]
+    shop.prune(newest=1)
+    assert [image.model.version for image in read_routes(file)[0].kept] == [3]
 
 
 def test_unpacked_copies_and_old_stagings_go_along(shop: Shop) -> None:

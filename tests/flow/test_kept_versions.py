@@ -9,12 +9,16 @@ from onward.core.records import Deployment
 from onward.flow import routing, steer
 from onward.flow.happened import happened
 from onward.flow.routing import enact
+from onward.stages.deploy.oci.layout import Layout
 from onward.stages.serve.routes import read_routes
 
 
 def accept(shop: Shop, version: int) -> None:
     accepted = Deployment(environment="staging", image=image(version), passed=True, checks=())
     happened(shop.site, "image.accepted", "m", key=f"run-{version}", deployment=accepted)
+    blob = Layout(shop.site.folders.images).path(image(version).digest)
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    blob.touch()
 
 
 def kept(shop: Shop) -> list[int]:

@@ -17,6 +17,7 @@ from onward.core.refs import parse_ref
 from onward.flow.definition import Definition
 from onward.flow.happened import happened
 from onward.flow.releases import current, packaged, promotions
+from onward.flow.routing import enact
 from onward.flow.runs import runs, unfinished
 from onward.flow.serving import written
 from onward.flow.site import Site
@@ -78,7 +79,8 @@ def prune_images(
     """Remove the images that nobody names and that are not among each name's `newest`.
 
     With them go the gateway's unpacked copies of them, and what acceptances of older runs left on
-    staging. With `dry_run` nothing is removed.
+    staging; routes no longer offer them to those who ask for a version. With `dry_run` nothing is
+    removed.
 
     Raises
     ------
@@ -102,6 +104,8 @@ def prune_images(
         unpacked = site.folders.gateway / _UNPACKED
         _remove(_without_image(unpacked, done, before), unpacked)
         _remove(staged, site.folders.staging)
+        if going and written(site.folders, definition.model) is not None:
+            enact(site, definition.model)
         _tell(site, found)
     return found
 

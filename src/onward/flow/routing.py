@@ -11,6 +11,7 @@ from onward.flow.happened import fact
 from onward.flow.releases import Release, champion, current, serving_ref
 from onward.flow.serving import written
 from onward.flow.site import Site
+from onward.stages.deploy.oci.layout import Layout
 from onward.stages.serve.release.config import SHADOW
 from onward.stages.serve.routes import CHAMPION, write_routes
 
@@ -55,13 +56,16 @@ def enact(site: Site, model: str) -> Routes | None:
 
 
 def _kept(site: Site, model: str, routes: Sequence[Route]) -> tuple[ImageRef, ...]:
-    """Return the newest versions that staging accepted and that have no part of the traffic."""
+    """Return the newest versions that staging accepted, that have no part of the traffic, and whose
+    images were not pruned.
+    """
     served = {route.image.model.version for route in routes}
     told = site.ledger.events(kind="image.accepted", subject=model)
     accepted = (fact(one, "deployment", Deployment).image for one in told)
     images = {image.model.version: image for image in accepted}
-    newest = sorted(images.keys() - served, reverse=True)[:KEPT]
-    return tuple(images[version] for version in newest)
+    layout = Layout(site.folders.images)
+    there = (v for v in images.keys() - served if layout.has(images[v].digest))
+    return tuple(images[version] for version in sorted(there, reverse=True)[:KEPT])
 
 
 def _shared(release: Release, serving: ImageRef) -> list[Route]:
