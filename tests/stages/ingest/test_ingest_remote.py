@@ -75,7 +75,7 @@ def as_parquet(i: int) -> bytes:
     ("name", "content"),
     [
         ("a.csv", csv(7).encode()),
-        ("a.csv.gz", gzip.compress(csv(7).encode())),
+        ("a.csv.gz", gzip.compress(csv(7).encode(), mtime=0)),
         ("a.parquet", as_parquet(7)),
         ("a.jsonl", b'{"id": 7, "at": "2024-01-01"}\n'),
     ],
