@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onward.core.errors import DataError
-from onward.core.estimator import classes_of, encoded, features_of, holdout_start, labels_of
+from onward.core.estimator import (
+    class_name,
+    classes_of,
+    encoded,
+    features_of,
+    holdout_start,
+    labels_of,
+)
 from onward.core.records import Column, FeaturePlan
 
 PLAN = FeaturePlan(
@@ -66,3 +73,7 @@ def test_classes_are_encoded_in_the_estimators_order():
     assert classes == ["b", "a"]
     assert encoded(y, classes).tolist() == [1, 0, 2]
     assert classes_of(Fitted(), "regression") is None
+
+
+def test_classes_are_named_as_the_gateway_answers_them():
+    assert [*map(class_name, ("late", 3, True, 2.5))] == ["late", "3", "1", "2.5"]

@@ -19,6 +19,7 @@ import pandas as pd
 
 from onward.core import digest
 from onward.core.errors import DataError
+from onward.core.estimator import classes_of
 from onward.core.records import Column, FeaturePlan, ModelRef, OnDemandPlan, ViewPlan
 from onward.stages.train.onnx_form import onnx_form
 
@@ -220,7 +221,13 @@ def train(
         "model.pkl": cloudpickle.dumps(estimator),
         "request_features.pkl": cloudpickle.dumps(Basket(plan)),
         "plan.json": msgspec.json.encode(
-            {"plan": plan, "task": task, "model": name, "label": "returned"}
+            {
+                "plan": plan,
+                "task": task,
+                "model": name,
+                "label": "returned",
+                "classes": classes_of(estimator, task),
+            }
         ),
         "golden.json": json.dumps(
             {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from onward.app.access import require
@@ -43,6 +44,21 @@ def one(project: Project, id: str) -> Prediction:
     """Return a prediction, to whom may read predictions; see `look_up`."""
     require(project, "read", TABLE)
     return look_up(project, id)
+
+
+def classes(project: Project, prediction: Prediction) -> Sequence[str]:
+    """Return the names of a prediction's classes, in the order of its probabilities.
+
+    There are none of a model that is no multiclass one, nor of a version that is no longer here.
+    """
+    from onward.flow.plans import classes_of
+    from onward.flow.releases import packaged
+
+    image = packaged(project.ledger, prediction.model).get(prediction.version)
+    several = isinstance(prediction.output, list)
+    if not several or image is None or not Path(image.model.path).exists():
+        return ()
+    return classes_of(image.model)
 
 
 def feedback(project: Project, prediction: Prediction) -> Sequence[Statement]:

@@ -108,6 +108,11 @@ def classes_of(estimator: Any, task: Task) -> list[Any] | None:
     return None if task == "regression" else [*map(_plain, estimator.classes_)]
 
 
+def class_name(value: Any) -> str:
+    """Return the name by which a class is known in production: text, as the gateway answers it."""
+    return str(int(value)) if isinstance(value, int) else str(value)
+
+
 def encoded(y: pd.Series, classes: list[Any] | None) -> np.ndarray:
     """Return each class's index in `classes`, shape (n,); values themselves for a regression.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from onward.core.records import DatasetRef, FeaturePlan
+from onward.core.records import DatasetRef, FeaturePlan, ModelRef
 from onward.core.refs import ref
 from onward.flow.definition import Definition
+from onward.flow.loss import LOSSES, class_table, named
+from onward.flow.releases import packaged
 from onward.flow.site import Site
 from onward.stages.features.step import labels
 from onward.stages.serve.release.config import SHADOW
@@ -58,16 +61,18 @@ def predictions(
 def known_labels(site: Site, definition: Definition, since: datetime) -> pa.Table:
     """Return the labels of things predicted from `since` on whose truth is known by now.
 
-    Columns: the label's key, ``event_time``, ``available_at``, ``label``.
+    Columns: the label's key, ``event_time``, ``available_at``, ``label``: of a multiclass model the
+    class's name, as the gateway answers it.
     """
     label = definition.pipeline.model.label
-    return labels(
+    known = labels(
         label,
         lake=site.lake,
         inputs=inputs_of(site, definition, label.inputs),
         since=since - EARLY,
         as_of=site.clock.now(),
     )
+    return named(known) if definition.pipeline.model.task == "multiclass" else known
 
 
 def inputs_of(
@@ -84,9 +89,9 @@ def observations(
 
     Columns: ``arm``, ``step``, ``unit``, ``at``, ``status``, ``latency_us``, ``output``, ``loss``,
     ``reward``. The loss is null until the label has arrived: with a source's rows, by unit, or as
-    feedback, by the prediction's id, which goes before. The reward comes as feedback. Binary and
-    multiclass models lose the squared error of the outcome's probability (Brier 1950), regressions
-    the squared error over the labels' variance.
+    feedback, by the prediction's id, which goes before. The reward comes as feedback. For the loss
+    see `onward.flow.loss`. The output of a multiclass model is the likeliest class's place among
+    the sorted names of all classes that the release's versions have.
 
     Rows are told from others by the release that they were logged with; `since` only spares
     reading older ones, and a gateway's clock may be a day behind.
@@ -99,11 +104,23 @@ def observations(
     known = known_labels(site, definition, since)
     task = definition.pipeline.model.task
     tables = {"predictions": table, "known": known, "feedback": _feedback(site)}
+    if task == "multiclass":
+        tables["classes"] = class_table(_judged(site, definition.model, table, prefix))
     with site.lake.open(tables) as backend:
         return backend.raw_sql(
-            _OBSERVATIONS.format(unit=unit_of(definition), loss=_LOSS[task]),
+            _OBSERVATIONS.format(unit=unit_of(definition), **asdict(LOSSES[task])),
             parameters=[definition.model, since - EARLY, prefix],
         ).to_arrow_table()
+
+
+def _judged(site: Site, model: str, table: DatasetRef, prefix: str) -> Sequence[ModelRef]:
+    """Return the versions that answered under a release."""
+    with site.lake.open({"predictions": table}) as backend:
+        rows = backend.table("predictions")
+        chosen = rows.filter(rows.model == model, rows.release.startswith(prefix))
+        found = chosen.select("version").distinct().to_pyarrow()["version"].to_pylist()
+    images = packaged(site.ledger, model)
+    return [images[version].model for version in found]
 
 
 def _feedback(site: Site) -> DatasetRef | pa.Table:
@@ -112,7 +129,7 @@ def _feedback(site: Site) -> DatasetRef | pa.Table:
 
     if site.lake.head(FEEDBACK) is not None:
         return site.lake.dataset(FEEDBACK)
-    names = ("model", "prediction", "name")
+    names = ("model", "prediction", "name", "text")
     types = {**{name: pa.string() for name in names}, "value": pa.float64()}
     return pa.schema({**types, "at": pa.timestamp("us", "UTC")}).empty_table()
 
@@ -145,18 +162,12 @@ def unit_of(definition: Definition) -> str:
     return f"concat_ws('|', {parts})"
 
 
-_LOSS: Mapping[str, str] = {
-    "binary": "power(output - label, 2)",
-    "multiclass": "CASE WHEN output = label THEN 0 ELSE 1 END",
-    "regression": "power(output - label, 2) / nullif(var_pop(label) OVER (), 0)",
-}
-
 _OBSERVATIONS = """
 WITH
-known_units AS (SELECT {unit} AS unit, CAST(label AS DOUBLE) AS label FROM known),
+known_units AS (SELECT {unit} AS unit, {known} AS label FROM known),
 told AS (
     SELECT prediction,
-           arg_max(value, "at") FILTER (name = 'label') AS label,
+           arg_max({told}, "at") FILTER (name = 'label') AS label,
            arg_max(value, "at") FILTER (name = 'reward') AS reward
     FROM feedback WHERE model = $1 GROUP BY prediction
 ),
@@ -169,10 +180,10 @@ k AS (
 )
 SELECT arm,
        CAST(split_part(release, '.', -1) AS INTEGER) AS step,
-       unit, "at", status, latency_us, output,
+       unit, "at", status, latency_us, CAST({output} AS DOUBLE) AS output,
        CAST(CASE WHEN status = 200 THEN {loss} END AS DOUBLE) AS loss,
        reward
-FROM k
+FROM k {beside}
 """
 
 
@@ -189,6 +200,7 @@ def _no_predictions() -> pa.Table:
         "request": pa.string(),
         "features": pa.list_(pa.float64()),
         "output": pa.float64(),
+        "outputs": pa.list_(pa.float64()),
     }
     return pa.schema(types).empty_table()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 
 from onward.core import digest
+from onward.core.declarations import Task
+from onward.core.estimator import class_name
 from onward.core.ports import RequestFeatures
 from onward.core.records import FeaturePlan, ModelRef
 
@@ -24,6 +27,26 @@ def plan_of(model: ModelRef) -> FeaturePlan:
     folder = _folder(model)
     stored = msgspec.json.decode((folder / "plan.json").read_bytes())
     return msgspec.convert(stored["plan"], FeaturePlan)
+
+
+@lru_cache(maxsize=64)
+def task_of(model: ModelRef) -> Task:
+    """Return what kind of answers a version gives; raise `CorruptError` as `classes_of` does."""
+    task: Task = json.loads((_folder(model) / "plan.json").read_bytes())["task"]
+    return task
+
+
+@lru_cache(maxsize=64)
+def classes_of(model: ModelRef) -> tuple[str, ...]:
+    """Return the names of a version's classes in the order of its probabilities; of no regression.
+
+    Raises
+    ------
+    CorruptError
+        The trained folder is not what was registered.
+    """
+    stored = json.loads((_folder(model) / "plan.json").read_bytes())
+    return tuple(map(class_name, stored["classes"] or ()))
 
 
 def request_features_of(model: ModelRef) -> RequestFeatures:

@@ -6,13 +6,16 @@ import json
 from typing import TYPE_CHECKING
 
 from onward.flow.observe import bring_in
+from onward.flow.plans import classes_of, task_of
 from onward.flow.releases import champion
 from onward.flow.site import Site
 from onward.stages.deploy.config import Replay
 from onward.stages.deploy.replay import Answered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from onward.core.records import ModelRef
 
 
 def answered(site: Site, model: str, gate: Replay) -> Sequence[Answered]:
@@ -36,7 +39,16 @@ def answered(site: Site, model: str, gate: Replay) -> Sequence[Answered]:
         )
         sample = chosen.order_by(chosen.id.hash()).limit(gate.rows)
         found = sample.select("request", "at", "output").to_pyarrow().to_pylist()
+    said = _said(serving.model)
     return tuple(
-        Answered(request=json.loads(row["request"]), at=row["at"], output=row["output"])
+        Answered(request=json.loads(row["request"]), at=row["at"], output=said(row["output"]))
         for row in sorted(found, key=lambda row: row["at"])
     )
+
+
+def _said(model: ModelRef) -> Callable[[float], float | str]:
+    """Return what makes of a logged figure what it says: of a multiclass model, the class."""
+    if task_of(model) != "multiclass":
+        return lambda output: output
+    names = classes_of(model)
+    return lambda output: names[int(output)]

@@ -27,6 +27,7 @@ from onward.flow.observe import (
     newest_rows,
     predictions,
 )
+from onward.flow.plans import classes_of
 from onward.flow.reference import held_out_scores
 from onward.flow.site import Site
 from onward.flow.skew import audit
@@ -89,6 +90,7 @@ def observe(site: Site, definition: Definition) -> Observed:
         labels=known_labels(site, definition, start),
         version=serving.version,
         training=trained.training,
+        classes=classes_of(serving) if trained.training.task == "multiclass" else (),
         reference_scores=held_out_scores(site, serving, trained),
         evaluated=_evaluated(site, serving),
         scores=metrics_of(definition.pipeline.model.task),

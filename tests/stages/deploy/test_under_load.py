@@ -110,7 +110,7 @@ def test_what_the_champion_was_asked_is_asked_again(image: ImageRef, tmp_path: P
         ("binary", [(0.1, 0.3), (0.5, 0.5)], 0.1, "0.1 in probability"),
         ("regression", [(0.0, 1.0), (2.0, 2.0)], 0.5, "0.5 standard deviations"),
         ("regression", [(1.0, 3.0)], 2.0, "2 standard deviations"),
-        ("multiclass", [(0, 0), (1, 2), (1, 1), (2, 2)], 0.25, "25.0% in another class"),
+        ("multiclass", [(*"aa",), (*"bc",), (*"bb",), (*"cc",)], 0.25, "25.0% in another class"),
     ],
 )
 def test_how_far_answers_are_apart(task, pairs, change, words) -> None:

@@ -136,18 +136,41 @@ def test_numbers_as_keys_join_too(observed):
     assert matured(seen, NOW)[0].tolist() == [0.0, 1.0]
 
 
-def test_classes_are_judged_by_the_likeliest(observed):
-    rows = 600
+@pytest.fixture
+def classes(observed):
+    """A window of 600 answers about three classes, one in ten of them wrong."""
+    rows, names = 600, np.array(["late", "lost", "punctual"])
     truth = np.arange(rows) % 3
-    answers = np.where(np.arange(rows) % 10 == 0, (truth + 1) % 3, truth).astype(float)
-    seen = observed(
-        predictions=predictions(features(rows, 1), output=answers),
-        labels=labels(truth.astype(np.int8)),
+    answers = np.where(np.arange(rows) % 10 == 0, (truth + 1) % 3, truth)
+    outputs = pa.array(list(np.eye(3)[answers] * 0.7 + 0.1))
+    window = predictions(features(rows, 1), output=answers.astype(float))
+    return observed(
+        predictions=window.append_column("outputs", outputs),
+        labels=labels(names[truth]),
         training=replace(observed().training, task="multiclass"),
+        classes=tuple(names),
         scores=metrics_of("multiclass"),
     )
-    assert read(seen, "accuracy", at_least=0.85).value == pytest.approx(0.9)
-    assert read(seen, "accuracy", at_least=0.95).breached
+
+
+def test_classes_are_judged_by_all_their_probabilities(classes):
+    assert read(classes, "accuracy", at_least=0.85).value == pytest.approx(0.9)
+    assert read(classes, "accuracy", at_least=0.95).breached
+    expected = -(0.9 * np.log(0.8) + 0.1 * np.log(0.1))
+    assert read(classes, "log_loss", at_least=1.0).value == pytest.approx(expected)
+
+
+def test_a_class_that_the_version_never_saw_was_answered_wrongly(classes):
+    truth, answers = matured(replace(classes, labels=labels(np.full(600, "stolen"))), NOW)
+    assert set(truth) == {3}
+    assert answers.shape == (600, 3)
+    strange = replace(classes, labels=labels(np.full(600, "stolen")))
+    assert read(strange, "accuracy", at_least=0.5).value == 0.0
+
+
+def test_classes_without_labels_tell_nothing(classes):
+    few = replace(classes, labels=classes.labels.slice(0, 0))
+    assert read(few, "accuracy", at_least=0.5).detail == "0 labels known: 200 are needed"
 
 
 def test_what_cannot_be_judged_is_refused(seen):

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from onward.core.estimator import class_name
 from onward.core.records import FeaturePlan, GateResult
 from onward.stages.deploy.config import Latency, Load, Replay
 from onward.stages.deploy.load import bear
@@ -54,7 +55,10 @@ def replayed(staged: Staged, past: Sequence[Answered], gate: Replay) -> GateResu
     planned = json.loads((Path(staged.image.model.path) / "plan.json").read_bytes())
     name = f"replay: {gate.rows:,} requests"
     plan = msgspec.convert(planned["plan"], FeaturePlan)
-    return answered(name, lambda: replay(staged, past, gate, name, plan=plan, task=planned["task"]))
+    task, classes = planned["task"], tuple(map(class_name, planned["classes"] or ()))
+    return answered(
+        name, lambda: replay(staged, past, gate, name, plan=plan, task=task, classes=classes)
+    )
 
 
 def answered(name: str, check: Callable[[], GateResult]) -> GateResult:

@@ -20,11 +20,15 @@ EVENT_TIME = "onward-event-time"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A request that the champion answered: what was asked, when, and the answer as one figure."""
+    """A request that the champion answered: what was asked, when, and the answer as one figure.
+
+    Of a multiclass model the answer is the likeliest class's name: versions number theirs each in
+    its own way.
+    """
 
     request: Mapping[str, Any]
     at: datetime
-    output: float
+    output: float | str
 
 
 def replay(
@@ -35,8 +39,12 @@ def replay(
     *,
     plan: FeaturePlan,
     task: Task,
+    classes: Sequence[str] = (),
 ) -> GateResult:
-    """Ask `past` again, row by row and as of its own times, and hold the answers beside it."""
+    """Ask `past` again, row by row and as of its own times, and hold the answers beside it.
+
+    `classes` are the staged version's, by name, in the order of its probabilities.
+    """
     if not past:
         reason = f"the champion was asked nothing in the last {gate.window}"
         return GateResult(gate=name, passed=True, reason=reason, facts={"rows": 0})
@@ -45,7 +53,7 @@ def replay(
             f"not comparable: what was logged has no {', '.join(unknown)}, which this one reads"
         )
         return GateResult(gate=name, passed=True, reason=reason, facts={"rows": 0})
-    pairs: list[tuple[float, float]] = []
+    pairs: list[tuple[Any, Any]] = []
     refused: list[str] = []
     connection = staged.connect()
     try:
@@ -57,7 +65,7 @@ def replay(
                 {EVENT_TIME: row.at.isoformat()},
             )
             if status == http.client.OK:
-                pairs.append((row.output, _figure(found["predictions"][0]["output"])))
+                pairs.append((row.output, _said(found["predictions"][0]["output"], classes)))
             else:
                 refused.append(str(found.get("error", f"status {status}")))
     finally:
@@ -65,13 +73,13 @@ def replay(
     return _judged(pairs, refused, gate, name, task)
 
 
-def _figure(output: Any) -> float:
-    """Return one figure: the probability or the value, or the likeliest class's index."""
-    return float(output.index(max(output)) if isinstance(output, list) else output)
+def _said(output: Any, classes: Sequence[str]) -> float | str:
+    """Return the probability or the value, or the likeliest class's name."""
+    return classes[output.index(max(output))] if isinstance(output, list) else float(output)
 
 
 def _judged(
-    pairs: Sequence[tuple[float, float]],
+    pairs: Sequence[tuple[Any, Any]],
     refused: Sequence[str],
     gate: Replay,
     name: str,
@@ -100,14 +108,14 @@ _UNITS: dict[Task, str] = {
 }
 
 
-def _change(pairs: Sequence[tuple[float, float]], task: Task) -> float | None:
+def _change(pairs: Sequence[tuple[Any, Any]], task: Task) -> float | None:
     """Return how far answers are apart on average; None where none were given."""
     if not pairs:
         return None
     if task == "multiclass":
-        return sum(before != now for before, now in pairs) / len(pairs)
-    apart = statistics.fmean(abs(before - now) for before, now in pairs)
+        return sum(bool(before != now) for before, now in pairs) / len(pairs)
+    apart: float = statistics.fmean(abs(before - now) for before, now in pairs)
     if task == "binary":
         return apart
-    spread = statistics.pstdev([before for before, _ in pairs])
+    spread: float = statistics.pstdev([before for before, _ in pairs])
     return apart / spread if spread else apart

@@ -14,38 +14,57 @@ from onward.stages.monitor.config import Performance
 from onward.stages.monitor.port import Observed, Score
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+
+    import pyarrow as pa
 
 DRAWS: Final = 200
 CONFIDENCE: Final = 0.95
 
 
 def matured(observed: Observed, at: datetime) -> tuple[np.ndarray, np.ndarray]:
-    """Return the truth and the answer of every unit whose label is known by `at`: two (n,) arrays.
+    """Return the truth and the answer of every unit whose label is known by `at`.
+
+    The truth has shape (n,), and so have the answers. Of a multiclass model the truth is the
+    class's index, the one after the last for a class that the version does not know, and the
+    answers are the probabilities, shape (n, n_classes).
 
     Only answers with status 200 of the version under judgement count, and of a unit that was
     asked about more than once, the last. Labels join on the unit, the key's values joined by
     ``|``, as the gateway writes it.
     """
+    several = observed.training.task == "multiclass"
     if observed.labels is None:
         return np.empty(0), np.empty(0)
+    label, answer = ("label", "outputs") if several else ("CAST(label AS DOUBLE)", "output")
     unit = ", ".join(f'CAST("{name}" AS VARCHAR)' for name in observed.training.plan.key)
     query = f"""
         WITH answers AS (
-            SELECT unit, arg_max(output, "at") AS output FROM predictions
-            WHERE version = $version AND status = 200 GROUP BY unit
+            SELECT unit, arg_max({answer}, "at") AS answer FROM predictions
+            WHERE version = $version AND status = 200 AND output IS NOT NULL GROUP BY unit
         ), truth AS (
             SELECT concat_ws('|', {unit}) AS unit, arg_max(label, available_at) AS label
             FROM labels WHERE available_at <= $at AND label IS NOT NULL GROUP BY ALL
         )
-        SELECT CAST(label AS DOUBLE) AS label, output FROM answers JOIN truth USING (unit)
-        WHERE output IS NOT NULL ORDER BY unit
+        SELECT {label} AS label, answer FROM answers JOIN truth USING (unit) ORDER BY unit
     """  # noqa: S608 (the key's names are the plan's)
     with duckdb.connect() as connection:
         connection.register("predictions", observed.predictions)
         connection.register("labels", observed.labels)
-        found = connection.execute(query, {"version": observed.version, "at": utc(at)}).fetchnumpy()
-    return np.asarray(found["label"], np.float64), np.asarray(found["output"], np.float64)
+        asked = connection.execute(query, {"version": observed.version, "at": utc(at)})
+        found = asked.to_arrow_table()
+    if several:
+        return _by_class(found, observed.classes)
+    return found["label"].to_numpy(), found["answer"].to_numpy()
+
+
+def _by_class(found: pa.Table, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the true classes' indices, shape (n,), and the probabilities, (n, n_classes)."""
+    place = {name: index for index, name in enumerate(classes)}
+    truth = [place.get(name, len(place)) for name in found["label"].to_pylist()]
+    flat = found["answer"].combine_chunks().flatten().to_numpy()
+    return np.array(truth, np.int64), flat.reshape(len(truth), len(place))
 
 
 def performance(
@@ -66,8 +85,6 @@ def performance(
     rows = len(truth)
     if rows < monitor.minimum:
         return _untold(monitor, limit, f"{rows:,} labels known: {monitor.minimum:,} are needed")
-    if observed.training.task == "multiclass":
-        answers = _one_hot(truth, answers)
     value, low, high = _measured(score, truth, answers)
     if np.isnan(value):
         return _untold(monitor, limit, f"{rows:,} labels, all of one class: not defined")
@@ -116,12 +133,6 @@ def _measured(score: Score, truth: np.ndarray, answers: np.ndarray) -> tuple[flo
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(known, [tail, 1 - tail])
     return float(measure(np.ones(rows))), float(low), float(high)
-
-
-def _one_hot(truth: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """Return the answered classes as probabilities; the log keeps only the likeliest class."""
-    classes = int(max(truth.max(), answers.max())) + 1
-    return np.eye(classes)[answers.astype(np.int64)]
 
 
 def _untold(monitor: Performance, limit: float, why: str) -> MonitorResult:

@@ -37,15 +37,20 @@ class Observed:
     ----------
     predictions
         The window's rows of ``serving.predictions``: ``at``, ``version``, ``unit``, ``status``,
-        ``latency_us``, ``features`` (doubles in the plan's order, NaN for text), ``output`` and
-        ``request`` (JSON); more columns do no harm.
+        ``latency_us``, ``features`` (doubles in the plan's order, NaN for text), ``output``,
+        ``outputs`` (of several classes, the probability of each) and ``request`` (JSON); more
+        columns do no harm.
     labels
-        What has come true: the plan's key columns, ``event_time``, ``available_at``, ``label``.
+        What has come true: the plan's key columns, ``event_time``, ``available_at``, ``label``,
+        which names the class of a multiclass model.
     version
         The version whose drift and performance are judged, usually the champion's. Errors and
         latency are everyone's.
     training
         That version's training set: the reference rows, and the plan that orders `features`.
+    classes
+        The names of that version's classes, in the order of its probabilities, where it is a
+        multiclass one.
     reference_scores
         That version's predictions on its held-out rows, shape (n,); without them the
         distribution of predictions is not judged.
@@ -65,6 +70,7 @@ class Observed:
     labels: pa.Table | None
     version: int
     training: TrainingSetRef
+    classes: tuple[str, ...] = ()
     reference_scores: np.ndarray | None = None
     evaluated: tuple[Metric, ...] = ()
     scores: Mapping[str, Score] = field(default_factory=dict)

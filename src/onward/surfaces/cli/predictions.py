@@ -36,7 +36,7 @@ def predictions(
     as_json: Json = False,
 ) -> None:
     """List what was predicted, or show one prediction whole."""
-    from onward.app.predictions import feedback, one
+    from onward.app.predictions import classes, feedback, one
     from onward.app.predictions import predictions as ask
     from onward.app.project import open_project
     from onward.surfaces.cli.show import put
@@ -45,19 +45,21 @@ def predictions(
         if id is not None:
             found = one(opened, id)
             told = feedback(opened, found)
+            names = classes(opened, found)
             known = {field.name: getattr(found, field.name) for field in fields(found)}
-            if not put({**known, "feedback": told}, as_json):
-                _show_one(found, told)
+            more = {"classes": names} if names else {}
+            if not put({**known, **more, "feedback": told}, as_json):
+                _show_one(found, told, names)
             return
         listed = ask(
             opened, unit=unit, model=model, version=version, arm=arm, failed=failed,
             since=since, until=until, limit=limit,
         )  # fmt: skip
-    if not put(listed, as_json):
-        _show(listed)
+        if not put(listed, as_json):
+            _show([(each, classes(opened, each)) for each in listed])
 
 
-def _show(found: Sequence[Prediction]) -> None:
+def _show(found: Sequence[tuple[Prediction, Sequence[str]]]) -> None:
     from rich.table import Table
 
     from onward.surfaces.cli.show import console, plain
@@ -68,20 +70,20 @@ def _show(found: Sequence[Prediction]) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("id", "at", "unit", "version", "arm", "output", "ms"):
         table.add_column(name, no_wrap=name == "id", overflow="fold")
-    for each in found:
+    for each, names in found:
         table.add_row(
             each.id,
             f"{each.at:%m-%d %H:%M:%S}",
             plain(each.unit),
             str(each.version),
             each.arm,
-            _output(each),
+            plain(_output(each, names)),
             f"{each.latency_us / 1000:.1f}",
         )
     console.print(table)
 
 
-def _show_one(found: Prediction, told: Sequence[Statement]) -> None:
+def _show_one(found: Prediction, told: Sequence[Statement], names: Sequence[str]) -> None:
     from onward.surfaces.cli.show import console, plain
 
     facts = {
@@ -90,7 +92,7 @@ def _show_one(found: Prediction, told: Sequence[Statement]) -> None:
         "unit": found.unit,
         "model": f"{found.model}@{found.version}, the {found.arm}",
         "release": found.release,
-        "output": _output(found),
+        "output": _output(found, names),
         "error": found.error or "",
         "request": ", ".join(f"{k}={v}" for k, v in found.request.items()),
         "features": ", ".join(f"{k}={_figure(v)}" for k, v in found.features.items()),
@@ -102,10 +104,14 @@ def _show_one(found: Prediction, told: Sequence[Statement]) -> None:
             console.print(f"[dim]{name:<10}[/] {plain(text)}", soft_wrap=True)
 
 
-def _output(found: Prediction) -> str:
+def _output(found: Prediction, names: Sequence[str]) -> str:
+    """Write what was answered: of classes the likeliest first, each with its probability."""
     if found.output is None:
         return f"none ({found.status})"
     figures = found.output if isinstance(found.output, list) else [found.output]
+    if names:
+        likeliest = sorted(zip(names, figures, strict=True), key=lambda pair: -pair[1])
+        return ", ".join(f"{name} {_figure(figure)}" for name, figure in likeliest)
     return ", ".join(map(_figure, figures))
 
 
