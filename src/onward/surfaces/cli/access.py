@@ -55,7 +55,7 @@ def approve(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Approve what somebody else asked for; without a request, list what was asked for."""
+    """Approve what another asked for; without a request, list them."""
     from onward.app.access import approve as approved
     from onward.app.project import open_project
     from onward.flow.approval import approvals
