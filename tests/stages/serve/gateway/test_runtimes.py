@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
+import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +100,44 @@ def test_early_stopping_holds() -> None:
     _, figures = next(by_matrix(booster, "binary"))
     expected = booster.predict_proba(x)[:, 1:]
     assert figures(x.to_numpy()) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "forest_of"),
+    [
+        (RandomForestClassifier(5, random_state=0), lambda model: model),
+        (
+            make_pipeline(StandardScaler(), RandomForestClassifier(5, random_state=0)),
+            lambda model: model.steps[1][1],
+        ),
+    ],
+    ids=["alone", "in a pipeline"],
+)
+def test_a_forest_called_without_names_has_its_trees_in_memory_once(model, forest_of) -> None:
+    x, y = data("binary")
+    x = x.fillna(0.0)
+    forest = forest_of(model.fit(x, y))
+    forest.busy_ = threading.Lock()  # cannot be copied
+    _, figures = next(by_matrix(model, "binary"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of names that are missing
+        assert figures(x.to_numpy()) == pytest.approx(model.predict_proba(x)[:, 1:])
+    called = forest_of(inspect.getclosurevars(figures).nonlocals["proba"].__self__)
+    assert called is not forest
+    assert all(
+        a.tree_ is b.tree_ for a, b in zip(called.estimators_, forest.estimators_, strict=True)
+    )
+    assert list(model.feature_names_in_) == NAMES
+
+
+def test_a_booster_is_in_memory_once() -> None:
+    x, y = data("binary")
+    model = xgboost.XGBClassifier(n_estimators=3).fit(x, y)
+    _, figures = next(by_matrix(model, "binary"))
+    called = inspect.getclosurevars(figures).nonlocals["predict"].__self__
+    assert called is model.get_booster()
+    assert figures(x.to_numpy()) == pytest.approx(model.predict_proba(x)[:, 1:], rel=1e-6)
+    assert called.feature_names == NAMES
 
 
 def opened(folder: Path, estimator: Any, **options: Any) -> ServedModel:

@@ -69,12 +69,11 @@ def _lightgbm(estimator: Any) -> Figures:
 
 
 def _xgboost(estimator: Any) -> Figures:
-    """Ask the booster in place: no DMatrix is made."""
+    """Ask the booster in place, on one thread from now on: no DMatrix is made."""
     import numpy as np
 
-    booster = estimator.get_booster().copy()
+    booster = estimator.get_booster()
     booster.set_param({"nthread": 1})
-    booster.feature_names = None
     rounds = getattr(estimator, "best_iteration", None) if estimator.early_stopping_rounds else None
     until = (0, 0) if rounds is None else (0, rounds + 1)
     predict = booster.inplace_predict
@@ -128,23 +127,30 @@ def _linear(weights: np.ndarray, offset: float) -> Figures:
 
 
 def _nameless(estimator: Any, task: Task) -> Figures:
-    """Call without names: on a copy that was never told any, so that none are missed."""
-    nameless = copy.deepcopy(estimator)
-    _forget_names(nameless, set())
+    """Call without names: on a copy that was never told any, so that none are missed.
+
+    Only estimators are copied, and what lists them: trees and weights are the original's own.
+    """
+    estimators: dict[int, Any] = {}
+    memo: dict[int, Any] = {}
+    _sort(estimator, estimators, memo)
+    nameless = copy.deepcopy(estimator, memo)  # which takes from the memo what stands in it
+    for number in estimators.keys() & memo.keys():  # one may leave others out of its copies
+        memo[number].__dict__.pop("feature_names_in_", None)
     return figures_of(nameless, task)
 
 
-def _forget_names(value: Any, seen: set[int]) -> None:
-    """Take scikit-learn's ``feature_names_in_`` from an estimator and from those within it."""
-    if id(value) in seen:
-        return
-    seen.add(id(value))
+def _sort(value: Any, estimators: dict[int, Any], others: dict[int, Any]) -> None:
+    """Sort what a value holds by id: scikit-learn's estimators, and all that is none."""
     if isinstance(value, (list, tuple)):
         inner: Any = value
-    elif hasattr(value, "get_params"):
-        value.__dict__.pop("feature_names_in_", None)
-        inner = value.__dict__.values()
-    else:
+    elif isinstance(value, type) or not hasattr(value, "get_params"):
+        others[id(value)] = value
         return
+    elif id(value) in estimators:
+        return
+    else:
+        estimators[id(value)] = value
+        inner = value.__dict__.values()
     for each in inner:
-        _forget_names(each, seen)
+        _sort(each, estimators, others)
