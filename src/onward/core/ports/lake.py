@@ -39,10 +39,10 @@ Rows: TypeAlias = "pa.Table | pa.RecordBatchReader | Staged"
 class Snapshot:
     """One commit of a table.
 
-    `change` says what it did to the rows before; a ``compact`` leaves them as they are. `rows`,
-    `files` and `bytes` are the table's total after it. `summary` is what was said of this commit,
-    `state` what was said of the table, by this commit or the last one before it that spoke of the
-    entry.
+    `change` says what it did to the rows before; a ``compact`` leaves them as they are. `given`
+    counts the rows that came with it, also those that an upsert did not take; `rows`, `files` and
+    `bytes` are the table's total after it. `summary` is what was said of this commit, `state` what
+    was said of the table, by this commit or the last one before it that spoke of the entry.
     `parent` is None for the first snapshot, and where the one before has expired.
     """
 
@@ -54,6 +54,7 @@ class Snapshot:
     summary: Mapping[str, str]
     state: Mapping[str, str] = field(default_factory=dict)
     change: Change = "append"
+    given: int = 0
     files: int = 0
     bytes: int = 0
 

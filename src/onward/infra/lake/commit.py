@@ -55,6 +55,11 @@ class Written:
     base: int
     evolution: Evolution | None = None
 
+    @property
+    def rows(self) -> int:
+        """How many rows the files hold."""
+        return sum(file.record_count for file in self.files)
+
 
 class _Transaction(Transaction):
     """A transaction that applies its updates once.

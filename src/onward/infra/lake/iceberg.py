@@ -28,7 +28,7 @@ from onward.infra.lake.erase import erase
 from onward.infra.lake.expire import sweep
 from onward.infra.lake.find import find
 from onward.infra.lake.prepare import Wanted, prepare
-from onward.infra.lake.snapshots import BRANCH, CHANGE, main, published, record, said
+from onward.infra.lake.snapshots import BRANCH, CHANGE, GIVEN, main, published, record, said
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -143,7 +143,8 @@ class IcebergLake:
             )
 
         with self._corruption(table):
-            marks = {BRANCH: branch, CHANGE: mode, **prepared.marks}
+            given = str(prepared.given)
+            marks = {BRANCH: branch, CHANGE: mode, GIVEN: given, **prepared.marks}
             entries = marks | said(prepared.table, summary, state or {})
             return record(prepared.table, commit.optimistic(prepared.table, attempt))
 
@@ -209,7 +210,8 @@ class IcebergLake:
         prepared = prepare(self._catalog, self._folder, found, table, rows, wanted)
         with self._corruption(table):
             told = said(prepared.table, {**(summary or {}), "key": key}, state or {})
-            entries = {CHANGE: "append", **prepared.marks, **told}
+            given = str(prepared.given)
+            entries = {CHANGE: "append", GIVEN: given, **prepared.marks, **told}
             return record(prepared.table, commit.optimistic(prepared.table, attempt))
 
     # ------------------------------------------------------------ keeping

@@ -56,10 +56,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Files for a commit on `table` as it was: those written, those of main that they replace."""
+    """Files for a commit on `table` as it was: those written, those of main that they replace.
+
+    `given` is how many rows came.
+    """
 
     table: Table
     written: commit.Written
+    given: int
     without: Sequence[DataFile] = ()
     marks: Mapping[str, str] = field(default_factory=dict)
     merged: bool = False
@@ -106,7 +110,8 @@ def prepare(
         with catalogs.corruption(folder, table):
             now = catalogs.create(catalog, table, target, SOUGHT if wanted.sought else {})
     # An error of the reader that the rows come from is no corruption of the lake.
-    batches = columns.cast(_batches(rows), target, table)
+    counts: list[int] = []
+    batches = columns.cast(_batches(rows, counts), target, table)
     if merging is None:
         written = commit.write(now, target, batches, wanted.evolution)
         return _retyped(now, target, written, wanted, spill)
@@ -114,7 +119,7 @@ def prepare(
     with merging(now, given, spill=spill) as merged:
         batches = columns.cast(merged.rows, target, table)
         written = commit.write(now, target, batches, wanted.evolution)
-        return Prepared(now, written, merged.without, merged=True)
+        return Prepared(now, written, sum(counts), merged.without, merged=True)
 
 
 def _again(
@@ -139,14 +144,14 @@ def _retyped(
     """Write main's rows anew besides, where columns get types that their files do not have."""
     evolution = wanted.evolution
     if evolution is None or not evolution.retyped or wanted.mode == "replace":
-        return Prepared(now, written)
+        return Prepared(now, written, written.rows)
     if now.current_snapshot() is None:
-        return Prepared(now, written)
+        return Prepared(now, written, written.rows)
     with retyped(now, target, evolution, spill) as kept:
         batches = columns.cast(kept, target, ".".join(now.name()))
         rewritten = commit.write(now, target, batches, evolution)
     both, marks = commit.rewriting(written, rewritten)
-    return Prepared(now, both, commit.files(now), marks, merged=True)
+    return Prepared(now, both, written.rows, commit.files(now), marks, merged=True)
 
 
 def _target(now: Table | None, table: str, incoming: pa.Schema, wanted: Wanted) -> pa.Schema:
@@ -156,5 +161,8 @@ def _target(now: Table | None, table: str, incoming: pa.Schema, wanted: Wanted) 
     return columns.fitted(incoming, columns.of_iceberg(now.schema()), table, wanted.evolution)
 
 
-def _batches(rows: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    return iter(rows.to_batches() if isinstance(rows, pa.Table) else rows)
+def _batches(rows: pa.Table | pa.RecordBatchReader, counts: list[int]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows, and note in `counts` how many passed."""
+    for batch in rows.to_batches() if isinstance(rows, pa.Table) else rows:
+        counts.append(batch.num_rows)
+        yield batch

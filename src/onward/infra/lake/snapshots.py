@@ -21,6 +21,9 @@ BRANCH: Final = "onward-branch"
 CHANGE: Final = "onward-change"
 """What the commit did to main's rows: one of the port's `Change`."""
 
+GIVEN: Final = "onward-given"
+"""How many rows came with the commit."""
+
 REWRITTEN: Final = "onward-rewritten"
 """The names of the files that an append wrote for rows which were there before, in new types."""
 
@@ -69,6 +72,7 @@ def record(table: Table, snapshot: IcebergSnapshot) -> Snapshot:
         summary=Entries(_under(_SUMMARY, snapshot), _metadata(table), table.io),
         state=Entries(_under(_STATE, snapshot), _metadata(table), table.io),
         change=cast("Change", mark(snapshot, CHANGE) or "append"),
+        given=int(mark(snapshot, GIVEN) or 0),
         files=int(mark(snapshot, "total-data-files") or 0),
         bytes=int(mark(snapshot, "total-files-size") or 0),
     )

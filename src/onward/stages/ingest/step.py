@@ -103,7 +103,7 @@ def ingest(
         taken = taking.take()
         intake.confirm()
     nothing = intake.overlaps or (taken.left_out > 0 and intake.mode != "replace")
-    if nothing and taken.rows == 0:
+    if nothing and taken.snapshot.given == 0:
         _move_on(source, before, state, summary, lake=lake, branch=f"audit-{run}")
         return None
     return Batch(
@@ -112,7 +112,7 @@ def ingest(
         branch=f"audit-{run}",
         run=run,
         mode=intake.mode,
-        rows=taken.rows,
+        rows=taken.snapshot.given,
         base=base,
         snapshot=taken.snapshot.id,
         summary=summary,

@@ -1,8 +1,8 @@
-"""Taking in: an intake's rows pass through what masks, leaves out and counts, onto a branch."""
+"""Taking in: an intake's rows pass through what masks and leaves out, onto a branch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,16 +20,14 @@ from onward.stages.ingest.port import Intake
 from onward.stages.ingest.rows import Streamed, carefully, swiftly
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What was staged: how many rows, of which parts, and how many of erased subjects were not."""
+    """What was staged: of which parts, and how many rows of erased subjects were not."""
 
     snapshot: Snapshot
-    rows: int
     parts: tuple[Part, ...]
     left_out: int
 
@@ -76,10 +74,9 @@ class Taking:
                 rows, query, source, intake,
                 quarantine=self.quarantine, lake=self.lake, connection=self.connection,
             )  # fmt: skip
-        counted = Counted(rows)
         snapshot = self.lake.stage(
             source.table,
-            counted.reader(),
+            rows,
             branch=self.branch,
             mode="replace" if intake.mode == "replace" else "append",
             summary=self.summary,
@@ -89,26 +86,6 @@ class Taking:
         told = not (intake.overlaps or spared.left_out)
         return Taken(
             snapshot=snapshot,
-            rows=counted.count,
             parts=parted.parts() if told else (),
             left_out=spared.left_out,
         )
-
-
-class Counted:
-    """Rows as a stream of Arrow batches, counted as they pass."""
-
-    def __init__(self, rows: pa.RecordBatchReader) -> None:
-        self.count = 0
-        self._rows = rows
-
-    def reader(self) -> pa.RecordBatchReader:
-        """Return the stream; it can be read once."""
-        import pyarrow as pa
-
-        return pa.RecordBatchReader.from_batches(self._rows.schema, self._batches())
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        for batch in self._rows:
-            self.count += batch.num_rows
-            yield batch

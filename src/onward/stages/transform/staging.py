@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,10 +42,9 @@ class Staging:
         branch = f"audit-{self.run}"
         base = None if self.head is None else self.head.id
         summary = {"key": f"{self.run}@{base}"}
-        counted = _Counted(rows)
         staged = self.lake.stage(
             self.transform.table,
-            counted.reader(),
+            rows,
             branch=branch,
             mode="append" if mode == "partitions" else mode,
             summary=summary,
@@ -57,7 +56,7 @@ class Staging:
             branch=branch,
             run=self.run,
             mode=mode,
-            rows=counted.count,
+            rows=staged.given,
             base=base,
             snapshot=staged.id,
             summary=summary,
@@ -65,21 +64,3 @@ class Staging:
             inputs=tuple(inputs),
             partitions=partitions,
         )
-
-
-class _Counted:
-    """Rows as a stream, counted as they pass."""
-
-    def __init__(self, rows: pa.RecordBatchReader) -> None:
-        self.count = 0
-        self._rows = rows
-
-    def reader(self) -> pa.RecordBatchReader:
-        import pyarrow as pa
-
-        return pa.RecordBatchReader.from_batches(self._rows.schema, self._batches())
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        for batch in self._rows:
-            self.count += batch.num_rows
-            yield batch
