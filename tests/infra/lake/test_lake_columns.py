@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -130,3 +132,25 @@ def test_nanoseconds_are_cut_to_microseconds(tmp_path: Path) -> None:
     lake.append("raw.t", pa.table({"at": times}), key="1")
     (found,) = lake.read("raw.t")["at"].to_pylist()
     assert found.replace(tzinfo=None) == NOON + timedelta(microseconds=1)
+
+
+def test_columns_of_rows_that_never_came_are_forgotten(tmp_path: Path) -> None:
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield from pa.table({"x": [1]}).to_batches()
+        raise FileNotFoundError("rows.csv")
+
+    lake = open_lake(tmp_path / "lake")
+    rows = pa.RecordBatchReader.from_batches(pa.schema({"x": pa.int64()}), broken())
+    with pytest.raises(FileNotFoundError, match=r"rows\.csv"):
+        lake.stage("raw.n", rows, branch="b", mode="append", summary={})
+    texts = pa.table({"id": [1], "x": ["one"]})
+    lake.stage("raw.n", texts, branch="b", mode="append", summary={})
+    lake.publish("raw.n", "b", expect=None)
+    assert lake.read("raw.n") == texts
+    assert len(json.loads(lake.metadata("raw.n"))["schemas"]) == 1
+    with lake.open({"n": lake.dataset("raw.n")}) as connection:
+        (read,) = connection.con.execute(
+            "SELECT sql FROM duckdb_views() WHERE view_name = 'n'"
+        ).fetchone()
+        assert "schema" not in read  # by names, which lets DuckDB push down what a join tells it
+        assert connection.table("n").to_pyarrow().to_pylist() == texts.to_pylist()

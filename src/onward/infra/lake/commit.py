@@ -20,6 +20,7 @@ from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Snapshot
 from pyiceberg.table.update import (
     AssertRefSnapshotId,
+    RemoveSchemasUpdate,
     RemoveSnapshotRefUpdate,
     SetCurrentSchemaUpdate,
     SetSnapshotRefUpdate,
@@ -169,6 +170,8 @@ def add(
     updates: tuple[TableUpdate, ...] = (_move(branch, snapshot),)
     if branch != MAIN_BRANCH and head is not None:
         updates += (_columns_of(before.current_schema_id),)
+    if not before.snapshots:
+        updates += _without_columns_of_no_rows(transaction.table_metadata)
     return _commit(transaction, updates, head, snapshot)
 
 
@@ -273,6 +276,15 @@ def removal(branch: str) -> RemoveSnapshotRefUpdate:
 
 def _columns_of(schema: int) -> SetCurrentSchemaUpdate:
     return SetCurrentSchemaUpdate.model_validate({"schema-id": schema})
+
+
+def _without_columns_of_no_rows(metadata: TableMetadata) -> tuple[TableUpdate, ...]:
+    """Return what forgets the columns of a table's creation, where the first rows have others.
+
+    Rows whose writing ended in an error leave a table with their columns and no snapshot.
+    """
+    unused = [s.schema_id for s in metadata.schemas if s.schema_id != metadata.current_schema_id]
+    return (RemoveSchemasUpdate.model_validate({"schema-ids": unused}),) if unused else ()
 
 
 def _commit(

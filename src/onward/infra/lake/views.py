@@ -191,9 +191,8 @@ def _as_written(table: Table, schema: Schema) -> bool:
 
     DuckDB pushes what a join tells it into a scan by names, not into one by field ids.
     """
-    first = [known.schema_id for known in table.metadata.schemas] == [0]  # the table never changed
     return (
-        first
+        len(table.metadata.schemas) == 1  # one is forgotten only where no rows have it
         and schema == sanitize_column_names(schema)
         and all(isinstance(f.field_type, _NAMED_ALIKE) for f in schema.fields)
     )
