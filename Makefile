@@ -91,7 +91,7 @@ bench-peers: $(PEERS:%=.venv-peers/%/.installed)
 
 soak: $(INSTALLED) $(SERVICES)
 	PYTHONPATH=tests $(BIN)/python -m soak.streaming --minutes $$((($(MINUTES) + 1) / 2))
-	KILLS=$(KILLS) $(ONE_THREAD) $(BIN)/pytest -m crash -q tests/stages/serve/gateway/test_log_crashes.py
+	KILLS=$(KILLS) $(ONE_THREAD) $(BIN)/pytest -m crash -q tests/stages/serve/gateway/turn/test_log_crashes.py
 	@end=$$((SECONDS + 30 * $(MINUTES))); round=0; \
 	while ((SECONDS < end)); do \
 	  round=$$((round + 1)); echo "round $$round"; \

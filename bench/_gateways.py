@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bench._serving import free_port
 from bench.gateway import routed
-from onward.stages.serve.gateway.process import start_gateway
+from onward.stages.serve.gateway.process.local import start_gateway
 from onward.stages.serve.gateway.settings import Factory, GatewayConfig, TelemetryConfig
 
 

@@ -150,7 +150,7 @@ class Rpc:
         return f"127.0.0.1:{port}"
 
     def request(self, rows: np.ndarray) -> bytes:
-        from onward.stages.serve.gateway.proto import messages as pb
+        from onward.stages.serve.gateway.rpc.proto import messages as pb
 
         request = pb.ModelInferRequest(model_name=NAME)
         request.inputs.add(name="input", datatype="FP64", shape=rows.shape)
@@ -182,7 +182,7 @@ class Rpc:
 
 
 def _output(answer: bytes) -> np.ndarray:
-    from onward.stages.serve.gateway.proto import messages as pb
+    from onward.stages.serve.gateway.rpc.proto import messages as pb
 
     found = pb.ModelInferResponse.FromString(answer)
     tensor = found.outputs[0]

@@ -34,7 +34,7 @@ from bench.report import Row
 from onward.core import digest
 from onward.core.records import Column, FeaturePlan, ImageRef, Logging, ModelRef, Route, Routes
 from onward.stages.deploy.step import package
-from onward.stages.serve.gateway.process import start_gateway
+from onward.stages.serve.gateway.process.local import start_gateway
 from onward.stages.serve.gateway.settings import GatewayConfig
 from onward.stages.serve.routes import write_routes
 

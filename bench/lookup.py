@@ -27,7 +27,7 @@ from bench.gateway import FEATURES, Figures, measure, request_body, sample
 from bench.report import Row
 from onward.core.records import Column, FeaturePlan, ViewPlan
 from onward.infra.online import redis, sqlite
-from onward.stages.serve.gateway.process import start_gateway
+from onward.stages.serve.gateway.process.local import start_gateway
 from onward.stages.serve.gateway.settings import Factory, GatewayConfig
 
 COLUMNS = tuple(f"f{i}" for i in range(FEATURES))

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from bench.report import Row
-from onward.stages.serve.gateway.onnx_session import by_session
-from onward.stages.serve.gateway.runtimes import by_matrix, figures_of
+from onward.stages.serve.gateway.models.onnx_session import by_session
+from onward.stages.serve.gateway.models.runtimes import by_matrix, figures_of
 from onward.stages.train.onnx_form import onnx_form
 from onward.stages.train.returned import estimator_of
 

@@ -23,7 +23,7 @@ from bench._processes import own_cpu_seconds
 from bench.gateway import CONNECTIONS, made, request_body
 from bench.report import Row
 from onward.core.records import Route, Routes
-from onward.stages.serve.gateway.process import start_gateway
+from onward.stages.serve.gateway.process.local import start_gateway
 from onward.stages.serve.gateway.settings import GatewayConfig
 from onward.stages.serve.log.reader import Cursor, read_span
 from onward.stages.serve.routes import write_routes

@@ -15,7 +15,7 @@ from onward.app.gateway_settings import LimitSettings
 from onward.app.setting_sources import read_settings
 from onward.app.settings import Settings
 from onward.core.records.access import Caller
-from onward.stages.serve.gateway.metrics import FAMILIES
+from onward.stages.serve.gateway.metrics.counters import FAMILIES
 from onward.surfaces.cli.commands import cli
 from onward.watch.access.step import decide
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import httpx
 
-from onward.stages.serve.gateway.board import Board, Told
-from onward.stages.serve.gateway.process import read_address
+from onward.stages.serve.gateway.metrics.board import Board, Told
+from onward.stages.serve.gateway.process.local import read_address
 from soak.answers import Window
 from soak.disk import no_room
 from soak.memory import tree

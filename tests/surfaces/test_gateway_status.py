@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from onward.core.errors import NotFoundError
-from onward.stages.serve.gateway.board import Board, Retired, Told
-from onward.stages.serve.gateway.process import announce, withdraw
+from onward.stages.serve.gateway.metrics.board import Board, Retired, Told
+from onward.stages.serve.gateway.process.local import announce, withdraw
 from onward.surfaces.cli.commands import cli
 
 SAMPLES = {

@@ -18,7 +18,7 @@ def echo():
 def infer(model: str):
     import numpy as np
 
-    from onward.stages.serve.gateway.proto import messages as pb
+    from onward.stages.serve.gateway.rpc.proto import messages as pb
 
     estimator = read_estimator(model)
 

@@ -155,7 +155,7 @@ def verified(state: Path) -> ssl.SSLContext:
     """Return how the gateway is known where it is called by https, and what it is shown."""
     import ssl
 
-    from onward.stages.serve.gateway.tls import SHOWN, known_by
+    from onward.stages.serve.gateway.protocol.tls import SHOWN, known_by
 
     folder = Folders(state).gateway
     if not (folder / SHOWN).exists():  # it speaks plain http

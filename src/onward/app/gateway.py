@@ -231,7 +231,7 @@ def require_free(host: str, port: int) -> None:
     """
     import socket
 
-    from onward.stages.serve.gateway.process import busy
+    from onward.stages.serve.gateway.process.local import busy
 
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -259,7 +259,7 @@ def serving(
     BusyError
         Something else listens on the port.
     """
-    from onward.stages.serve.gateway.process import start_gateway
+    from onward.stages.serve.gateway.process.local import start_gateway
 
     chosen = settings.gateway.port if port is None else port
     server = start_gateway(config(settings, clock=clock, port=chosen, access=access))
@@ -310,7 +310,7 @@ def calling(settings: Settings, model: str) -> Iterator[Caller]:
 
 def address(state: Path) -> str | None:
     """Return the URL of the gateway that runs on this state, None if none does."""
-    from onward.stages.serve.gateway.process import read_address
+    from onward.stages.serve.gateway.process.local import read_address
 
     found = read_address(Folders(state).gateway)
     return found.url if found else None

@@ -100,7 +100,7 @@ def kept(
     BusyError
         Something else listens on the port.
     """
-    from onward.stages.serve.gateway.process import start_gateway
+    from onward.stages.serve.gateway.process.local import start_gateway
 
     chosen = config(settings, clock="system", port=settings.gateway.port, access=access)
     server = KeptServer(lambda: start_gateway(chosen), say)

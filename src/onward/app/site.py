@@ -46,7 +46,7 @@ def open_site(settings: Settings, *, clock: Clock, ledger: Ledger, tell: Listene
     from onward.infra.masks.masks import KeyedMasks
     from onward.infra.tracking.mlflow import MlflowTracker
     from onward.stages.register.adapters.mlflow import MlflowRegistry
-    from onward.stages.serve.gateway.process import LocalServers
+    from onward.stages.serve.gateway.process.local import LocalServers
 
     folders = Folders(settings.state)
     secrets = open_project_secrets(settings)

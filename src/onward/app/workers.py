@@ -13,7 +13,7 @@ from onward.flow.site import Folders
 
 if TYPE_CHECKING:
     from onward.app.project import Project
-    from onward.stages.serve.gateway.metrics import Samples
+    from onward.stages.serve.gateway.metrics.counters import Samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ def gateway_status(project: Project) -> GatewayStatus:
         None runs.
     """
     from onward.app.gateway import address
-    from onward.stages.serve.gateway.board import Board
+    from onward.stages.serve.gateway.metrics.board import Board
 
     url = address(project.settings.state)
     if url is None:

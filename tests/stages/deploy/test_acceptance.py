@@ -15,7 +15,7 @@ import trained_models as small
 
 from onward.stages.deploy.config import latency
 from onward.stages.deploy.step import accept, package
-from onward.stages.serve.gateway.process import LocalServers
+from onward.stages.serve.gateway.process.local import LocalServers
 
 
 @pytest.mark.parametrize(

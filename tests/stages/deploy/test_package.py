@@ -21,7 +21,7 @@ from onward.core.errors import CorruptError
 from onward.stages.deploy.oci.image import read_image
 from onward.stages.deploy.oci.layout import Layout
 from onward.stages.deploy.step import package
-from onward.stages.serve.gateway.image import unpack
+from onward.stages.serve.gateway.models.image import unpack
 
 
 def blob(layout: Path, digest: str) -> bytes:

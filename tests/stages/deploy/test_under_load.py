@@ -22,7 +22,7 @@ from onward.stages.deploy.load import bear
 from onward.stages.deploy.replay import Answered, _judged
 from onward.stages.deploy.staged import Staged
 from onward.stages.deploy.step import accept, package
-from onward.stages.serve.gateway.process import LocalServers
+from onward.stages.serve.gateway.process.local import LocalServers
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

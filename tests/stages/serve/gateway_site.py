@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ import trained_models as small
 
 from onward.core.records import ImageRef, Route, Routes
 from onward.infra.online.sqlite import open_store
-from onward.stages.serve.gateway.process import LocalServer, start_gateway
+from onward.stages.serve.gateway.metrics.board import Board, Retired, Told
+from onward.stages.serve.gateway.process.local import LocalServer, start_gateway
 from onward.stages.serve.gateway.settings import Factory, GatewayConfig
 from onward.stages.serve.routes import write_routes
 
@@ -117,3 +119,18 @@ class serving:
     def __exit__(self, *_: object) -> None:
         self.client.close()
         self.server.stop()
+
+
+def board(site: Site) -> tuple[list[Told], Retired]:
+    return Board(site.folder / "state").read()
+
+
+def ready(site: Site) -> dict[int, int]:
+    """Return the process that serves, by slot."""
+    return {told.slot: told.pid for told in board(site)[0] if told.state == "ready"}
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

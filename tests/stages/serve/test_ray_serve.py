@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import msgspec
 import pytest
 import trained_models as small
 import yaml
-from gateway_site import Site, routes_of, serving
+from gateway_site import Site, free_port, routes_of, serving
 
 from onward.stages.deploy.adapters.ray_serve import RayServeTarget
 from onward.stages.serve.log.reader import find, read_span
@@ -27,12 +26,6 @@ from workloads import workload
 
 BIN = Path(sys.executable).parent
 MODEL = "/v2/models/returns"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -21,9 +21,9 @@ from onward.core.errors import DeclarationError, OnwardError
 from onward.core.records import Candidate, ModelRef
 from onward.infra.compute.local import LocalCompute
 from onward.stages.deploy.step import package
-from onward.stages.serve.gateway.explaining import explainer
-from onward.stages.serve.gateway.image import MODEL_FOLDER, unpack
-from onward.stages.serve.gateway.model import ServedModel, load
+from onward.stages.serve.gateway.handlers.explaining import explainer
+from onward.stages.serve.gateway.models.image import MODEL_FOLDER, unpack
+from onward.stages.serve.gateway.models.model import ServedModel, load
 from onward.stages.train.module import ModuleFunction
 from onward.stages.train.pickling import pickled
 from onward.stages.train.step import train

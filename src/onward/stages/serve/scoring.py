@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 from onward.core.errors import DataError, unknown_name
 from onward.core.records import FeaturePlan, ImageRef, Route, Routes
 from onward.core.records.model import ModelRef
-from onward.stages.serve.gateway.image import MODEL_FOLDER, unpack
-from onward.stages.serve.gateway.inference import OUTPUTS, label_of
-from onward.stages.serve.gateway.job import Part
-from onward.stages.serve.gateway.live import Live, Target
-from onward.stages.serve.gateway.lookup import settle, wanted
-from onward.stages.serve.gateway.model import ServedModel, load
-from onward.stages.serve.gateway.predict import predict
-from onward.stages.serve.gateway.rows import python_type
+from onward.stages.serve.gateway.features.lookup import settle, wanted
+from onward.stages.serve.gateway.models.image import MODEL_FOLDER, unpack
+from onward.stages.serve.gateway.models.model import ServedModel, load
+from onward.stages.serve.gateway.protocol.inference import OUTPUTS, label_of
+from onward.stages.serve.gateway.routing.job import Part
+from onward.stages.serve.gateway.routing.live import Live, Target
+from onward.stages.serve.gateway.routing.rows import python_type
 from onward.stages.serve.gateway.settings import Factory
+from onward.stages.serve.gateway.turn.predict import predict
 
 if TYPE_CHECKING:
     import pyarrow as pa

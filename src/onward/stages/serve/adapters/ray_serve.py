@@ -11,7 +11,7 @@ from ray.serve import Application
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onward.stages.serve.gateway.embedded import Embedded
+from onward.stages.serve.gateway.process.embedded import Embedded
 from onward.stages.serve.gateway.settings import GatewayConfig
 
 DEPLOYMENT: Final = "gateway"

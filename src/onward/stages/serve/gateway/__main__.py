@@ -36,13 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace) -> int:
     config = read_config(given.config)
     if given.slot is None and config.workers > 1:
-        from onward.stages.serve.gateway.supervisor import Supervisor
+        from onward.stages.serve.gateway.process.supervisor import Supervisor
 
         return asyncio.run(Supervisor(config, given.config).run())
     import uvloop
 
-    from onward.stages.serve.gateway.place import STACKS, Place
-    from onward.stages.serve.gateway.worker import serve
+    from onward.stages.serve.gateway.process.place import STACKS, Place
+    from onward.stages.serve.gateway.process.worker import serve
 
     place = None
     if given.slot is not None:

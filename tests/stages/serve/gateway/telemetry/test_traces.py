@@ -8,8 +8,8 @@ import pytest
 import trained_models as small
 from gateway_site import routes_of, serving
 
+from onward.stages.serve.gateway.protocol.trace_context import parsed, trace_of
 from onward.stages.serve.gateway.settings import Factory, TelemetryConfig
-from onward.stages.serve.gateway.telemetry.context import parsed, trace_of
 from services.collector import running_collector
 
 MODEL = "/v2/models/returns"

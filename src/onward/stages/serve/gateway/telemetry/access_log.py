@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
-    from onward.stages.serve.gateway.live import Target
-    from onward.stages.serve.gateway.telemetry.context import Trace
+    from onward.stages.serve.gateway.protocol.trace_context import Trace
+    from onward.stages.serve.gateway.routing.live import Target
 
 Arms: TypeAlias = "tuple[tuple[Target, int], ...]"
 """The arms that answered, and how many rows each."""

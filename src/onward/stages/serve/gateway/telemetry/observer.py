@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from onward.core.ports.spans import Span, SpanExporter
-from onward.stages.serve.gateway.job import Job
-from onward.stages.serve.gateway.metrics import Metrics
+from onward.stages.serve.gateway.metrics.counters import Metrics
+from onward.stages.serve.gateway.protocol.trace_context import trace_of
+from onward.stages.serve.gateway.routing.job import Job
 from onward.stages.serve.gateway.settings import TelemetryConfig
 from onward.stages.serve.gateway.telemetry.access_log import AccessLog, Arms, Seen
-from onward.stages.serve.gateway.telemetry.context import trace_of
 from onward.stages.serve.gateway.telemetry.ring import Ring
 
 REQUEST_ID: Final = b"x-request-id"

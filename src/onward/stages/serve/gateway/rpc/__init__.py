@@ -1,0 +1,1 @@
+"""The Open Inference Protocol over gRPC: its server, its calls, and its messages (`proto/`)."""

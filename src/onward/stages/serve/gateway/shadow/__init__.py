@@ -1,0 +1,4 @@
+"""Shadows: a version that answers what the champion has answered, and that nobody waits for.
+
+`process.py` is the shadow's own process, which reads the prediction log; `keeper.py` starts it.
+"""

@@ -1,0 +1,188 @@
+"""Logging what a tick answers, and what becomes of an answer that cannot be logged."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from onward.core.records import Logging
+from onward.stages.serve.gateway.metrics.counters import Metrics
+from onward.stages.serve.gateway.routing.job import Groups, Job, Part
+from onward.stages.serve.gateway.routing.live import Target
+from onward.stages.serve.log.segment import Batch
+from onward.stages.serve.log.writer import PredictionLog
+
+RETRY_AFTER: Final = b"\r\nRetry-After: 1"
+
+Kept = list[tuple[Target, list[Part]]]
+"""What of a tick counts as predictions, by arm."""
+
+
+class Recorder:
+    """Writes the log, by the guarantee and the policy of each deployment.
+
+    With no `log` nothing is logged, which is no failure.
+    """
+
+    def __init__(self, *, metrics: Metrics, log: PredictionLog | None) -> None:
+        self.log = log
+        self._metrics = metrics
+
+    def record(self, jobs: Sequence[Job], groups: Groups) -> bool:
+        """Log every part that counts as a prediction, and the feedback that jobs bring.
+
+        Returns whether answers must wait: these jobs then have the `position` whose flush covers
+        them. What could not be written is refused, or served unlogged.
+        """
+        telling = [job for job in jobs if job.feedback is not None]
+        if not (groups or telling):
+            return False
+        now = time.perf_counter_ns()
+        for job in jobs:
+            for part in job.parts:
+                part.latency_us = (now - job.started) // 1000
+        kept: Kept = []
+        for (target, _), parts in groups.items():
+            counted = [part for part in parts if part.status != 400]
+            if counted:
+                kept.append((target, counted))
+        served, logged = self._logged(jobs, kept, telling)
+        self._count(served)
+        return logged and self._must_wait(jobs, kept, telling)
+
+    def _logged(self, jobs: Sequence[Job], kept: Kept, telling: Sequence[Job]) -> tuple[Kept, bool]:
+        """Write the log; return what of `kept` is answered, and whether it is in the log."""
+        if self.log is None:
+            for job in telling:
+                self.unlogged(job, OSError(errno.ENOENT, "this gateway keeps none"))
+            return kept, False
+        if not (kept or telling):
+            return kept, False
+        try:
+            self._write(self.log, kept, telling)
+        except OSError as error:
+            self._metrics.log_failures += 1
+            self._metrics.log_failing = True
+            for job in jobs:
+                self.unlogged(job, error)
+            return [each for each in kept if each[0].logging.on_failure == "serve"], False
+        self._metrics.log_failing = False
+        return kept, True
+
+    def unlogged(self, job: Job, error: OSError) -> None:
+        """Refuse a job that could not be logged, or let its rows be served without ids."""
+        rows = sum(len(part.units) for part in job.parts if part.status != 400)
+        if job.feedback is not None or (rows and _logging(job).on_failure == "refuse"):
+            job.refusal = msgspec.json.encode({"error": _refusal(error)})
+            job.headers += RETRY_AFTER
+        elif rows:
+            name = job.parts[0].target.model.name
+            self._metrics.unlogged[name] += rows
+            for part in job.parts:
+                part.ids = []
+
+    def _must_wait(self, jobs: Sequence[Job], kept: Kept, telling: Sequence[Job]) -> bool:
+        """Say of each job that was logged what it waits for, if it does."""
+        log = self.log
+        if log is None:  # pragma: no cover - it was written to a moment ago
+            return False
+        behind = log.behind(time.perf_counter_ns())
+        asked = [*(target.logging for target, _ in kept), *map(_logging, telling)]
+        if not behind and all(logging.guarantee == "fast" for logging in asked):
+            return False
+        waiting = False
+        for job in jobs:
+            logged = job.feedback is not None or any(part.status != 400 for part in job.parts)
+            if logged and (behind or _logging(job).guarantee == "strict"):
+                job.position = log.position
+                waiting = True
+        if waiting:
+            log.hurry()
+        return waiting
+
+    def _count(self, kept: Kept) -> None:
+        counts = self._metrics.predictions
+        for target, parts in kept:
+            name, version = target.model.name, target.model.version
+            latency = self._metrics.arm(name, version, target.arm)
+            for part in parts:
+                latency.add(part.latency_us * 1000)
+                counts[name, version, target.arm, part.status] += len(part.units)
+
+    def _write(self, log: PredictionLog, kept: Kept, telling: Sequence[Job]) -> None:
+        batches = [(target.header, _batch(target, parts)) for target, parts in kept]
+        told = [job.feedback for job in telling if job.feedback is not None]
+        addresses = log.append(batches, told)
+        for job, feedback, address in zip(telling, told, addresses[len(kept) :], strict=True):
+            job.told = [f"{address}.{row:x}" for row in range(len(feedback.at))]
+        for (_, parts), address in zip(kept, addresses, strict=False):
+            row = 0
+            for part in parts:
+                end = row + len(part.units)
+                part.ids = [f"{address}.{i:x}" for i in range(row, end)]
+                row = end
+
+
+def waits(job: Job) -> bool:
+    """Whether the answer will have to wait for the disk, however quick that is."""
+    logged = bool(job.parts) or job.feedback is not None
+    return logged and _logging(job).guarantee == "strict"
+
+
+def _logging(job: Job) -> Logging:
+    return job.parts[0].target.logging if job.parts else job.logging
+
+
+def _refusal(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    reason = "the disk of the prediction log is full" if full else "the prediction log failed"
+    return f"{reason} ({error.strerror or error}): what cannot be logged is not answered"
+
+
+def _batch(target: Target, parts: Sequence[Part]) -> Batch:
+    import numpy as np
+
+    width, k = target.model.width, len(target.model.plan.columns)
+    at, units, status, latency = [], [], [], []
+    requests: list[tuple[Any, ...] | None] = []
+    marks: list[dict[str, str] | None] = []
+    errors: list[str | None] = []
+    features, outputs = [], []
+    for part in parts:
+        n = len(part.units)
+        at += [part.at_us] * n
+        units += part.units
+        status += [part.status] * n
+        latency += [part.latency_us] * n
+        requests.extend(part.requests or itertools.repeat(None, n))
+        marks.extend(part.marks or itertools.repeat(None, n))
+        errors += [part.error] * n
+        computed, output = part.computed, part.output
+        features.append(np.full((n, k), np.nan) if computed is None else computed)
+        outputs.append(np.full((n, width), np.nan) if output is None else output)
+    texts = None
+    if target.model.strings:
+        unknown: tuple[str | None, ...] = (None,) * len(target.model.strings)
+        texts = [
+            row
+            for part in parts
+            for row in (part.texts if part.computed is not None else [unknown] * len(part.units))
+        ]
+    return Batch(
+        header=0,
+        at=at,
+        unit=units,
+        status=status,
+        latency_us=latency,
+        requests=requests,
+        features=b"".join(f.tobytes() for f in features),
+        strings=texts,
+        output=b"".join(o.tobytes() for o in outputs),
+        errors=errors if any(errors) else None,
+        marks=marks if any(marks) else None,
+    )
