@@ -18,7 +18,8 @@ from onward.core.ports import OnlineRow
 from onward.core.records import Column, FeaturePlan, OnDemandPlan, ViewPlan
 from onward.stages.features.point_in_time import REFUSED, Joined, join, marks
 from onward.stages.features.request import OnDemandFeatures
-from onward.stages.serve.gateway.features.lookup import readers, settle, wanted
+from onward.stages.serve.gateway.features.lookup import settle, wanted
+from onward.stages.serve.gateway.models.views import readers
 from onward.stages.serve.gateway.routing.job import Part
 from onward.stages.serve.gateway.turn.predict import predict
 

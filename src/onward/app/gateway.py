@@ -231,7 +231,7 @@ def require_free(host: str, port: int) -> None:
     """
     import socket
 
-    from onward.stages.serve.gateway.process.local import busy
+    from onward.stages.serve.gateway.protocol.listener import busy
 
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,7 +10,7 @@ them, and decisions about a release under way.
 - Routes (`routes.py`) are one small file per model, replaced atomically; the gateway loads and
   warms a new image before it switches, and keeps the old one where the new one is corrupt.
 - Releases (`release/`): the strategies that users declare, a judge for each, and the anytime-valid
-  statistics that they share. A shadow (`gateway/shadow.py`) follows the log in its own process.
+  statistics that they share. A shadow (`gateway/shadow/`) follows the log in its own process.
 
 Refuses: rows that do not fit the model's request (the caller learns which column, and why),
 images whose blobs do not match their digests, routes that do not parse, and, unless told

@@ -1,4 +1,4 @@
-"""What is answered, by path: ``endpoints.py`` holds the table.
+"""What is answered, by path: `endpoints.py` holds the table.
 
 Rows and tensors (`calls.py`), MLflow's protocol (`invocations.py`), explanations (`explain.py`, by
 `explaining.py`), feedback, versions asked for by number (`asked.py`), and the description of it all

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, cast
 from onward.core.errors import OnwardError
 from onward.core.records import ImageRef
 from onward.stages.serve.gateway.admission.admission import LATE
-from onward.stages.serve.gateway.handlers.calls import Handler, error_body
+from onward.stages.serve.gateway.handlers.calls import error_body
 from onward.stages.serve.gateway.protocol.http import Headers
-from onward.stages.serve.gateway.routing.job import Job
+from onward.stages.serve.gateway.routing.job import Handler, Job
 from onward.stages.serve.gateway.routing.live import Live
 from onward.stages.serve.gateway.routing.versions import Models
 from onward.stages.serve.gateway.words import say

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -14,7 +14,7 @@ from onward.core.errors import DataError
 from onward.stages.serve.gateway.protocol import content, inference, wire
 from onward.stages.serve.gateway.protocol.http import Headers
 from onward.stages.serve.gateway.protocol.inference import InferCall
-from onward.stages.serve.gateway.routing.job import Job, Part
+from onward.stages.serve.gateway.routing.job import Handler, Job, Part
 from onward.stages.serve.gateway.routing.live import Live, Target
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 encode: Final = msgspec.json.Encoder().encode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-Handler = Callable[[Job, bytes, Headers], None]
 
 
 def error_body(text: str) -> bytes:

@@ -12,7 +12,7 @@ from onward.stages.serve.gateway.admission.admission import Admission
 from onward.stages.serve.gateway.handlers import openapi
 from onward.stages.serve.gateway.handlers.aside import Aside
 from onward.stages.serve.gateway.handlers.asked import Asked
-from onward.stages.serve.gateway.handlers.calls import Calls, Handler, encode, error_body
+from onward.stages.serve.gateway.handlers.calls import Calls, encode, error_body
 from onward.stages.serve.gateway.handlers.explain import explain
 from onward.stages.serve.gateway.handlers.feedback import feedback
 from onward.stages.serve.gateway.handlers.invocations import invocations, lone, unchosen
@@ -22,7 +22,7 @@ from onward.stages.serve.gateway.metrics.fleet import Fleet
 from onward.stages.serve.gateway.protocol import inference
 from onward.stages.serve.gateway.protocol.content import RefusedError
 from onward.stages.serve.gateway.protocol.http import Connection, Headers
-from onward.stages.serve.gateway.routing.job import Caller, Job
+from onward.stages.serve.gateway.routing.job import Caller, Handler, Job
 from onward.stages.serve.gateway.routing.live import Live
 from onward.stages.serve.gateway.routing.versions import Models
 from onward.stages.serve.gateway.telemetry.observer import Observer

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from onward.stages.serve.gateway.handlers.aside import Aside
-from onward.stages.serve.gateway.handlers.calls import Calls, Handler, encode, failure
+from onward.stages.serve.gateway.handlers.calls import Calls, encode, failure
 from onward.stages.serve.gateway.handlers.explaining import Explainer, explainer
 from onward.stages.serve.gateway.models.model import ServedModel
 from onward.stages.serve.gateway.protocol.content import RefusedError
 from onward.stages.serve.gateway.protocol.http import Headers
-from onward.stages.serve.gateway.routing.job import Job, Part
+from onward.stages.serve.gateway.routing.job import Handler, Job, Part
 from onward.stages.serve.gateway.routing.live import Live
 
 MOST: Final = 1_000

@@ -11,11 +11,11 @@ import msgspec
 
 from onward.core.errors import DataError
 from onward.stages.serve.gateway.handlers.aside import Aside
-from onward.stages.serve.gateway.handlers.calls import Calls, Handler, encode
+from onward.stages.serve.gateway.handlers.calls import Calls, encode
 from onward.stages.serve.gateway.models.model import ServedModel
 from onward.stages.serve.gateway.protocol.content import RefusedError
 from onward.stages.serve.gateway.protocol.http import Headers
-from onward.stages.serve.gateway.routing.job import Job
+from onward.stages.serve.gateway.routing.job import Handler, Job
 from onward.stages.serve.gateway.routing.live import Live
 from onward.stages.serve.log.reader import GONE, answered_by
 from onward.stages.serve.log.segment import Feedback

@@ -16,13 +16,13 @@ from urllib.parse import parse_qs
 import msgspec
 
 from onward.core.errors import DataError, OnwardError, unknown_name
-from onward.stages.serve.gateway.handlers.calls import Calls, Handler, encode, failure
+from onward.stages.serve.gateway.handlers.calls import Calls, encode, failure
 from onward.stages.serve.gateway.protocol import content, inference
 from onward.stages.serve.gateway.protocol.content import RefusedError
 from onward.stages.serve.gateway.protocol.http import Headers
 from onward.stages.serve.gateway.protocol.inference import InferCall
 from onward.stages.serve.gateway.protocol.tensors import Input, JsonTensor
-from onward.stages.serve.gateway.routing.job import Job, Part
+from onward.stages.serve.gateway.routing.job import Handler, Job, Part
 from onward.stages.serve.gateway.routing.live import Live
 from onward.stages.serve.gateway.routing.rows import sent_type
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from onward.core.errors import CorruptError
 from onward.core.records import ImageRef
+from onward.stages.serve.gateway.settings import GatewayConfig
 
 MODEL_FOLDER: Final = "opt/onward/model"
 """Where, in the image's file system, the trained folder lies; `model.json` is beside it."""
@@ -105,3 +106,8 @@ def _blob(image: ImageRef, digest: str) -> Path:
             next_step="package the model again: `onward run`",
         )
     return path
+
+
+def cache_of(config: GatewayConfig) -> Path:
+    """Return where images are unpacked; several workers share it."""
+    return Path(config.state) / "unpacked"

@@ -17,10 +17,11 @@ from onward.core import digest
 from onward.core.declarations import Task
 from onward.core.errors import CorruptError, OnwardError
 from onward.core.ports import RequestFeatures
-from onward.core.records import FeaturePlan
-from onward.stages.serve.gateway.features.lookup import ViewReader, readers
+from onward.core.records import FeaturePlan, Route
+from onward.stages.serve.gateway.models.image import home
 from onward.stages.serve.gateway.models.onnx_session import by_session
 from onward.stages.serve.gateway.models.runtimes import Call, Figures, Texts, by_matrix, figures_of
+from onward.stages.serve.gateway.models.views import ViewReader, readers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -237,3 +238,27 @@ def _labels(classes: Any) -> tuple[int, ...] | tuple[str, ...]:
     if all(isinstance(value, int) for value in values):
         return tuple(int(value) for value in values)
     return tuple(str(value) for value in values)
+
+
+def load_route(route: Route, cache: Path) -> ServedModel:
+    """Unpack and load a route's image.
+
+    Raises
+    ------
+    CorruptError
+        It cannot be used, or is another version's.
+    """
+    model = load(home(route.image, cache))
+    wanted = route.image.model
+    if (model.name, model.version) != (wanted.name, wanted.version):
+        raise CorruptError(
+            f"image {route.image.digest[:19]}… holds {model.name} version {model.version}",
+            expected=f"{wanted.name} version {wanted.version}",
+        )
+    return model
+
+
+def weight(route: Route, cache: Path) -> int:
+    """Return the size of a route's version on the disk, in bytes; raises as `load_route` does."""
+    files = (home(route.image, cache) / "model").rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -11,8 +11,6 @@ from onward.core.ports import Masks
 from onward.core.records import Route, Routes
 from onward.stages.serve.gateway.handlers.endpoints import Endpoints
 from onward.stages.serve.gateway.metrics.counters import Metrics
-from onward.stages.serve.gateway.models.image import home
-from onward.stages.serve.gateway.models.model import ServedModel, load
 from onward.stages.serve.gateway.routing.live import Live
 from onward.stages.serve.gateway.routing.versions import Models
 from onward.stages.serve.gateway.settings import GatewayConfig
@@ -93,32 +91,3 @@ class Follower:
     def _install(self, live: dict[str, Live]) -> None:
         self._metrics.route_changes += 1
         self._endpoints.serve(live)
-
-
-def load_route(route: Route, cache: Path) -> ServedModel:
-    """Unpack and load a route's image.
-
-    Raises
-    ------
-    CorruptError
-        It cannot be used, or is another version's.
-    """
-    model = load(home(route.image, cache))
-    wanted = route.image.model
-    if (model.name, model.version) != (wanted.name, wanted.version):
-        raise CorruptError(
-            f"image {route.image.digest[:19]}… holds {model.name} version {model.version}",
-            expected=f"{wanted.name} version {wanted.version}",
-        )
-    return model
-
-
-def weight(route: Route, cache: Path) -> int:
-    """Return the size of a route's version on the disk, in bytes; raises as `load_route` does."""
-    files = (home(route.image, cache) / "model").rglob("*")
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def cache_of(config: GatewayConfig) -> Path:
-    """Return where images are unpacked; several workers share it."""
-    return Path(config.state) / "unpacked"

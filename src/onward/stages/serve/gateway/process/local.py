@@ -85,16 +85,6 @@ class LocalServer:
             self._process.wait()
 
 
-def busy(host: str, port: int, setting: str = "port") -> BusyError:
-    """Return the error for a port that something else listens on."""
-    return BusyError(
-        f"port {port} on {host} is taken",
-        expected="a free port for the gateway",
-        next_step="stop what listens there, or choose another: "
-        f"{'--port, or ' if setting == 'port' else ''}gateway.{setting} in onward.toml",
-    )
-
-
 def start_gateway(config: GatewayConfig, *, timeout_s: float = 60.0) -> LocalServer:
     """Start a gateway and wait until it is ready; what it says goes to ``gateway.log``.
 

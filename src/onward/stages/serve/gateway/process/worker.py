@@ -30,13 +30,13 @@ from onward.stages.serve.gateway.handlers.endpoints import Endpoints
 from onward.stages.serve.gateway.metrics.board import Board
 from onward.stages.serve.gateway.metrics.counters import Metrics
 from onward.stages.serve.gateway.metrics.fleet import Fleet
-from onward.stages.serve.gateway.models.image import MODEL_FOLDER, unpack
-from onward.stages.serve.gateway.models.model import About
-from onward.stages.serve.gateway.process.follower import Follower, cache_of, load_route, weight
-from onward.stages.serve.gateway.process.local import announce, busy, withdraw
+from onward.stages.serve.gateway.models.image import MODEL_FOLDER, cache_of, unpack
+from onward.stages.serve.gateway.models.model import About, load_route, weight
+from onward.stages.serve.gateway.process.follower import Follower
+from onward.stages.serve.gateway.process.local import announce, withdraw
 from onward.stages.serve.gateway.process.place import Place
 from onward.stages.serve.gateway.protocol.http import Connection
-from onward.stages.serve.gateway.protocol.listener import BACKLOG, bound
+from onward.stages.serve.gateway.protocol.listener import BACKLOG, bound, busy
 from onward.stages.serve.gateway.protocol.sweep import Sweeper
 from onward.stages.serve.gateway.protocol.tls import Certificate, show
 from onward.stages.serve.gateway.routing.versions import Models

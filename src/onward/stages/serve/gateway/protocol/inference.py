@@ -2,7 +2,7 @@
 
 https://github.com/kserve/open-inference-protocol, version 2. A model's inputs are its features: one
 tensor per column, named after it, of shape [n] or [n, 1]; or, where all are numbers, one tensor of
-shape [n, n_features]. `wire.py` says how a call is written in JSON, `rpc.py` how in gRPC.
+shape [n, n_features]. `wire.py` says how a call is written in JSON, `rpc/wire.py` how in gRPC.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import errno
 import socket
 from typing import Final
 
-from onward.stages.serve.gateway.process.local import busy
+from onward.core.errors import BusyError
 
 BACKLOG: Final = 1024
 
@@ -47,3 +47,13 @@ def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
             raise
         raise busy(host, port) from None
     return made
+
+
+def busy(host: str, port: int, setting: str = "port") -> BusyError:
+    """Return the error for a port that something else listens on."""
+    return BusyError(
+        f"port {port} on {host} is taken",
+        expected="a free port for the gateway",
+        next_step="stop what listens there, or choose another: "
+        f"{'--port, or ' if setting == 'port' else ''}gateway.{setting} in onward.toml",
+    )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from onward.core.records import Logging
+from onward.stages.serve.gateway.protocol.http import Headers
 from onward.stages.serve.gateway.protocol.tensors import Floats
 from onward.stages.serve.gateway.routing.live import Target
 from onward.stages.serve.log.segment import Feedback
@@ -116,8 +117,8 @@ class Job:
     ``\\r\\nName: value``; a `bare` answer goes out without its body (to a HEAD request).
     `started` and `deadline` (0 for none) are in nanoseconds, by `time.perf_counter_ns`; `admitted`
     is the size of its body, -1 where it does not count as waiting; `who` is the caller's name. One
-    that is `held` has its turn later (`aside.py`). `id` is the request's, where it is noted, and
-    `trace` its place in a trace that is recorded.
+    that is `held` has its turn later (`handlers/aside.py`). `id` is the request's, where it is
+    noted, and `trace` its place in a trace that is recorded.
     """
 
     __slots__ = (
@@ -151,3 +152,7 @@ class Job:
     def ready(self, status: int, body: bytes, kind: str = "application/json") -> None:
         """Give the answer that needs no prediction."""
         self.status, self.body, self.kind, self.parts, self.reply = status, body, kind, (), None
+
+
+Handler = Callable[[Job, bytes, Headers], None]
+"""Gives a job its parts, or its answer, by what its body and headers ask for."""

@@ -1,9 +1,9 @@
 """The versions that a worker has in memory: those that its routes need, and others asked for.
 
 What routes need is loaded before it is served, and never let go. A version beside them is loaded
-when somebody asks for it by its number (`asked.py`), and stays until its room is needed: then the
-one that nobody has asked for the longest goes first. One load is under way at a time, beside the
-event loop; everything else here runs in it.
+when somebody asks for it by its number (`handlers/asked.py`), and stays until its room is needed:
+then the one that nobody has asked for the longest goes first. One load is under way at a time,
+beside the event loop; everything else here runs in it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from functools import partial
 
 from onward.core.errors import OnwardError
 from onward.core.records import Route
-from onward.stages.serve.gateway.handlers.calls import Handler
 from onward.stages.serve.gateway.metrics.counters import Metrics
 from onward.stages.serve.gateway.models import memory
 from onward.stages.serve.gateway.models.model import ServedModel
+from onward.stages.serve.gateway.routing.job import Handler
 from onward.stages.serve.gateway.routing.live import Live
 from onward.stages.serve.gateway.words import megabytes, say
 

@@ -18,10 +18,10 @@ from onward.core.errors import DataError
 from onward.stages.serve.gateway.admission.admission import GRPC_TIMEOUT
 from onward.stages.serve.gateway.handlers.calls import answered
 from onward.stages.serve.gateway.handlers.endpoints import RPC, Endpoints
-from onward.stages.serve.gateway.process.local import busy
 from onward.stages.serve.gateway.protocol import inference
 from onward.stages.serve.gateway.protocol.http import READ, Headers
 from onward.stages.serve.gateway.protocol.inference import InferCall
+from onward.stages.serve.gateway.protocol.listener import busy
 from onward.stages.serve.gateway.protocol.tls import Certificate, Pair
 from onward.stages.serve.gateway.routing.job import Part
 from onward.stages.serve.gateway.rpc import wire

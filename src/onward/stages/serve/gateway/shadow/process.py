@@ -3,7 +3,7 @@
 It reads the champion's requests from the prediction log, looks features up as the gateway does,
 and logs its predictions with the arm ``shadow`` and the request's own unit and moment. The log is
 written in any case, so a shadow costs the request path nothing, loses no request, and goes on after
-a kill where its cursor is. It runs when nothing else wants the processor (`shadows.py`) and ends
+a kill where its cursor is. It runs when nothing else wants the processor (`keeper.py`) and ends
 with its routes, or with the worker that started it: ``python -m
 onward.stages.serve.gateway.shadow.process --config FILE --model NAME``.
 """
@@ -27,7 +27,8 @@ from onward.core.errors import OnwardError
 from onward.core.records import Column, Logging, Route, Routes
 from onward.stages.serve.gateway.features.online import Online
 from onward.stages.serve.gateway.metrics.counters import Metrics
-from onward.stages.serve.gateway.process.follower import cache_of, load_route
+from onward.stages.serve.gateway.models.image import cache_of
+from onward.stages.serve.gateway.models.model import load_route
 from onward.stages.serve.gateway.routing.job import Job, Part
 from onward.stages.serve.gateway.routing.live import Live, Target
 from onward.stages.serve.gateway.routing.rows import python_type

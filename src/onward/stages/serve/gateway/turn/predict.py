@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from onward.core.errors import DataError
-from onward.stages.serve.gateway.features.lookup import named
+from onward.stages.serve.gateway.models.views import named
 from onward.stages.serve.gateway.routing.job import Part
 from onward.stages.serve.gateway.routing.live import Target
 
