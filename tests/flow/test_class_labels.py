@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -138,8 +139,26 @@ def _traffic(project: Project, clock: ReplayClock, shop: Path, classes: tuple[An
     [reading] = [r for r in decision.guardrails if r.name == "loss"]
     assert reading.high is not None
     assert reading.high < 0
-    shown = CliRunner().invoke(cli, ["predictions", answers[0]["id"], "--project", str(shop)])
-    assert f"output     {likeliest[answers[0]['unit']]} " in shown.output, shown.output
+    _shown(shop, answers[0], likeliest[answers[0]["unit"]], sold[0])
+
+
+def _shown(shop: Path, answer: Mapping[str, Any], likeliest: str, sold: Mapping[str, Any]) -> None:
+    """Hold what the command line says of one prediction, and of the like, against its answer."""
+
+    def said(*words: str) -> str:
+        return CliRunner().invoke(cli, [*words, "--project", str(shop)]).output
+
+    assert f"output     {likeliest} " in said("predictions", answer["id"])
+    found = json.loads(said("predictions", answer["id"], "--json"))
+    assert list(found["output"].values()) == answer["output"]
+    assert max(found["output"], key=found["output"].get) == likeliest
+    [listed] = json.loads(said("predictions", "--unit", answer["unit"], "--json"))
+    assert listed["output"] == found["output"]
+    row = json.dumps({name: sold[name] for name in ("order_id", "customer", "amount", "items")})
+    told = [pair.split() for pair in said("predict", row).split("  version")[0].split(", ")]
+    assert {name for name, _ in told} == set(found["output"])
+    figures = [float(figure) for _, figure in told]
+    assert figures == sorted(figures, reverse=True)
 
 
 def _asked(project: Project, clock: ReplayClock, sold: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -152,7 +171,11 @@ def _asked(project: Project, clock: ReplayClock, sold: Sequence[Mapping[str, Any
         answer = httpx.post(
             f"{gateway.url}/v2/models/{MODEL}/predict", json={"rows": rows}, headers=headers
         )
-    return answer.json()["predictions"]
+    found = answer.json()["predictions"]
+    assert {tuple(a["output"]) for a in found} == {
+        tuple(sorted({str(r["returned"]) for r in sold}))
+    }
+    return [{**a, "output": list(a["output"].values())} for a in found]
 
 
 def _watched(

@@ -185,6 +185,15 @@ def rows(n: int, seed: int = 0) -> list[dict[str, Any]]:
     ]
 
 
+def _became(amount: pd.Series, task: str) -> Any:
+    """Return labels to fit: whether an amount is above the middle, or which third it is in."""
+    if task != "multiclass":
+        return amount > amount.median()
+    return np.array(["small", "medium", "large"])[
+        np.digitize(amount, amount.quantile([1 / 3, 2 / 3]))
+    ]
+
+
 def train(
     folder: Path,
     estimator: Any,
@@ -207,7 +216,7 @@ def train(
     frame = pd.DataFrame({c.name: (views | dict(features))[c.name] for c in plan.columns})
     frame = frame.astype({c.name: "float64" for c in plan.columns if c.dtype == "double"})
     if hasattr(estimator, "fit"):
-        estimator.fit(frame, frame["amount"] > frame["amount"].median())
+        estimator.fit(frame, _became(frame["amount"], task))
     predicted = {
         "binary": lambda: estimator.predict_proba(frame)[:, 1],
         "multiclass": lambda: estimator.predict_proba(frame),

@@ -48,7 +48,7 @@ def staging(image: ImageRef, folder: Path, *, replays: bool = False) -> Iterator
         server.stop()
 
 
-def past(*outputs: float, **others: Any) -> list[Answered]:
+def past(*outputs: float | str, **others: Any) -> list[Answered]:
     row = {"order_id": "o", "store": "s1", "amount": 9.5, "placed_at": str(NOON), **others}
     return [
         Answered(request={**row, "order_id": f"o{i}"}, at=NOON, output=output)
@@ -102,6 +102,14 @@ def test_what_the_champion_was_asked_is_asked_again(image: ImageRef, tmp_path: P
     assert "was asked nothing in the last 1 day" in nothing.reason
     assert unknown.passed
     assert "what was logged has no store, amount, placed_at" in unknown.reason
+
+
+def test_the_answers_of_a_multiclass_model_are_compared_by_name(tmp_path: Path) -> None:
+    trained = small.train(tmp_path / "trained", small.Sorter(), task="multiclass")
+    image = package(trained, folder=tmp_path / "images")
+    with staging(image, tmp_path / "staging", replays=True) as staged:
+        found = replayed(staged, past("small", "small", "large", "gone"), declared(rows=4))
+    assert found.facts == {"rows": 4, "refused": 0, "change": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,7 @@ def replayed(staged: Staged, past: Sequence[Answered], gate: Replay) -> GateResu
     planned = json.loads((Path(staged.image.model.path) / "plan.json").read_bytes())
     name = f"replay: {gate.rows:,} requests"
     plan = msgspec.convert(planned["plan"], FeaturePlan)
-    task, classes = planned["task"], tuple(map(class_name, planned["classes"] or ()))
-    return answered(
-        name, lambda: replay(staged, past, gate, name, plan=plan, task=task, classes=classes)
-    )
+    return answered(name, lambda: replay(staged, past, gate, name, plan=plan, task=planned["task"]))
 
 
 def answered(name: str, check: Callable[[], GateResult]) -> GateResult:
@@ -124,6 +121,7 @@ def _requests(staged: Staged, planned: Mapping[str, Any], golden: Mapping[str, A
         why = found.get("error") or (failed[0].get("error") if failed else "rows are missing")
         reason = f"status {status}: {why}"
         return GateResult(gate=name, passed=False, reason=reason)
+    classes = [class_name(value) for value in planned["classes"] or ()]
     last = {
         _entity(view, row): at for at, row in enumerate(rows) for view in planned["plan"]["views"]
     }
@@ -135,7 +133,7 @@ def _requests(staged: Staged, planned: Mapping[str, Any], golden: Mapping[str, A
     off = [
         at
         for at in exact
-        if _apart(_flat([entries[at]["output"]]), _flat([golden["predictions"][at]]))
+        if _apart(_figures(entries[at]["output"], classes), _flat([golden["predictions"][at]]))
         > golden["tolerance"]
     ]
     reason = (
@@ -211,6 +209,11 @@ def _tensors(columns: Sequence[Mapping[str, str]], rows: Sequence[Sequence[Any]]
             {"name": column["name"], "shape": [len(rows)], "datatype": kind, "data": data}
         )
     return json.dumps({"inputs": inputs}).encode()
+
+
+def _figures(output: Any, classes: Sequence[str]) -> list[float]:
+    """Return what was answered of a row in the order in which training has it."""
+    return [output[name] for name in classes] if isinstance(output, dict) else [output]
 
 
 def _flat(values: Sequence[Any]) -> list[float]:

@@ -39,12 +39,8 @@ def replay(
     *,
     plan: FeaturePlan,
     task: Task,
-    classes: Sequence[str] = (),
 ) -> GateResult:
-    """Ask `past` again, row by row and as of its own times, and hold the answers beside it.
-
-    `classes` are the staged version's, by name, in the order of its probabilities.
-    """
+    """Ask `past` again, row by row and as of its own times, and hold the answers beside it."""
     if not past:
         reason = f"the champion was asked nothing in the last {gate.window}"
         return GateResult(gate=name, passed=True, reason=reason, facts={"rows": 0})
@@ -65,7 +61,7 @@ def replay(
                 {EVENT_TIME: row.at.isoformat()},
             )
             if status == http.client.OK:
-                pairs.append((row.output, _said(found["predictions"][0]["output"], classes)))
+                pairs.append((row.output, _said(found["predictions"][0]["output"])))
             else:
                 refused.append(str(found.get("error", f"status {status}")))
     finally:
@@ -73,9 +69,12 @@ def replay(
     return _judged(pairs, refused, gate, name, task)
 
 
-def _said(output: Any, classes: Sequence[str]) -> float | str:
+def _said(output: Any) -> float | str:
     """Return the probability or the value, or the likeliest class's name."""
-    return classes[output.index(max(output))] if isinstance(output, list) else float(output)
+    if not isinstance(output, dict):
+        return float(output)
+    likeliest: str = max(output, key=lambda name: output[name])
+    return likeliest
 
 
 def _judged(

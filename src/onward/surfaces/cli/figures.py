@@ -54,6 +54,12 @@ def significant(found: Any) -> str:
     return str(found)
 
 
+def probabilities(of: Mapping[str, float]) -> str:
+    """Write the probability of each class, the likeliest first."""
+    likeliest = sorted(of.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{name} {significant(figure)}" for name, figure in likeliest)
+
+
 def age(moment: datetime | None, now: datetime) -> str:
     """Write how old something is, in the largest unit of which it is two."""
     if moment is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from onward.app.project import open_project
 from onward.core.errors import DataError
-from onward.surfaces.cli.figures import significant
+from onward.surfaces.cli.figures import probabilities, significant
 from onward.surfaces.cli.show import console, plain, put
 
 
@@ -30,13 +30,8 @@ def predict_rows(folder: Path, text: str | None, *, sample: int, as_json: bool) 
             console.print("  not logged: see `onward status`", style="yellow")
 
 
-def _figures(output: Any) -> str:
-    """Write what was predicted: a figure, a class, or a figure for each class."""
-    if isinstance(output, dict):
-        return ", ".join(f"{name} {significant(value)}" for name, value in output.items())
-    if isinstance(output, list):
-        return ", ".join(map(significant, output))
-    return significant(output)
+def _figures(output: float | dict[str, float]) -> str:
+    return probabilities(output) if isinstance(output, dict) else significant(output)
 
 
 def _parse(text: str) -> list[dict[str, Any]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from onward.surfaces.cli.figures import probabilities
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
@@ -46,17 +47,26 @@ def predictions(
             found = one(opened, id)
             told = feedback(opened, found)
             names = classes(opened, found)
-            known = {field.name: getattr(found, field.name) for field in fields(found)}
-            more = {"classes": names} if names else {}
-            if not put({**known, **more, "feedback": told}, as_json):
+            if not put({**_facts(found, names), "feedback": told}, as_json):
                 _show_one(found, told, names)
             return
         listed = ask(
             opened, unit=unit, model=model, version=version, arm=arm, failed=failed,
             since=since, until=until, limit=limit,
         )  # fmt: skip
-        if not put(listed, as_json):
-            _show([(each, classes(opened, each)) for each in listed])
+        each = [(found, classes(opened, found)) for found in listed]
+        if not put([_facts(found, names) for found, names in each], as_json):
+            _show(each)
+
+
+def _facts(found: Prediction, names: Sequence[str]) -> dict[str, Any]:
+    """Return a prediction's fields; of several classes, the probability of each by its name."""
+    facts = {field.name: getattr(found, field.name) for field in fields(found)}
+    return facts | {"output": _by_name(found.output, names)}
+
+
+def _by_name(output: float | list[float] | None, names: Sequence[str]) -> Any:
+    return dict(zip(names, output, strict=True)) if isinstance(output, list) and names else output
 
 
 def _show(found: Sequence[tuple[Prediction, Sequence[str]]]) -> None:
@@ -105,14 +115,13 @@ def _show_one(found: Prediction, told: Sequence[Statement], names: Sequence[str]
 
 
 def _output(found: Prediction, names: Sequence[str]) -> str:
-    """Write what was answered: of classes the likeliest first, each with its probability."""
-    if found.output is None:
+    """Write what was answered, or the status of what was not."""
+    output = _by_name(found.output, names)
+    if output is None:
         return f"none ({found.status})"
-    figures = found.output if isinstance(found.output, list) else [found.output]
-    if names:
-        likeliest = sorted(zip(names, figures, strict=True), key=lambda pair: -pair[1])
-        return ", ".join(f"{name} {_figure(figure)}" for name, figure in likeliest)
-    return ", ".join(map(_figure, figures))
+    if isinstance(output, dict):
+        return probabilities(output)
+    return ", ".join(map(_figure, output if isinstance(output, list) else [output]))
 
 
 def _figure(value: object) -> str:

@@ -151,14 +151,16 @@ def test_encoded_columns_add_to_the_column_that_they_were_made_of(tmp_path, esti
 
 @pytest.fixture(scope="module")
 def explained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A gateway with a model that can be explained, and one that cannot."""
+    """A gateway with a model that can be explained, one of classes, and one that cannot be."""
     folder = tmp_path_factory.mktemp("explained")
     trees = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=3)
-    models = {"returns": trees, "opaque": small.Linear(1.0)}
-    images = [
-        package(small.train(folder / name, estimator, name=name), folder=folder / "images")
-        for name, estimator in models.items()
+    sizes = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=3)
+    trained = [
+        small.train(folder / "returns", trees),
+        small.train(folder / "sizes", sizes, name="sizes", task="multiclass"),
+        small.train(folder / "opaque", small.Linear(1.0), name="opaque"),
     ]
+    images = [package(model, folder=folder / "images") for model in trained]
     with serving(folder, *(routes_of((image, 100.0)) for image in images)) as site:
         yield site
 
@@ -183,6 +185,19 @@ def test_rows_are_looked_up_predicted_logged_and_explained(explained, path):
         logged = find(explained.predictions, given["id"])
         assert (logged.arm, logged.unit) == ("direct", given["unit"])
         assert logged.features == given["features"]
+
+
+def test_figures_of_several_classes_are_told_by_their_names(explained):
+    classes = ["large", "medium", "small"]
+    [given] = explain(explained, [small.rows(1)[0] | {"amount": 500.0}], "sizes").json()[
+        "explanations"
+    ]
+    figures = [given["output"], given["base"], *given["contributions"].values()]
+    assert all(list(one) == classes for one in figures)
+    margins = [sum(one[name] for one in figures[1:]) for name in classes]
+    powers = np.exp(margins)
+    assert [*given["output"].values()] == pytest.approx(powers / powers.sum(), rel=1e-6)
+    assert max(given["output"], key=given["output"].get) == "large"
 
 
 def test_explanations_that_cannot_be(explained):

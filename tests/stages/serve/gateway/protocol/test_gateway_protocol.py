@@ -52,6 +52,11 @@ def test_it_says_what_it_is(site):
         ("probabilities", "FP64", [-1, 3]),
         ("label", "BYTES", [-1]),
     ]
+    assert about["properties"] == {"classes": "[0,1]"}
+    assert ask("/v2/models/sorter").json()["properties"] == {
+        "classes": '["large","medium","small"]'
+    }
+    assert "properties" not in ask("/v2/models/pricer").json()
 
 
 def test_predict_joins_views_and_on_demand_features(site):
@@ -134,7 +139,7 @@ def test_infer_takes_text_and_booleans(site):
 def test_the_other_tasks(site):
     row = small.rows(1)[0] | {"amount": 500.0}
     [sorted_] = site.predict([row], "sorter").json()["predictions"]
-    assert sorted_["output"] == [0.5, 0.125, 0.375]
+    assert sorted_["output"] == {"large": 0.5, "medium": 0.125, "small": 0.375}
     assert find(site.predictions, sorted_["id"]).output == [0.5, 0.125, 0.375]
     [priced] = site.predict([row], "pricer").json()["predictions"]
     assert priced["output"] == 1000.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,6 +136,8 @@ def test_texts_both_ways(ask):
     assert found == pytest.approx([first / 2, second], rel=1e-12)
     sorted_ = ask("ModelInfer", matrix(model="sorter"), pb.ModelInferResponse)
     assert list(sorted_.outputs[1].contents.bytes_contents) == [b"small", b"small"]
+    about = ask("ModelMetadata", pb.ModelMetadataRequest(name="sorter"), pb.ModelMetadataResponse)
+    assert json.loads(about.properties["classes"]) == ["large", "medium", "small"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 
@@ -16,9 +16,6 @@ from onward.stages.serve.gateway.protocol.http import Headers
 from onward.stages.serve.gateway.protocol.inference import InferCall
 from onward.stages.serve.gateway.routing.job import Handler, Job, Part
 from onward.stages.serve.gateway.routing.live import Live, Target
-
-if TYPE_CHECKING:
-    import numpy as np
 
 encode: Final = msgspec.json.Encoder().encode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -153,6 +150,7 @@ def _predictions(job: Job) -> tuple[int, bytes]:
         target = part.target
         failed = part.status != 200
         worst = max(worst, part.status) if failed else worst
+        outputs = [] if part.output is None else part.output.tolist()
         for i, place in enumerate(part.places):
             entry: dict[str, Any] = {"version": target.model.version, "arm": target.arm}
             if part.ids:
@@ -162,20 +160,13 @@ def _predictions(job: Job) -> tuple[int, bytes]:
             if failed:
                 entry["error"] = part.error
             else:
-                entry["output"] = _output(part.output, i)
+                entry["output"] = inference.said(target.model, outputs[i])
             entry["unit"] = part.units[i]
             entries[place] = entry
     if worst and all(part.status != 200 for part in job.parts):
         first = next(part for part in job.parts if part.status == worst)
         return worst, encode({"error": first.error, "predictions": entries})
     return 200, encode({"model": job.parts[0].target.model.name, "predictions": entries})
-
-
-def _output(output: np.ndarray | None, row: int) -> Any:
-    if output is None:  # pragma: no cover - a part that did not fail has its output
-        return None
-    figures = output[row].tolist()
-    return figures[0] if len(figures) == 1 else figures
 
 
 def _inferred(job: Job, call: InferCall) -> tuple[int, bytes]:

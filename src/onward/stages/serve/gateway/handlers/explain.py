@@ -12,6 +12,7 @@ from onward.stages.serve.gateway.handlers.explaining import Explainer, explainer
 from onward.stages.serve.gateway.models.model import ServedModel
 from onward.stages.serve.gateway.protocol.content import RefusedError
 from onward.stages.serve.gateway.protocol.http import Headers
+from onward.stages.serve.gateway.protocol.inference import said
 from onward.stages.serve.gateway.routing.job import Handler, Job, Part
 from onward.stages.serve.gateway.routing.live import Live
 
@@ -67,14 +68,11 @@ def _entries(
                 "version": model.version,
                 **({"id": part.ids[row]} if part.ids else {}),
                 "unit": part.units[row],
-                "output": _one(part.output[row].tolist()),
-                "base": _one(base.tolist()),
-                "contributions": dict(
-                    zip(names, map(_one, contributions[row].tolist()), strict=True)
-                ),
+                "output": said(model, part.output[row].tolist()),
+                "base": said(model, base.tolist()),
+                "contributions": {
+                    name: said(model, added)
+                    for name, added in zip(names, contributions[row].tolist(), strict=True)
+                },
                 "features": dict(zip(names, values, strict=True)),
             }
-
-
-def _one(figures: list[float]) -> Any:
-    return figures[0] if len(figures) == 1 else figures

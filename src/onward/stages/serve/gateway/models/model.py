@@ -16,6 +16,7 @@ import msgspec
 from onward.core import digest
 from onward.core.declarations import Task
 from onward.core.errors import CorruptError, OnwardError
+from onward.core.estimator import class_name
 from onward.core.ports import RequestFeatures
 from onward.core.records import FeaturePlan, Route
 from onward.stages.serve.gateway.models.image import home
@@ -49,7 +50,8 @@ class ServedModel:
     `call` takes the numbers (n, n_features; NaN in text columns) and the rows of text features,
     and returns (n, width): P(class 1), the value, or each class's probability.
     `estimator` is what was trained, `background` the numbers and texts of its golden rows.
-    `labels` are a classifier's, in the order of their probabilities: all int, or all str.
+    `labels` are a classifier's, in the order of their probabilities: all int, or all str. `classes`
+    are the same as text: a multiclass model's, whose probabilities answers name by them.
     `runtime` is the way in which it is called: ``onnx``, ``frame``, or one of `runtimes`.
     """
 
@@ -61,6 +63,7 @@ class ServedModel:
     strings: tuple[int, ...]
     width: int
     labels: tuple[int, ...] | tuple[str, ...]
+    classes: tuple[str, ...]
     runtime: str
     request_features: RequestFeatures
     estimator: Any
@@ -103,7 +106,8 @@ def load(folder: Path) -> ServedModel:
     strings = tuple(i for i, c in enumerate(plan.columns) if c.dtype == "string")
     numbers, texts = _golden_features(golden["features"], plan, strings)
     names = [c.name for c in plan.columns]
-    width = len(labels) if about.task == "multiclass" else 1
+    classes = tuple(map(class_name, labels)) if about.task == "multiclass" else ()
+    width = len(classes) or 1
     runtime, call = _called(estimator, about.task, names, strings, numbers)
     if form is not None:
         runtime, call = "onnx", by_session(form, names, strings, width, call)
@@ -116,6 +120,7 @@ def load(folder: Path) -> ServedModel:
         strings=strings,
         width=width,
         labels=labels,
+        classes=classes,
         runtime=runtime,
         request_features=request_features,
         estimator=estimator,

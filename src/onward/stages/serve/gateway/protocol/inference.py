@@ -192,6 +192,11 @@ def answers(model: ServedModel, found: np.ndarray, *, likelihoods: bool) -> list
     return [[1 - p, p] for p in flat] if model.width == 1 else found.tolist()
 
 
+def said(model: ServedModel, figures: list[float]) -> float | dict[str, float]:
+    """Return one row's (width,) figures as rows are answered: of several classes, each by name."""
+    return dict(zip(model.classes, figures, strict=True)) if model.classes else figures[0]
+
+
 def _label_type(model: ServedModel) -> str:
     return "INT64" if model.labels and isinstance(model.labels[0], int) else "BYTES"
 
@@ -204,14 +209,19 @@ class TensorMetadata(msgspec.Struct):
     shape: list[int]
 
 
-class ModelMetadata(msgspec.Struct):
-    """The protocol's model metadata."""
+class ModelMetadata(msgspec.Struct, omit_defaults=True):
+    """The protocol's model metadata.
+
+    A classifier's `properties` hold ``classes``: its labels in the order of their probabilities, as
+    a JSON array, since the protocol's properties are text.
+    """
 
     name: str
     versions: list[str]
     platform: str
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]
+    properties: dict[str, str] = {}
 
 
 def metadata(model: ServedModel, versions: Sequence[int]) -> ModelMetadata:
@@ -232,4 +242,5 @@ def metadata(model: ServedModel, versions: Sequence[int]) -> ModelMetadata:
             )
             for name in OUTPUTS[model.task]
         ],
+        properties={"classes": msgspec.json.encode(model.labels).decode()} if model.labels else {},
     )
