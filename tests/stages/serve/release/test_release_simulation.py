@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from onward.stages.serve.release.config import SMALLEST
 from onward.stages.serve.release.sequences import bounds, difference, radius, sample
 from onward.stages.serve.release.simulate import error_rates, fixed, sequence, thresholds
 
@@ -62,7 +63,7 @@ def test_the_simulation_judges_as_the_statistics_do():
         sample((np.arange(n) < round(n * rate)) * 1.0, np.arange(n) + 10_000 * place)
         for place, (n, rate) in enumerate(zip((2_000, 6_000), looks.rates.ravel(), strict=True))
     ]
-    found = difference([(arms[0], arms[1])], alpha=ALPHA, tuned_for=500, flags=True)
+    found = difference([(arms[0], arms[1])], alpha=ALPHA, tuned_for=500, within=(0, 1))
     assert found is not None
     reach = radius(looks.variance, looks.m, alpha=ALPHA, tuned_for=500)[0, 0]
     assert found.estimate == pytest.approx(looks.estimate[0, 0])
@@ -132,3 +133,48 @@ def test_load_that_comes_and_goes_is_no_slow_candidate():
                 wrong += 1
                 break
     assert wrong / runs <= ALPHA
+
+
+def shown(make, *, share: float, within=(), runs: int = 100) -> float:
+    """The share of runs in which arms of equal means are ever called different, by 30 looks.
+
+    The chance is three guardrails' part of alpha: seen less often, an arm has seen nothing rare.
+    """
+    chance, wrong = np.random.default_rng(9), 0
+    for _ in range(runs):
+        side = chance.random(3_000) < share
+        values = make(chance, side)
+        for end in np.geomspace(100, 3_000, 30).astype(int):
+            arms = [np.flatnonzero(side[:end]), np.flatnonzero(~side[:end])]
+            if min(map(len, arms)) < SMALLEST:
+                continue
+            mine, theirs = (sample(values[rows], rows) for rows in arms)
+            found = difference([(mine, theirs)], alpha=ALPHA / 3, tuned_for=500, within=within)
+            if found is not None and not bounds(found)[0] <= 0 <= bounds(found)[1]:
+                wrong += 1
+                break
+    return wrong / runs
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5])
+@pytest.mark.parametrize(
+    "reward",
+    [
+        lambda chance, side: chance.random(len(side)) < 0.01,
+        lambda chance, side: chance.lognormal(0, 2, len(side)),
+        lambda chance, side: chance.lognormal(0, 1.5, len(side)) * (chance.random(len(side)) < 0.05),
+    ],
+    ids=["one in a hundred buys", "few spend most", "few spend, and they most"],
+)
+def test_rewards_that_are_rare_or_large_are_not_missed_because_they_are_not_yet_seen(reward, share):
+    assert shown(lambda *of: reward(*of) * 1.0, share=share) <= ALPHA
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_losses_are_not_settled_by_the_labels_that_are_common(share):
+    """One label in a hundred is 1; the arms say 0.5 and 1.5 %, and lose the same."""
+
+    def loss(chance, side):
+        return (np.where(side, 0.005, 0.015) - (chance.random(len(side)) < 0.01)) ** 2
+
+    assert shown(loss, share=share, within=(0, 1)) <= ALPHA

@@ -87,7 +87,7 @@ def test_the_arm_that_is_shown_to_be_better_is_promoted():
     table = traffic(THREE, 8_000, loss={"candidate": 0.15, "v1": 0.10})
     decision = judged(AB, table, shares={1: THREE})
     assert (decision.action, decision.arm) == ("promote", "v1")
-    assert decision.reason.startswith("v1 is better: loss -0.0")
+    assert decision.reason.startswith("v1 is better: loss -0.1")
     assert {g.arm for g in decision.guardrails} == {"candidate", "v1"}
     assert decision.strategy == "A/B test"
     [(counts, declared)] = decision.units

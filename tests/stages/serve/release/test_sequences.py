@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from onward.stages.serve.release.ratio import evidence, mismatch
-from onward.stages.serve.release.sequences import bounds, difference, radius, sample, shift
+from onward.stages.serve.release.sequences import bounds, difference, paired, radius, sample, shift
 
 ALPHA = 0.05
 
@@ -34,18 +34,34 @@ def test_the_interval_is_the_mean_of_differences_with_the_radius_of_its_variance
     a, b = chance.normal(1, 2, 400), chance.normal(0, 1, 900)
     found = interval(alone(a), alone(b, 400))
     assert found.estimate == pytest.approx(a.mean() - b.mean())
-    variance = a.var(ddof=1) / 400 + b.var(ddof=1) / 900
+    ends = [min(a.min(), b.min()), max(a.max(), b.max())]
+    variance = sum(np.append(x, ends).var() / len(x) for x in (a, b))
     reach = radius(variance, 400 * 900 / 1300, alpha=ALPHA, tuned_for=500)
     assert bounds(found)[1] - found.estimate == pytest.approx(reach)
+    assert variance > a.var(ddof=1) / 400 + b.var(ddof=1) / 900
     assert (found.candidate_n, found.champion_n) == (400, 900)
 
 
 def test_an_arm_that_has_not_failed_is_not_thereby_perfect():
     none = alone(np.zeros(100))
     other = alone(np.zeros(100), 100)
-    found = interval(none, other, flags=True)
+    found = interval(none, other, within=(0, 1))
     assert found.estimate == 0
     assert bounds(found)[0] < -0.01 < 0.01 < bounds(found)[1]
+
+
+def test_values_that_are_all_one_say_nothing_of_how_far_they_vary():
+    same = [(alone(np.full(100, 2.0)), alone(np.full(100, 2.0), 100))]
+    assert difference(same, alpha=ALPHA, tuned_for=500) is None
+    known = difference(same, alpha=ALPHA, tuned_for=500, within=(0, 4))
+    assert known is not None
+    assert bounds(known)[0] < -0.05 < 0.05 < bounds(known)[1]
+
+
+def test_pairs_that_never_differ_may_still():
+    found = paired(alone(np.zeros(100)), alpha=ALPHA, tuned_for=500)
+    assert found.estimate == 0
+    assert found.variance == pytest.approx(1 / 102 / 100)
 
 
 def test_strata_keep_a_change_of_shares_from_faking_a_difference():
@@ -90,7 +106,7 @@ def test_units_that_stay_for_two_steps_are_no_new_evidence():
     two = difference([(candidate, champion)] * 2, alpha=ALPHA, tuned_for=2 * 10**9)
     assert one is not None
     assert two is not None
-    assert bounds(two) == pytest.approx(bounds(one))
+    assert bounds(two) == pytest.approx(bounds(one), rel=0.01)
 
 
 def test_the_interval_narrows_with_data_and_widens_with_confidence():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from onward.core.records import Evidence, GuardrailResult
 from onward.stages.serve.release.config import SMALLEST, Guardrails
@@ -14,6 +14,9 @@ from onward.stages.serve.routes import CHAMPION
 
 if TYPE_CHECKING:
     import numpy as np
+
+_KNOWN: Final[Mapping[str, tuple[float, float]]] = {"error rate": (0.0, 1.0), "loss": (0.0, 1.0)}
+"""Between what values lie, seen or not. A regression's loss may be more than 1."""
 
 
 def held_against_champion(
@@ -61,7 +64,7 @@ def _evidence(
         strata = [pair for pair in strata if pair[1].mean]
     return difference(
         strata, alpha=alpha, tuned_for=tuned_for, relative=name == "latency",
-        flags=name == "error rate",
+        within=_KNOWN.get(name, ()),
     )  # fmt: skip
 
 

@@ -37,6 +37,11 @@ class Sample:
     def mean(self) -> float:
         return float(self.total.sum() / self.count.sum())
 
+    @property
+    def values(self) -> np.ndarray:
+        """Each unit's mean, shape (k,)."""
+        return self.total / self.count
+
     def influence(self) -> np.ndarray:
         """Return how much each unit moves the mean, shape (k,).
 
@@ -62,11 +67,11 @@ def difference(
     alpha: float,
     tuned_for: int,
     relative: bool = False,
-    flags: bool = False,
+    within: Sequence[float] = (),
 ) -> Evidence | None:
     """Return what the confidence sequence for candidate minus champion is made of.
 
-    None without strata.
+    None without strata, and where all values are one: nothing then says how far they vary.
 
     A stratum, (candidate, champion), is a period in which the shares stayed the same, so a
     change of shares while the traffic changes fakes no difference. Strata are weighted by
@@ -82,13 +87,20 @@ def difference(
         The units, as Σ w, at which it is narrowest.
     relative
         Compare the ratio of the means with 1 (delta method).
-    flags
-        Values are yes or no: the variance is at least that of (x + 1) / (k + 2), after Agresti
-        and Coull (1998). An arm that has not failed yet is not thereby one that cannot.
+    within
+        The ends of the range that values are known to have, where it is known. Those seen widen
+        it, of either arm. An arm's variance is at least what it were with one unit more at each
+        end: for yes and no that of (x + 1) / (k + 2), after Agresti and Coull (1998). An arm that
+        has not failed yet, or whose one large reward is still to come, is not thereby one that
+        cannot.
     """
     import numpy as np
 
     if not strata:
+        return None
+    seen = np.concatenate([*(arm.values for pair in strata for arm in pair), within])
+    ends = np.array([seen.min(), seen.max()])
+    if ends[0] == ends[1]:
         return None
     weights = [c.n * h.n / (c.n + h.n) for c, h in strata]
     m = sum(weights)
@@ -101,8 +113,8 @@ def difference(
         estimate += share * (ratio - 1 if relative else c.mean - h.mean)
         units += [c.unit, h.unit]
         moves += [share * c.influence() / scale, -share * ratio * h.influence() / scale]
-        if flags:
-            floor += share**2 * sum(_least(arm.mean, arm.n) for arm in (c, h))
+        least_c, least_h = (_least(arm, ends) / scale**2 for arm in (c, h))
+        floor += share**2 * (least_c + ratio**2 * least_h)
     _, place = np.unique(np.concatenate(units), return_inverse=True)
     moved = np.bincount(place, weights=np.concatenate(moves))
     return Evidence(
@@ -117,17 +129,16 @@ def difference(
     )
 
 
-def paired(found: Sample, *, alpha: float, tuned_for: int, flags: bool = False) -> Evidence:
+def paired(found: Sample, *, alpha: float, tuned_for: int) -> Evidence:
     """Return what the confidence sequence for the mean of differences on the same rows is made of.
 
-    With `flags` differences are of yes or no: the variance is at least that of as many units that
-    differ, and one more.
+    Differences are of figures from 0 to 1, or of wider ones. The variance is at least what it
+    were with one unit more that differs by all that is known to be possible.
     """
-    influence = found.influence()
-    variance = float(influence @ influence)
-    if flags:
-        differing = float((found.total != 0).mean())
-        variance = max(variance, (differing * found.n + 1) / (found.n + 2) / found.n)
+    influence, n = found.influence(), found.n
+    reach = max(1.0, float(abs(found.values).max()))
+    least = (float(found.values @ found.values) + reach**2) / (n + 2) / n
+    variance = max(float(influence @ influence), least)
     return Evidence(
         kind="means",
         estimate=found.mean,
@@ -157,9 +168,12 @@ def bounds(found: Evidence) -> tuple[float, float]:
     return found.estimate - reach, found.estimate + reach
 
 
-def _least(mean: float, k: int) -> float:
-    rate = (mean * k + 1) / (k + 2)
-    return rate * (1 - rate) / k
+def _least(arm: Sample, ends: np.ndarray) -> float:
+    """Return the variance of the arm's mean, were there a unit more at each end of the range."""
+    k = arm.n
+    mean = (arm.values.sum() + ends.sum()) / (k + 2)
+    squares = ((arm.values - mean) ** 2).sum() + ((ends - mean) ** 2).sum()
+    return float(squares) / (k + 2) / k
 
 
 def radius(

@@ -65,7 +65,7 @@ def _guardrails(
         if name == "predictions":
             evidence = _shifted(observed, alpha)
         else:
-            evidence = _paired(values[name], observed, rows, alpha, shadow.minimum, name)
+            evidence = _paired(values[name], observed, rows, alpha, shadow.minimum)
         found.append(result(name, evidence, tolerance, arm=SHADOW, alpha=alpha))
     return tuple(found)
 
@@ -76,7 +76,6 @@ def _paired(
     rows: tuple[np.ndarray, np.ndarray],
     alpha: float,
     tuned_for: int,
-    name: str,
 ) -> Evidence | None:
     import numpy as np
 
@@ -86,12 +85,11 @@ def _paired(
     units = observed.unit[theirs][known]
     if len(np.unique(units)) < SMALLEST:
         return None
-    found = sample(differences[known], units)
-    return paired(found, alpha=alpha, tuned_for=tuned_for, flags=name == "error rate")
+    return paired(sample(differences[known], units), alpha=alpha, tuned_for=tuned_for)
 
 
 def _shifted(observed: Observed, alpha: float) -> Evidence | None:
-    [step] = observed.shares
+    step = max(observed.shares)
     mine, theirs = (observed.outputs(arm, step) for arm in (SHADOW, CHAMPION))
     if min(len(mine), len(theirs)) < SMALLEST:
         return None
