@@ -240,6 +240,44 @@ def test_what_holds_a_version_back_waits_for_nobody(shop, monkeypatch):
         invoke(shop, "approve", request)
 
 
+def test_what_is_told_of_the_champions_answer_is_the_shadows_label_too(shop):
+    with open_project(shop) as project:
+        site, definition = project.site, project.definition
+        release = current(project.ledger, "order_return")
+        assert release is not None
+        log = PredictionLog(site.folders.predictions, started_ns=9_000_000_000)
+        at = int(datetime.now(UTC).timestamp() * 1e6)
+        said: list[str] = []
+        for arm, output in (("champion", 0.25), ("shadow", 0.5)):
+            header = Header(
+                model="order_return", version=2, image="sha256:2", release=release.ref, arm=arm,
+                request=(), features=("f",), strings=(), width=1,
+            )  # fmt: skip
+            batch = Batch(
+                header=0, at=[at, at, at, at + 1], unit=["a", "b", "b", "a"], status=[200] * 4,
+                latency_us=[900] * 4, requests=[None] * 4, features=np.zeros(4).tobytes(),
+                strings=None, output=np.full(4, output).tobytes(), errors=None,
+            )  # fmt: skip
+            [address] = log.append([(header, batch)], [])
+            said = said or [f"{address}.{row:x}" for row in range(3)]
+        told = Feedback(
+            at=[1_000] * 3, model=["order_return"] * 3, prediction=said, name=["label"] * 3,
+            value=[1.0, 1.0, 0.0],
+        )  # fmt: skip
+        log.append([], [told])
+        log.close()
+        found = observations(
+            site, definition, bring_in(site), release.version, release.started_at
+        ).to_pylist()
+    lost = {
+        arm: sorted((r["unit"], r["loss"]) for r in found if r["arm"] == arm and r["loss"])
+        for arm in ("champion", "shadow")
+    }
+    assert lost["champion"] == [("a", 0.75**2), ("b", 0.25**2), ("b", 0.75**2)]
+    assert lost["shadow"] == [("a", 0.25)], "which of b's answers it was told of, nobody knows"
+    assert len(found) == 8
+
+
 def test_feedback_is_the_reward_and_goes_before_the_sources_label(shop):
     with open_project(shop) as project:
         release = current(project.ledger, "order_return")

@@ -15,6 +15,7 @@ from onward.flow.releases import packaged
 from onward.flow.site import Site
 from onward.stages.features.step import labels
 from onward.stages.serve.release.config import SHADOW
+from onward.stages.serve.routes import CHAMPION
 from onward.stages.serve.step import FEEDBACK, fold, prune
 from onward.stages.serve.step import TABLE as PREDICTIONS
 
@@ -89,7 +90,8 @@ def observations(
 
     Columns: ``arm``, ``step``, ``unit``, ``at``, ``status``, ``latency_us``, ``output``, ``loss``,
     ``reward``. The loss is null until the label has arrived: with a source's rows, by unit, or as
-    feedback, by the prediction's id, which goes before. The reward comes as feedback. For the loss
+    feedback, by the prediction's id, which goes before; a shadow's answer, whose id nobody has, by
+    that of the champion's to the same request. The reward comes as feedback. For the loss
     see `onward.flow.loss`. The output of a multiclass model is the likeliest class's place among
     the sorted names of all classes that the release's versions have.
 
@@ -108,7 +110,9 @@ def observations(
         tables["classes"] = class_table(_judged(site, definition.model, table, prefix))
     with site.lake.open(tables) as backend:
         return backend.raw_sql(
-            _OBSERVATIONS.format(unit=unit_of(definition), **asdict(LOSSES[task])),
+            _OBSERVATIONS.format(
+                unit=unit_of(definition), champion=CHAMPION, shadow=SHADOW, **asdict(LOSSES[task])
+            ),
             parameters=[definition.model, since - EARLY, prefix],
         ).to_arrow_table()
 
@@ -171,10 +175,18 @@ told AS (
            arg_max(value, "at") FILTER (name = 'reward') AS reward
     FROM feedback WHERE model = $1 GROUP BY prediction
 ),
+told_beside AS (
+    SELECT p.release, p.unit, p."at", min(t.label) AS label
+    FROM told t JOIN predictions p ON p.id = t.prediction
+    WHERE p.arm = '{champion}' AND starts_with(p.release, $3)
+    GROUP BY ALL HAVING min(t.label) = max(t.label)
+),
 k AS (
-    SELECT p.*, coalesce(t.label, u.label) AS label, t.reward
+    SELECT p.*, coalesce(t.label, b.label, u.label) AS label, t.reward
     FROM predictions p
     LEFT JOIN told t ON t.prediction = p.id
+    LEFT JOIN told_beside b
+        ON p.arm = '{shadow}' AND b.release = p.release AND b.unit = p.unit AND b."at" = p."at"
     LEFT JOIN known_units u ON u.unit = p.unit
     WHERE p.model = $1 AND p."at" >= $2 AND starts_with(p.release, $3)
 )

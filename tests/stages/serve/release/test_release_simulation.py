@@ -162,7 +162,9 @@ def shown(make, *, share: float, within=(), runs: int = 100) -> float:
     [
         lambda chance, side: chance.random(len(side)) < 0.01,
         lambda chance, side: chance.lognormal(0, 2, len(side)),
-        lambda chance, side: chance.lognormal(0, 1.5, len(side)) * (chance.random(len(side)) < 0.05),
+        lambda chance, side: (
+            chance.lognormal(0, 1.5, len(side)) * (chance.random(len(side)) < 0.05)
+        ),
     ],
     ids=["one in a hundred buys", "few spend most", "few spend, and they most"],
 )
