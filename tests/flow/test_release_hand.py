@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from release_shop import CANARY, START, Shops, image
 
+import onward as ow
 from onward.core.errors import NotFoundError
 from onward.flow import release as releasing
 from onward.flow import steer
@@ -84,6 +85,18 @@ def test_a_paused_release_goes_nowhere_but_back(shop):
     it.errors = {"candidate": 0.5}
     assert it.turn().action == "rollback"
     assert it.routes() == {"champion": (1, 100.0)}
+
+
+def test_a_paused_test_keeps_no_arm_that_does_harm(shop):
+    it = shop(ow.ABTest(split={"candidate": 30, "v2": 30}, bake="9d", minimum=200))
+    happened(it.site, "image.packaged", "m", key="2", image=image(2))
+    it.begin(3)
+    steer.pause(it.site, "m", "a holiday", by="ada")
+    it.errors = {"v2": 0.5}
+    assert it.turn().action == "advance"
+    assert it.routes() == {"champion": (1, 70.0), "candidate": (3, 30.0), "v2": (2, 0.0)}
+    assert current(it.site.ledger, "m").paused == "a holiday"
+    assert it.turn().action == "hold"
 
 
 def test_promoted_and_aborted_by_hand(shop):

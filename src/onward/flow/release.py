@@ -139,9 +139,9 @@ def _held(
     site: Site, definition: Definition, release: Release, decision: ReleaseDecision
 ) -> ReleaseDecision:
     """Hold what a person has paused, or must approve; a promotion that nobody approves by the
-    deadline falls back.
+    deadline falls back. What a harmful arm loses goes to the champion all the same.
     """
-    if decision.action not in ("advance", "promote"):
+    if decision.action not in ("advance", "promote") or _gives_back(release, decision):
         return decision
     if release.paused:
         reason = f"paused ({release.paused}), else {decision.action}: {decision.reason}"
@@ -159,6 +159,13 @@ def _held(
         )
     reason = f"waits for `onward approve {wanted.request}`: {decision.reason}"
     return replace(decision, action="hold", reason=reason)
+
+
+def _gives_back(release: Release, decision: ReleaseDecision) -> bool:
+    """Whether it advances to shares of which none grows but the champion's."""
+    had = [(release.now.get(arm, 0.0), share) for arm, share in decision.shares.items()]
+    grows, shrinks = any(new > old for old, new in had), any(new < old for old, new in had)
+    return decision.action == "advance" and shrinks and not grows
 
 
 def _act(site: Site, definition: Definition, active: Release, decision: ReleaseDecision) -> None:
