@@ -13,7 +13,7 @@ from release_shop import CANARY, START, Shops, image
 import onward as ow
 from onward.core.errors import NotFoundError
 from onward.flow import release as releasing
-from onward.flow import steer
+from onward.flow import routing, steer
 from onward.flow.approval import approvals, asked_for
 from onward.flow.happened import happened
 from onward.flow.release import advance, rollback
@@ -68,6 +68,39 @@ def test_whoever_tells_the_ledger_first_decides(shop, monkeypatch, harm):
     assert it.routes() == {"champion": (1 if harm < 0.1 else 2, 100.0)}
     assert "stepped" not in it.told()
     assert advance(it.site, it.definition) is None
+
+
+def test_a_rollback_is_not_undone_by_who_was_about_to_write_routes(shop, monkeypatch):
+    """The loop has read the ledger and not yet written the routes; a person takes it back."""
+    it = shop(CANARY)
+    it.begin(2)
+    write = routing.write_routes
+
+    def late(folder, routes):
+        monkeypatch.setattr(routing, "write_routes", write)
+        assert rollback(it.site, "m", "calls", by="ada").ended == "rolledback"
+        return write(folder, routes)
+
+    monkeypatch.setattr(routing, "write_routes", late)
+    routing.enact(it.site, "m")
+    assert it.routes() == {"champion": (1, 100.0)}
+
+
+def test_a_run_that_comes_back_to_a_release_that_has_ended_says_so(shop):
+    it = shop(CANARY)
+    it.begin(2)
+    ended = steer.abort(it.site, "m", "no", by="ada")
+    again = it.begin(2)
+    assert again == ended
+    assert again.standing == again.endings[-1]
+
+
+def test_an_older_run_that_comes_back_does_not_supersede_a_newer_release(shop):
+    it = shop(CANARY)
+    it.begin(2)
+    it.begin(3)
+    assert it.begin(2).reason == "superseded by version 3"
+    assert it.routes() == {"champion": (1, 70.0), "candidate": (3, 30.0)}
 
 
 def test_a_paused_release_goes_nowhere_but_back(shop):

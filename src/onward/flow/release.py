@@ -20,7 +20,14 @@ from onward.flow.happened import fact, happened
 from onward.flow.image import packaged, there
 from onward.flow.judge import judge
 from onward.flow.observe import bring_in
-from onward.flow.releases import Release, champion, current, promotions, reversions
+from onward.flow.releases import (
+    Release,
+    champion,
+    current,
+    promotions,
+    release_of,
+    reversions,
+)
 from onward.flow.replay import answered
 from onward.flow.routing import enact
 from onward.flow.site import Site
@@ -54,24 +61,28 @@ def deploy(site: Site, definition: Definition, model: ModelRef, run: str) -> Dep
 def begin(site: Site, definition: Definition, image: ImageRef, run: str) -> Release:
     """Start a release: the first version takes everything, a later one its first step's share.
 
-    A release of the same model that is still under way ends first: it is superseded.
+    A release of the same model that is still under way ends first: it is superseded. One that began
+    before is not begun again, and supersedes nothing: a run that was cut short comes back to it.
     """
-    model = image.model.name
+    model, version = image.model.name, image.model.version
     serving = champion(site.ledger, model)
     arms = {"candidate": image} if serving is None else _arms(site, definition, image)
     active = current(site.ledger, model)
-    if active is not None and active.ended is None and active.version != image.model.version:
-        end(site, active, "rolledback", f"superseded by version {image.model.version}")
+    if active is not None and active.version != version:
+        if (known := release_of(site.ledger, model, version)) is not None:
+            return known
+        if active.ended is None:
+            end(site, active, "rolledback", f"superseded by version {version}")
     found = None if serving is None else _strategy_from(definition, 0)
     shares = {CHAMPION: 0.0, "candidate": 100.0} if found is None else _whole(found[1])
     happened(
         site,
         "release.started",
         model,
-        key=ref("release", model, image.model.version),
+        key=ref("release", model, version),
         run=run,
         inputs=(image.ref, image.model.ref),
-        outputs=(ref("release", model, f"{image.model.version}.1"),),
+        outputs=(ref("release", model, f"{version}.1"),),
         candidate=image,
         champion=serving,
         arms=arms,

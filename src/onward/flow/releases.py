@@ -110,7 +110,9 @@ class Release:
 
     @property
     def standing(self) -> str:
-        """What the candidate has while the release is under way, in words."""
+        """What the candidate has while the release is under way, or how it ended, in words."""
+        if self.ended is not None:
+            return self.endings[-1]
         if SHADOW in self.now:
             return f"version {self.version} answers beside the champion, as its shadow"
         return f"version {self.version} has {self.percent:g} % of the traffic"
@@ -144,17 +146,28 @@ def packaged(ledger: Ledger, model: str) -> dict[int, ImageRef]:
 
 def current(ledger: Ledger, model: str) -> Release | None:
     """Return the newest release of a model, ended or not."""
-    found: Release | None = None
+    return next(reversed(_releases(ledger, model).values()), None)
+
+
+def release_of(ledger: Ledger, model: str, version: int) -> Release | None:
+    """Return the release of a version as it stands, or as it ended; None if it never began."""
+    return _releases(ledger, model).get(ref("release", model, version))
+
+
+def _releases(ledger: Ledger, model: str) -> Mapping[str, Release]:
+    """Return a model's releases by their refs without a step, in the order in which they began."""
+    found: dict[str, Release] = {}
+    newest = ""
     for told in _told(ledger, model):
         event = told.event
+        of = event.key.partition(".")[0]
         if event.kind == "release.started":
-            found = _begun(told)
-        elif found is not None and event.kind == "release.reverted":
-            found = replace(found, reversions=(*found.reversions, _reversion(told)))
-        elif found is not None and event.key.partition(".")[0] == ref(
-            "release", model, found.version
-        ):
-            found = _next(found, event)
+            found[of], newest = _begun(told), of
+        elif event.kind == "release.reverted":
+            taken_back = (*found[newest].reversions, _reversion(told))
+            found[newest] = replace(found[newest], reversions=taken_back)
+        else:
+            found[of] = _next(found[of], event)
     return found
 
 

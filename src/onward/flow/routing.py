@@ -20,7 +20,25 @@ KEPT: Final = 100
 
 
 def enact(site: Site, model: str) -> Routes | None:
-    """Make routes and the champion's alias what the ledger says; safe to repeat."""
+    """Make routes and the champion's alias what the ledger says; safe to repeat.
+
+    Somebody else may tell the ledger, and write routes, between our reading and our writing: who
+    writes last looks again, so a rollback is not undone by a loop that was just about to write.
+    """
+    while True:
+        read = _newest(site, model)
+        made = _enacted(site, model)
+        if _newest(site, model) == read:
+            return made
+
+
+def _newest(site: Site, model: str) -> int:
+    """Return the number of the last event that the ledger has of a model."""
+    found = site.ledger.events(subject=model, newest_first=True, limit=1)
+    return found[0].seq if found else 0
+
+
+def _enacted(site: Site, model: str) -> Routes | None:
     serving = champion(site.ledger, model)
     if serving is None:
         return None
