@@ -146,7 +146,8 @@ def packaged(ledger: Ledger, model: str) -> dict[int, ImageRef]:
 
 def current(ledger: Ledger, model: str) -> Release | None:
     """Return the newest release of a model, ended or not."""
-    return next(reversed(_releases(ledger, model).values()), None)
+    found = list(_releases(ledger, model).values())
+    return found[-1] if found else None
 
 
 def release_of(ledger: Ledger, model: str, version: int) -> Release | None:
@@ -154,7 +155,7 @@ def release_of(ledger: Ledger, model: str, version: int) -> Release | None:
     return _releases(ledger, model).get(ref("release", model, version))
 
 
-def _releases(ledger: Ledger, model: str) -> Mapping[str, Release]:
+def _releases(ledger: Ledger, model: str) -> dict[str, Release]:
     """Return a model's releases by their refs without a step, in the order in which they began."""
     found: dict[str, Release] = {}
     newest = ""

@@ -171,6 +171,22 @@ def test_a_wrong_test_is_refused_where_it_stands(declared, words):
 
 # ---------------------------------------------------------------- bandits
 
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ({"draws": 0}, "draws is 0\n.*a whole number, 1 or more"),
+        ({"draws": 1e4}, "draws is 10000.0"),
+        ({"seed": -3}, "seed is -3\n.*a whole number, 0 or more"),
+        ({"floor": 0}, "the floor is 0"),
+    ],
+)
+def test_a_wrong_bandit_is_refused_where_it_stands(declared, words):
+    with pytest.raises(DeclarationError, match=words) as refused:
+        ow.thompson(**declared)
+    assert refused.value.location.file == __file__
+
+
 REWARDED = ow.Guardrails(max_loss_increase=None, max_reward_drop=0.2)
 BANDIT = ow.ABTest(
     split={"candidate": 40, "v1": 20}, goal="reward", guardrails=REWARDED,

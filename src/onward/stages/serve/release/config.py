@@ -31,8 +31,8 @@ class Guardrails:
     Parameters
     ----------
     alpha
-        The chance of a wrong verdict over the whole release, shared out over the guardrails and
-        the arms.
+        The chance of a wrong verdict over the whole of a strategy, shared out over the guardrails
+        and the arms. Of several strategies each has its own.
     max_error_increase
         Tolerated rise of the error rate, as a difference of shares.
     max_latency_increase
@@ -300,6 +300,12 @@ class Thompson:
             0 < self.floor <= 50, f"the floor is {self.floor}", "a percentage above 0, up to 50",
             self.location,
         )  # fmt: skip
+        for name, least in (("draws", 1), ("seed", 0)):
+            number = getattr(self, name)
+            require(
+                isinstance(number, int) and number >= least, f"{name} is {number}",
+                f"a whole number, {least} or more", self.location,
+            )  # fmt: skip
 
 
 def thompson(
