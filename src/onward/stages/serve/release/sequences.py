@@ -40,7 +40,8 @@ class Sample:
     @property
     def values(self) -> np.ndarray:
         """Each unit's mean, shape (k,)."""
-        return self.total / self.count
+        found: np.ndarray = self.total / self.count
+        return found
 
     def influence(self) -> np.ndarray:
         """Return how much each unit moves the mean, shape (k,).
