@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -86,6 +89,46 @@ def test_it_ends_although_more_is_logged_all_the_time(tmp_path, lake, monkeypatc
     monkeypatch.setattr("onward.stages.serve.search.read_span", read_busily)
     assert len(search(folder, Wanted(), lake=lake, limit=100)) == 4 + 1 + 1 + 1
     log.close()
+
+
+def test_feedback_is_lost_to_no_fold_in_the_same_second(tmp_path, lake):
+    """A run's name has seconds, and feedback alone does not move the cursor of predictions."""
+    folder = tmp_path / "predictions"
+    log = PredictionLog(folder, started_ns=1)
+    [address] = log.append([(HEADER, batch(2))])
+    fold(folder, lake=lake, run="before")
+    log.append([], [feedback(f"{address}.0", 1.0)])
+    fold(folder, lake=lake, run="now")
+    log.append([(HEADER, batch(1))], [feedback(f"{address}.1", 1.0)])
+    fold(folder, lake=lake, run="now")
+    log.close()
+    told = lake.read(FEEDBACK)["prediction"].to_pylist()
+    assert sorted(told) == [f"{address}.0", f"{address}.1"]
+
+
+def test_two_who_fold_at_once_double_nothing(tmp_path, lake, monkeypatch):
+    """`onward features audit` folds too, beside `onward up`."""
+    folder = tmp_path / "predictions"
+    log = PredictionLog(folder, started_ns=1)
+    log.append([(HEADER, batch(1))])
+    fold(folder, lake=lake, run="before")
+    log.append([(HEADER, batch(3))])
+    log.close()
+    append, others = type(lake).append, []
+
+    def meanwhile(self, *arguments, **options):
+        if not others:
+            second = open_lake(tmp_path / "lake")
+            others.append(Thread(target=fold, args=(folder,), kwargs={"lake": second, "run": "b"}))
+            others[0].start()
+            others[0].join(0.5)  # were it not to wait, it would have done by now
+        return append(self, *arguments, **options)
+
+    monkeypatch.setattr(type(lake), "append", meanwhile)
+    assert fold(folder, lake=lake, run="a") == 3
+    others[0].join()
+    ids = lake.read(TABLE)["id"].to_pylist()
+    assert len(ids) == len({*ids}) == 4
 
 
 def test_feedback_is_folded_once_beside_predictions(tmp_path, lake):
@@ -246,6 +289,22 @@ def test_what_is_not_folded_or_was_written_since_stays(tmp_path, lake):
     assert prune(folder, lake=lake, before=later) == [segment.within(folder)]
     with pytest.raises(NotFoundError):
         look_up(folder, "x.0.8.0", lake=open_lake(tmp_path / "another"))
+
+
+def test_a_disk_that_is_full_keeps_segments_from_going_and_says_so(tmp_path, lake, monkeypatch):
+    folder = tmp_path / "predictions"
+    log = PredictionLog(folder, started_ns=1)
+    log.append([(HEADER, batch(1))])
+    log.close()
+    fold(folder, lake=lake, run="r1")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("onward.stages.serve.log.prune._remember", full)
+    with pytest.raises(OSError, match="No space left"):
+        prune(folder, lake=lake, before=datetime.now(UTC) + timedelta(days=1))
+    assert len(segments(folder)) == 1
 
 
 def test_a_segment_that_goes_while_it_is_looked_for_is_found_in_the_lake(

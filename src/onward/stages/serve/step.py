@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -34,27 +37,45 @@ def fold(folder: Path, *, lake: Lake, run: str, limit: int = 200_000) -> int:
     A cursor lies in its table's state, so rows and cursor commit as one: a crash or a second call
     neither loses nor doubles a row. Feedback commits first: what the cursor of predictions has
     passed is in both tables, and only what lies between the two cursors is told apart by row. What
-    is logged meanwhile is left to the next call: under load there is always more. `limit` is the
-    rows of one commit, about. The columns are those of `log.tables`.
+    is logged meanwhile is left to the next call: under load there is always more. Another process
+    that folds is waited for. `limit` is the rows of one commit, about. The columns are those of
+    `log.tables`.
 
     Raises
     ------
     CorruptError
         The log is damaged before its end.
     """
-    after, told = cursor(lake), cursor(lake, FEEDBACK)
-    rows, more = 0, True
-    while more and (span := read_span(folder, after, limit)):
-        key = f"{run}/serve.fold/{after.dumps()}"
-        state = {CURSOR: pruning.forget(folder, span.cursor).dumps()}
-        if new := [each for each in span.feedback if not told.covers(each.address)]:
-            lake.append(FEEDBACK, feedback_table(new), key=key, state=state, sought=True)
-        if span.batches:
-            rows += sum(map(len, span.batches))
-            table = predictions_table(span.batches)
-            lake.append(TABLE, table, key=key, state=state | _columns(span), sought=True)
-        after, more = span.cursor, span.more
+    with _alone(folder):
+        after, told = cursor(lake), cursor(lake, FEEDBACK)
+        rows, more = 0, True
+        while more and (span := read_span(folder, after, limit)):
+            state = {CURSOR: pruning.forget(folder, span.cursor).dumps()}
+            if new := [each for each in span.feedback if not told.covers(each.address)]:
+                key = f"{run}/serve.fold/{told.furthest(after).dumps()}"
+                lake.append(FEEDBACK, feedback_table(new), key=key, state=state, sought=True)
+            if span.batches:
+                rows += sum(map(len, span.batches))
+                key = f"{run}/serve.fold/{after.dumps()}"
+                table = predictions_table(span.batches)
+                lake.append(TABLE, table, key=key, state=state | _columns(span), sought=True)
+            after, more = span.cursor, span.more
     return rows
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the log's folder against others who fold: two that begin at one cursor double rows."""
+    if not folder.is_dir():
+        yield
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not every file system has locks
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def cursor(lake: Lake, table: str = TABLE) -> Cursor:

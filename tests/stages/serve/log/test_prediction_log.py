@@ -17,7 +17,7 @@ from log_records import HEADER, WIDE, batch, wide
 
 from onward.core.errors import CorruptError, NotFoundError
 from onward.stages.serve.log.pieces import frames
-from onward.stages.serve.log.reader import Cursor, find, read
+from onward.stages.serve.log.reader import Cursor, answered_by, find, read
 from onward.stages.serve.log.segment import MAGIC, Address, segments
 from onward.stages.serve.log.writer import PredictionLog
 
@@ -54,6 +54,19 @@ def test_what_is_no_id_is_not_found(log, tmp_path):
     ):  # fmt: skip
         with pytest.raises(NotFoundError):
             find(tmp_path, text)
+
+
+def test_an_id_has_one_spelling_and_a_length_that_a_file_may_have(log, tmp_path):
+    """Feedback is joined to predictions by the id, letter by letter."""
+    [address] = log.append([(HEADER, batch(1))])
+    writer, _, offset, _ = Address.parse(f"{address}.0")
+    ids = (
+        f"{address}.00", f"{writer}.0.0{offset:x}.0", f"{writer}.0.0x{offset:x}.0",
+        f"{writer}. 0.{offset:x}.0", f"{writer}.0.{offset:x}.+0", f"{address}.0\n",
+        f"{'a' * 300}.0.8.0", f"a.{'f' * 6000}.8.0",
+    )  # fmt: skip
+    assert answered_by(tmp_path, ids) == [None] * len(ids)
+    assert answered_by(tmp_path, [f"{address}.0"]) == ["m"]
 
 
 def test_reading_goes_on_where_it_stopped(log, tmp_path):

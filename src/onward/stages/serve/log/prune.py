@@ -65,10 +65,13 @@ def _held_by_nobody(path: Path) -> Iterator[bool]:
     """Tell whether no writer holds a segment; on a file system without locks it cannot be told."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except OSError:
-        yield False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            free = False
+        else:
+            free = True
+        yield free
     finally:
         os.close(fd)
 

@@ -23,6 +23,8 @@ MAGIC: Final = b"onward\x00\x01"
 PRUNED: Final = "pruned.json"
 _PREFIX: Final = struct.Struct("<II")
 _NAME: Final = re.compile(r"([0-9a-z]+)-(\d+)\.log")
+_NUMBER: Final = r"(0|[1-9a-f][0-9a-f]{0,14})"
+_ID: Final = re.compile(rf"(?:prediction:)?([0-9a-z]{{1,64}})\.{_NUMBER}\.{_NUMBER}\.{_NUMBER}")
 
 
 class Header(msgspec.Struct, frozen=True, cache_hash=True, array_like=True, tag=0):
@@ -96,24 +98,21 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read a prediction's id.
+        """Read a prediction's id. Each has one spelling: tables are joined by it.
 
         Raises
         ------
         NotFoundError
             It has not the form of one.
         """
-        try:
-            writer, segment, offset, row = text.removeprefix("prediction:").split(".")
-            found = cls(writer, int(segment, 16), int(offset, 16), int(row, 16))
-            if not (writer.isascii() and writer.isalnum()) or min(found[1:]) < 0:
-                raise ValueError
-            return found
-        except ValueError:
+        found = _ID.fullmatch(text)
+        if found is None:
             raise NotFoundError(
                 f"{text!r} is no prediction's id",
                 expected="the `id` that the gateway answered, such as 'mab3k9x1f2c4.0.8.0'",
-            ) from None
+            )
+        writer, *numbers = found.groups()
+        return cls(writer, *(int(number, 16) for number in numbers))
 
 
 class SegmentFile(NamedTuple):
