@@ -63,6 +63,18 @@ def test_types(dtype, kind):
     assert python_type(dtype) is kind
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [("int64", 2**63), ("int64", -(2**63) - 1), ("int8", 10**400)],
+)
+def test_a_whole_number_has_64_bits_at_most(dtype, value):
+    plan = replace(small.PLAN, request=(Column(name="x", dtype=dtype), *small.PLAN.request))
+    with pytest.raises(DataError, match="column 'x' is") as refused:
+        RowDecoder([plan]).decode(body(ROW | {"x": value}))
+    assert f"x: {dtype}" in (refused.value.expected or "")
+    assert RowDecoder([plan]).decode(body(ROW | {"x": 2**63 - 1}))[0][0] == 2**63 - 1
+
+
 def test_times_are_moments():
     decoder = RowDecoder([small.PLAN])
     [row] = decoder.decode(body(ROW | {"placed_at": "2026-03-01T12:00:00Z"}))

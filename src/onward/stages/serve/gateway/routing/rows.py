@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from onward.core.errors import DataError, nearest
 from onward.core.records import Column, FeaturePlan
 from onward.stages.serve.gateway.routing.masking import raw_type
+
+_WHOLE: Final = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class RowDecoder:
@@ -77,7 +79,10 @@ class RowDecoder:
 
 def sent_type(column: Column) -> Any:
     """Return the type in which a caller may send a request column."""
-    return python_type(column.dtype) if column.mask is None else raw_type(column)
+    if column.mask is not None:
+        return raw_type(column)
+    kind = python_type(column.dtype)
+    return _WHOLE if kind is int and column.dtype != "uint64" else kind
 
 
 def python_type(dtype: str) -> Any:

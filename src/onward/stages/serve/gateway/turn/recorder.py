@@ -14,7 +14,7 @@ from onward.core.records import Logging
 from onward.stages.serve.gateway.metrics.counters import Metrics
 from onward.stages.serve.gateway.routing.job import Groups, Job, Part
 from onward.stages.serve.gateway.routing.live import Target
-from onward.stages.serve.log.segment import Batch
+from onward.stages.serve.log.segment import Batch, encode
 from onward.stages.serve.log.writer import PredictionLog
 
 RETRY_AFTER: Final = b"\r\nRetry-After: 1"
@@ -65,6 +65,8 @@ class Recorder:
             return kept, False
         try:
             self._write(self.log, kept, telling)
+        except OverflowError:
+            return self._logged(jobs, _storable(kept), telling)
         except OSError as error:
             self._metrics.log_failures += 1
             self._metrics.log_failing = True
@@ -142,6 +144,37 @@ def _refusal(error: OSError) -> str:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     reason = "the disk of the prediction log is full" if full else "the prediction log failed"
     return f"{reason} ({error.strerror or error}): what cannot be logged is not answered"
+
+
+def _storable(kept: Kept) -> Kept:
+    """Return what the log can hold, and refuse the rows of those who sent what it cannot.
+
+    That is a moment whose offset leads out of the calendar, or a whole number of more than 64 bits
+    in a column that takes anything, as arms disagree on its type.
+
+    Raises
+    ------
+    OverflowError
+        It was for another reason that the log could not hold them.
+    """
+    refused = [part for _, parts in kept for part in parts if not _fits(part)]
+    if not refused:
+        raise OverflowError("the prediction log cannot hold what was predicted")
+    for part in refused:
+        part.fail(
+            400, "a row holds a number of more than 64 bits, or a time beyond years 1 to 9999"
+        )
+        part.output = None
+    left = [(target, [part for part in parts if part.status != 400]) for target, parts in kept]
+    return [(target, parts) for target, parts in left if parts]
+
+
+def _fits(part: Part) -> bool:
+    try:
+        encode(part.requests)
+    except OverflowError:
+        return False
+    return True
 
 
 def _batch(target: Target, parts: Sequence[Part]) -> Batch:

@@ -9,6 +9,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from onward.stages.serve.gateway.admission.admission import late
 from onward.stages.serve.gateway.features.lookup import UNAVAILABLE, settle, silent, wanted
 from onward.stages.serve.gateway.features.online import Found, Online
@@ -18,6 +20,7 @@ from onward.stages.serve.gateway.telemetry.observer import Observer
 from onward.stages.serve.gateway.turn.held import Held
 from onward.stages.serve.gateway.turn.predict import predict
 from onward.stages.serve.gateway.turn.recorder import Recorder, waits
+from onward.stages.serve.gateway.words import say
 
 
 class Ticker:
@@ -72,10 +75,12 @@ class Ticker:
             try:
                 looked_up = self._looked_up(jobs, groups, asked, found)
                 _expire(jobs)
-                self._finish(jobs, looked_up, began)
-            finally:
-                if self._jobs:
-                    self._loop.call_soon(self.flush)
+            except Exception as error:
+                looked_up = {}
+                _fail(jobs, error)
+            self._finish(jobs, looked_up, began)
+            if self._jobs:
+                self._loop.call_soon(self.flush)
 
         self._asking = True
         self._metrics.online_reads += 1
@@ -108,16 +113,11 @@ class Ticker:
         return _grouped(jobs)
 
     def _finish(self, jobs: Sequence[Job], groups: Groups, began: int) -> None:
-        observer = self._observer
-        looked_up = 0 if observer is None else time.perf_counter_ns()
-        for (target, _), parts in groups.items():
-            ready = [part for part in parts if part.status == 200]
-            if ready:
-                predict(target, ready)
-        predicted = 0 if observer is None else time.perf_counter_ns()
-        holding = self._recorder.record(jobs, groups)
-        if observer is not None:
-            observer.turned(jobs, (began, looked_up, predicted, time.perf_counter_ns()))
+        try:
+            holding = self._predicted(jobs, groups, began)
+        except Exception as error:
+            holding = False
+            _fail(jobs, error)
         held = self._held
         if not (holding or held):
             for job in jobs:
@@ -129,11 +129,29 @@ class Ticker:
             else:
                 self._answer(job)
 
+    def _predicted(self, jobs: Sequence[Job], groups: Groups, began: int) -> bool:
+        """Predict and log; return whether some answers must wait for the disk."""
+        observer = self._observer
+        looked_up = 0 if observer is None else time.perf_counter_ns()
+        for (target, _), parts in groups.items():
+            ready = [part for part in parts if part.status == 200]
+            if ready:
+                predict(target, ready)
+        predicted = 0 if observer is None else time.perf_counter_ns()
+        holding = self._recorder.record(jobs, groups)
+        if observer is not None:
+            observer.turned(jobs, (began, looked_up, predicted, time.perf_counter_ns()))
+        return holding
+
     def _answer(self, job: Job) -> None:
         if job.refusal is not None:
             status, body = 503, job.refusal
         elif job.reply is not None:
-            status, body = job.reply(job)
+            try:
+                status, body = job.reply(job)
+            except Exception as error:
+                _fail([job], error)
+                status, body = job.status, job.body
         else:
             status, body = job.status, job.body
         now = time.perf_counter_ns()
@@ -156,6 +174,15 @@ def _expire(jobs: Sequence[Job]) -> int:
         if 0 < job.deadline < now:
             late(job)
     return now
+
+
+def _fail(jobs: Sequence[Job], error: Exception) -> None:
+    """Answer jobs that a fault of ours has left without an answer: nobody waits for ever."""
+    body = msgspec.json.encode({"error": f"{type(error).__name__}: {error}"})
+    say(f"a turn failed: {error!r}")
+    for job in jobs:
+        job.ready(500, body)
+        job.position, job.refusal = 0, None
 
 
 def _grouped(jobs: Sequence[Job]) -> Groups:
