@@ -13,7 +13,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     waiting
         Requests accepted and not answered; those beyond it get 429.
     waiting_bytes
-        The bytes of their bodies.
+        The bytes of their bodies; and, beside those, of bodies that have not arrived whole.
     rows
         Rows of one request; larger ones get 413.
     deadline_s
@@ -23,7 +23,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     receive_s
         How long a request may take to arrive whole; then 408.
     idle_s
-        How long a connection may stay open between requests.
+        How long a connection may stay open between requests, or without taking its answers.
     hang_s
         How long a worker's event loop may stand still before its supervisor ends it; 0 for ever.
     model_bytes

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from onward.core.errors import OnwardError, unknown_name
 from onward.core.records import ImageRef
-from onward.stages.serve.gateway.admission.admission import Admission
+from onward.stages.serve.gateway.admission.admission import BUSY, Admission
 from onward.stages.serve.gateway.handlers import openapi
 from onward.stages.serve.gateway.handlers.aside import Aside
 from onward.stages.serve.gateway.handlers.asked import Asked
@@ -56,10 +56,13 @@ class Endpoints:
         request_clock: bool,
         max_body_bytes: int,
         max_connections: int,
+        max_arriving_bytes: int,
         predictions: Path | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self.max_connections = max_connections
+        self.max_arriving_bytes = max_arriving_bytes
+        self.arriving_bytes = 0
         self.connections: set[Connection] = set()
         self.live: dict[str, Live] = {}
         self.draining = False
@@ -186,6 +189,9 @@ class Endpoints:
         """Answer what is no request, and end the connection."""
         job = Job(caller, route="refused", keep_alive=False)
         job.ready(status, error_body(reason))
+        if status == BUSY:
+            self._metrics.refused["queue"] += 1
+            job.headers += b"\r\nRetry-After: 1"
         self._ticker.add(job)
 
     def _unknown(self, method: bytes, path: bytes) -> Handler:

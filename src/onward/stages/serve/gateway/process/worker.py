@@ -140,6 +140,7 @@ class Worker:
             request_clock=config.clock == "request",
             max_body_bytes=config.max_body_bytes,
             max_connections=config.limits.connections,
+            max_arriving_bytes=config.limits.waiting_bytes,
             predictions=None if config.predictions is None else Path(config.predictions),
         )
         fleet.showing(endpoints.shown)

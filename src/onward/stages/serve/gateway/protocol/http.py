@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -20,12 +21,20 @@ one that comes twice has its last value.
 
 READ: Final = frozenset(
     {
-        b"authorization", b"content-encoding", b"content-length", b"content-type", b"expect",
-        b"inference-header-content-length", b"onward-arm", b"onward-deadline-ms",
+        b"authorization", b"connection", b"content-encoding", b"content-length", b"content-type",
+        b"expect", b"inference-header-content-length", b"onward-arm", b"onward-deadline-ms",
         b"onward-event-time", b"traceparent", b"tracestate", b"x-request-id",
     }
 )  # fmt: skip
 """The headers that anybody here reads: the others are not kept. A new one is a name in this set."""
+
+PIPELINED: Final = 64
+"""Requests of one connection that are under way at once: what comes after them waits, unread, and
+answers are made no faster than the client takes them.
+"""
+
+SMALL: Final = 64 << 10
+"""Bytes of a body that any connection may bring: those above are counted over all connections."""
 
 LINGER_S: Final = 1.0
 """How long to go on reading, and forgetting, what a refused client sends: a connection closed on
@@ -44,6 +53,12 @@ class Endpoint(Protocol):
     max_body_bytes: int
     max_connections: int
     connections: set[Connection]
+
+    max_arriving_bytes: int
+    """How much of bodies that are not whole is held, of those larger than `SMALL`."""
+
+    arriving_bytes: int
+    """How much is."""
 
     def handle(
         self,
@@ -67,9 +82,9 @@ class Connection(asyncio.Protocol):
     """One client. Requests may be pipelined: answers leave in the order the requests came."""
 
     __slots__ = (
-        "_body", "_ended", "_endpoint", "_header_bytes", "_headers", "_headers_ended", "_held",
-        "_holds", "_in_body", "_parser", "_pending", "_refused", "_size", "_transport", "_url",
-        "begun", "receiving",
+        "_body", "_counted", "_ended", "_endpoint", "_full", "_header_bytes", "_headers",
+        "_headers_ended", "_held", "_holds", "_in_body", "_parser", "_pending", "_refused", "_size",
+        "_transport", "_url", "begun", "receiving",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -77,11 +92,11 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._refused = self._ended = False
-        self._in_body = self._headers_ended = False
-        self._header_bytes = 0
+        self._in_body = self._headers_ended = self._full = False
         self._pending = 0
         self._holds = 0
-        self._held: list[Callable[[], None]] = []
+        self._held: deque[Callable[[], None]] = deque()
+        self._counted = 0
         self.receiving = False
         self.begun = 0
         self._reset()
@@ -89,8 +104,11 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
-        self._size = 0
+        self._body: bytes | bytearray = b""
+        self._size = self._header_bytes = 0
+        if self._counted:
+            self._endpoint.arriving_bytes -= self._counted
+            self._counted = 0
 
     # ------------------------------------------------------------ asyncio
 
@@ -103,10 +121,12 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's name)
         self._transport = None
         self._endpoint.connections.discard(self)
+        self._reset()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        begun, size = self.begun, self._size
         self._headers_ended = False
         try:
             self._parser.feed_data(data)
@@ -114,8 +134,11 @@ class Connection(asyncio.Protocol):
             self._refused = True  # what follows is another protocol's; the request was answered
         except httptools.HttpParserError as error:
             self._refuse(400, f"this is not HTTP/1.1: {error}")
-        if self.receiving and not (self._in_body or self._headers_ended):
-            self._count_header(len(data))  # a header that goes on and on is not told of until whole
+        if self.receiving and self.begun == begun and not self._headers_ended:
+            if self._size == size:  # a header, or a trailer, is not told of until it is whole
+                self._count_header(len(data))
+            elif self._size > SMALL:
+                self._count_body()
 
     def eof_received(self) -> bool:
         """Keep the connection of a client that only listens until it has its answers.
@@ -128,12 +151,12 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Stop reading from a client that does not read."""
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._full = True
+        self._pace()
 
     def resume_writing(self) -> None:
-        if self._transport is not None:
-            self._transport.resume_reading()
+        self._full = False
+        self._go_on()
 
     # ------------------------------------------------------------ httptools
 
@@ -152,7 +175,6 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_body = self._headers_ended = True
-        self._header_bytes = 0
         headers = self._headers
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._endpoint.max_body_bytes:
@@ -161,27 +183,37 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
+        if self._refused:
+            return
         self._size += len(body)
         if self._size > self._endpoint.max_body_bytes:
             self._refuse_size()
+        elif not self._body:
+            self._body = body
         else:
-            self._body.append(body)
+            if type(self._body) is bytes:
+                self._body = bytearray(self._body)
+            self._body += body
 
     def on_message_complete(self) -> None:
         self.receiving = self._in_body = False
         if not self._refused:
-            body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            body = self._body if type(self._body) is bytes else bytes(self._body)
             url, headers = self._url, self._headers
             self._reset()
-            self._pending += 1
             keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+            if b"connection" in headers and self._parser.get_http_version() == "1.0":
+                keep_alive = False  # its client would have to be told that it is kept
             method = self._parser.get_method()
             take = self._endpoint.handle
-            if not self._holds:
+            free = self._free
+            self._pending += 1
+            if free:
                 take(self, method, url, body, headers, keep_alive=keep_alive)
             else:
                 kept = partial(take, self, method, url, body, headers, keep_alive=keep_alive)
                 self._held.append(kept)
+                self._pace()
 
     # ------------------------------------------------------------ answering
 
@@ -193,16 +225,31 @@ class Connection(asyncio.Protocol):
     def hold(self) -> None:
         """Keep what comes after the request under way until `resume`; each call needs its own."""
         self._holds += 1
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._pace()
 
     def resume(self) -> None:
         """Take what was kept, until one of them holds again."""
         self._holds -= 1
-        while self._held and not self._holds:
-            self._held.pop(0)()
-        if self._transport is not None and not self._holds:
-            self._transport.resume_reading()
+        self._go_on()
+
+    @property
+    def _free(self) -> bool:
+        """Whether the next request may be taken."""
+        return not self._holds and not self._full and self._pending - len(self._held) < PIPELINED
+
+    def _go_on(self) -> None:
+        """Take what was kept, as far as may be."""
+        while self._held and self._free:
+            self._held.popleft()()
+        self._pace()
+
+    def _pace(self) -> None:
+        """Read on, or not."""
+        if self._transport is not None and not self._transport.is_closing():
+            if self._holds or self._full or self._held:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
 
     def answer(
         self,
@@ -240,6 +287,8 @@ class Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_later(LINGER_S, self.close)
         elif not keep_alive or (self._ended and self._pending == 0):
             transport.close()
+        elif self._held:
+            self._go_on()
 
     def peer(self) -> str:
         """Return the client's address, without its port; empty where it is gone."""
@@ -255,10 +304,27 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes of its answers the client has yet to take."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """End the connection of a client that takes nothing any more."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def _count_header(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > MAX_HEADER_BYTES:
             self._refuse(431, f"the headers are larger than {MAX_HEADER_BYTES} bytes")
+
+    def _count_body(self) -> None:
+        endpoint = self._endpoint
+        endpoint.arriving_bytes += self._size - self._counted
+        self._counted = self._size
+        if endpoint.arriving_bytes > (most := endpoint.max_arriving_bytes):
+            self._refuse(429, f"more than {most:,} bytes of requests are arriving; try again soon")
 
     def _refuse_size(self) -> None:
         limit = self._endpoint.max_body_bytes
@@ -268,11 +334,12 @@ class Connection(asyncio.Protocol):
         if not self._refused:
             self._refused = True
             self._pending += 1
+            self._reset()
             refuse = partial(self._endpoint.refuse, self, status, reason)
-            if not self._holds:
-                refuse()
-            else:
+            if self._holds or self._held:
                 self._held.append(refuse)
+            else:
+                refuse()
 
 
 _OK: Final = _HEAD[HTTPStatus.OK]

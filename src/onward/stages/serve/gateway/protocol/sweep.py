@@ -1,6 +1,6 @@
 """Clients that are too slow, or gone quiet: looked for now and then, beside the requests.
 
-A connection carries no clock. What it does shows in three plain marks, and one whose marks have
+A connection carries no clock. What it does shows in a few plain marks, and one whose marks have
 not changed since the last looks has been as it is for as long: the hot path pays nothing for it.
 """
 
@@ -27,6 +27,11 @@ class Swept(Protocol):
         """Whether no request is under way."""
         ...
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes of its answers the client has yet to take."""
+        ...
+
     def time_out(self) -> None:
         """Refuse the request that does not arrive, and end the connection."""
         ...
@@ -35,16 +40,22 @@ class Swept(Protocol):
         """End the connection once what was written has left."""
         ...
 
+    def abort(self) -> None:
+        """End the connection of a client that takes nothing any more."""
+        ...
+
 
 class Sweeper:
-    """Ends connections that have been silent, or have kept a request half sent, for too long."""
+    """Ends connections that for too long have been silent, have kept a request half sent, or have
+    taken nothing of their answers.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._receive_s = limits.receive_s
         self._idle_s = limits.idle_s
         self._every = min(1.0, limits.receive_s / 4, limits.idle_s / 4)
         self._due = 0.0
-        self._seen: dict[Swept, tuple[tuple[int, bool, bool], float]] = {}
+        self._seen: dict[Swept, tuple[tuple[int, bool, bool, int], float]] = {}
 
     def look(self, connections: Iterable[Swept]) -> None:
         """Look at every connection, if it is time."""
@@ -54,10 +65,13 @@ class Sweeper:
         self._due = now + self._every
         seen, self._seen = self._seen, {}
         for connection in list(connections):
-            marks = (connection.begun, connection.receiving, connection.idle)
+            unsent = connection.unsent
+            marks = (connection.begun, connection.receiving, connection.idle, unsent)
             known = seen.get(connection)
             since = known[1] if known is not None and known[0] == marks else now
-            if connection.receiving and now - since >= self._receive_s:
+            if unsent and now - since >= self._idle_s:
+                connection.abort()
+            elif connection.receiving and not unsent and now - since >= self._receive_s:
                 connection.time_out()
             elif connection.idle and now - since >= self._idle_s:
                 connection.close()
