@@ -29,6 +29,7 @@ from onward.flow.routing import enact
 from onward.flow.runs import changed, request
 from onward.flow.serving import declare
 from onward.flow.upkeep import compact, sweep, sweep_due
+from onward.infra.memory import give_back
 
 FOLD_S: Final = 60.0  # between two folds of the prediction log
 PAUSE_S: Final = 60.0  # after an error, before the same is tried again
@@ -112,6 +113,7 @@ class Up:
         if time.monotonic() >= self._fold_at:
             self._fold_at = time.monotonic() + FOLD_S
             self._done(self._keep_up_log)
+            give_back()
         self._done(self._keep_up_lake)
 
     def _done(self, work: Callable[[], None]) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pyiceberg.expressions import AlwaysTrue
-from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.table import Table
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot
 
 from onward.core.errors import BusyError
 from onward.infra.lake import columns, commit, files
+from onward.infra.lake.scan import scanned
 from onward.infra.lake.snapshots import CHANGE
 
 _SMALL_BYTES = 32 << 20
@@ -29,9 +28,8 @@ def compact(table: Table, every: int) -> Snapshot | None:
     if len(small) <= every or any(task.delete_files for task in small):
         return None
     target = columns.of_iceberg(table.schema())
-    rows = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue())
-    batches = columns.cast(rows.to_record_batches(small), target, "compaction")
-    written = commit.write(table, target, batches)
+    rows = (batch for _, batch in scanned(table, table.schema(), small))
+    written = commit.write(table, target, columns.cast(rows, target, "compaction"))
     without = [task.file for task in small]
 
     def attempt(now: Table) -> Snapshot:

@@ -32,6 +32,7 @@ from pyiceberg.types import (
 from onward.core.errors import CorruptError, NotFoundError
 from onward.infra.lake.columns import of_iceberg
 from onward.infra.lake.commit import added_files
+from onward.infra.lake.scan import scanned
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -100,16 +101,13 @@ def show(
         )
         return
     columns = of_iceberg(schema)
-    scan = ArrowScan(table.metadata, table.io, schema, AlwaysTrue())
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for task in tasks:
-            for batch in scan.to_record_batches([task]):
-                rows = pa.Table.from_batches([batch]).cast(columns).combine_chunks()
-                if file:
-                    paths = pa.repeat(task.file.file_path, rows.num_rows)
-                    rows = rows.append_column(file, paths)
-                yield from rows.to_batches()
+        for path, batch in scanned(table, schema, tasks):
+            rows = pa.Table.from_batches([batch]).cast(columns).combine_chunks()
+            if file:
+                rows = rows.append_column(file, pa.repeat(path, rows.num_rows))
+            yield from rows.to_batches()
 
     shown = columns.append(pa.field(file, pa.string())) if file else columns
     connection.register("_incoming", pa.RecordBatchReader.from_batches(shown, batches()))
