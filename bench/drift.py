@@ -98,6 +98,6 @@ def _observed(rows: int, folder: Path) -> Observed:
         as_of=AT, first=AT, last=AT, inputs=(),
     )  # fmt: skip
     return Observed(
-        predictions=predictions, labels=None, version=1, training=training,
+        predictions=predictions, version=1, training=training,
         reference_scores=draw.random(10_000),
     )  # fmt: skip

@@ -1,29 +1,26 @@
-"""Production as tables: logged predictions, and the labels that have arrived for them."""
+"""Production as tables: logged predictions, with what came true of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from onward.core.records import DatasetRef, FeaturePlan, ModelRef
 from onward.core.refs import ref
 from onward.flow.definition import Definition
-from onward.flow.loss import LOSSES, class_table, named
+from onward.flow.loss import class_table
 from onward.flow.releases import packaged
 from onward.flow.site import Site
-from onward.stages.features.step import labels
+from onward.flow.truth import asked
 from onward.stages.serve.release.config import SHADOW
-from onward.stages.serve.routes import CHAMPION
-from onward.stages.serve.step import FEEDBACK, fold, prune
 from onward.stages.serve.step import TABLE as PREDICTIONS
+from onward.stages.serve.step import fold, prune
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 COMPACT = 50  # data files: a fold adds one, and a reader opens each
-EARLY = timedelta(days=1)  # a label's event time may precede its prediction by clock skew
 
 
 def bring_in(site: Site) -> DatasetRef | None:
@@ -42,45 +39,17 @@ def keep_log(site: Site, keep: timedelta) -> int:
 
 
 def predictions(
-    site: Site, table: DatasetRef | None, model: str, window: tuple[datetime, datetime]
+    site: Site, definition: Definition, table: DatasetRef | None, window: tuple[datetime, datetime]
 ) -> pa.Table:
-    """Return a model's logged predictions with ``start <= at < end`` that anybody was given."""
+    """Return the logged predictions with ``start <= at < end`` that anybody was given.
+
+    Columns: those of the log's table, and what came true by now, as `onward.flow.truth.asked` has
+    it: ``label``, ``told``, ``reward``.
+    """
     start, end = window
     if table is None:
         return _no_predictions()
-    with site.lake.open({"predictions": table}) as backend:
-        logged = backend.table("predictions")
-        chosen = logged.filter(
-            logged.model == model,
-            logged["arm"] != SHADOW,
-            logged["at"] >= start,
-            logged["at"] < end,
-        )
-        return chosen.to_pyarrow()
-
-
-def known_labels(site: Site, definition: Definition, since: datetime) -> pa.Table:
-    """Return the labels of things predicted from `since` on whose truth is known by now.
-
-    Columns: the label's key, ``event_time``, ``available_at``, ``label``: of a multiclass model the
-    class's name, as the gateway answers it.
-    """
-    label = definition.pipeline.model.label
-    known = labels(
-        label,
-        lake=site.lake,
-        inputs=inputs_of(site, definition, label.inputs),
-        since=since - EARLY,
-        as_of=site.clock.now(),
-    )
-    return named(known) if definition.pipeline.model.task == "multiclass" else known
-
-
-def inputs_of(
-    site: Site, definition: Definition, names: tuple[str, ...]
-) -> Mapping[str, DatasetRef]:
-    """Return the newest published snapshot of each named dataset."""
-    return {name: site.lake.dataset(definition.table(name)) for name in names}
+    return asked(site, definition, table, _GIVEN, start, end, SHADOW, since=start)
 
 
 def observations(
@@ -89,11 +58,10 @@ def observations(
     """Return what a release is judged by: one row per prediction of a table of `bring_in`.
 
     Columns: ``arm``, ``step``, ``unit``, ``at``, ``status``, ``latency_us``, ``output``, ``loss``,
-    ``reward``. The loss is null until the label has arrived: with a source's rows, by unit, or as
-    feedback, by the prediction's id, which goes before; a shadow's answer, whose id nobody has, by
-    that of the champion's to the same request. The reward comes as feedback. For the loss
-    see `onward.flow.loss`. The output of a multiclass model is the likeliest class's place among
-    the sorted names of all classes that the release's versions have.
+    ``reward``. The loss is null until the label has arrived (`onward.flow.truth` says how, and
+    `onward.flow.loss` what it is); the reward comes as feedback. The output of a multiclass model
+    is the likeliest class's place among the sorted names of all classes that the release's
+    versions have.
 
     Rows are told from others by the release that they were logged with; `since` only spares
     reading older ones, and a gateway's clock may be a day behind.
@@ -103,18 +71,10 @@ def observations(
     if table is None:
         return pa.schema(_observation_types()).empty_table()
     prefix = ref("release", definition.model, f"{version}.")
-    known = known_labels(site, definition, since)
-    task = definition.pipeline.model.task
-    tables = {"predictions": table, "known": known, "feedback": _feedback(site)}
-    if task == "multiclass":
-        tables["classes"] = class_table(_judged(site, definition.model, table, prefix))
-    with site.lake.open(tables) as backend:
-        return backend.raw_sql(
-            _OBSERVATIONS.format(
-                unit=unit_of(definition), champion=CHAMPION, shadow=SHADOW, **asdict(LOSSES[task])
-            ),
-            parameters=[definition.model, since - EARLY, prefix],
-        ).to_arrow_table()
+    classes = {}
+    if definition.pipeline.model.task == "multiclass":
+        classes["classes"] = class_table(_judged(site, definition.model, table, prefix))
+    return asked(site, definition, table, _OBSERVATIONS, prefix, since=since, beside=classes)
 
 
 def _judged(site: Site, model: str, table: DatasetRef, prefix: str) -> Sequence[ModelRef]:
@@ -125,17 +85,6 @@ def _judged(site: Site, model: str, table: DatasetRef, prefix: str) -> Sequence[
         found = chosen.select("version").distinct().to_pyarrow()["version"].to_pylist()
     images = packaged(site.ledger, model)
     return [images[version].model for version in found]
-
-
-def _feedback(site: Site) -> DatasetRef | pa.Table:
-    """Return what callers said of predictions; an empty table before anybody did."""
-    import pyarrow as pa
-
-    if site.lake.head(FEEDBACK) is not None:
-        return site.lake.dataset(FEEDBACK)
-    names = ("model", "prediction", "name", "text")
-    types = {**{name: pa.string() for name in names}, "value": pa.float64()}
-    return pa.schema({**types, "at": pa.timestamp("us", "UTC")}).empty_table()
 
 
 def newest_rows(site: Site, definition: Definition) -> Mapping[str, datetime | None]:
@@ -158,44 +107,16 @@ def newest_features(site: Site, plan: FeaturePlan) -> Mapping[str, datetime | No
     return {name: None if mark is None else mark.newest for name, mark in marks.items()}
 
 
-def unit_of(definition: Definition) -> str:
-    """Return the SQL text that makes a label row's unit as the gateway does: its key, joined."""
-    parts = ", ".join(
-        f'CAST("{column}" AS VARCHAR)' for column in definition.pipeline.model.label.key
-    )
-    return f"concat_ws('|', {parts})"
-
+_GIVEN = 'SELECT * FROM k WHERE "at" >= $3 AND "at" < $4 AND arm <> $5'
 
 _OBSERVATIONS = """
-WITH
-known_units AS (SELECT {unit} AS unit, {known} AS label FROM known),
-told AS (
-    SELECT prediction,
-           arg_max({told}, "at") FILTER (name = 'label') AS label,
-           arg_max(value, "at") FILTER (name = 'reward') AS reward
-    FROM feedback WHERE model = $1 GROUP BY prediction
-),
-told_beside AS (
-    SELECT p.release, p.unit, p."at", min(t.label) AS label
-    FROM told t JOIN predictions p ON p.id = t.prediction
-    WHERE p.arm = '{champion}' AND starts_with(p.release, $3)
-    GROUP BY ALL HAVING min(t.label) = max(t.label)
-),
-k AS (
-    SELECT p.*, coalesce(t.label, b.label, u.label) AS label, t.reward
-    FROM predictions p
-    LEFT JOIN told t ON t.prediction = p.id
-    LEFT JOIN told_beside b
-        ON p.arm = '{shadow}' AND b.release = p.release AND b.unit = p.unit AND b."at" = p."at"
-    LEFT JOIN known_units u ON u.unit = p.unit
-    WHERE p.model = $1 AND p."at" >= $2 AND starts_with(p.release, $3)
-)
 SELECT arm,
        CAST(split_part(release, '.', -1) AS INTEGER) AS step,
        unit, "at", status, latency_us, CAST({output} AS DOUBLE) AS output,
        CAST(CASE WHEN status = 200 THEN {loss} END AS DOUBLE) AS loss,
        reward
 FROM k {beside}
+WHERE starts_with(release, $3)
 """
 
 
@@ -213,6 +134,9 @@ def _no_predictions() -> pa.Table:
         "features": pa.list_(pa.float64()),
         "output": pa.float64(),
         "outputs": pa.list_(pa.float64()),
+        "label": pa.float64(),
+        "told": pa.bool_(),
+        "reward": pa.float64(),
     }
     return pa.schema(types).empty_table()
 

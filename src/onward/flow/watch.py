@@ -22,7 +22,6 @@ from onward.flow.definition import Definition
 from onward.flow.happened import fact, happened
 from onward.flow.observe import (
     bring_in,
-    known_labels,
     newest_features,
     newest_rows,
     predictions,
@@ -86,8 +85,7 @@ def observe(site: Site, definition: Definition) -> Observed:
     trained = _trained(site, serving)
     table = bring_in(site)
     return Observed(
-        predictions=predictions(site, table, definition.model, (start, now)),
-        labels=known_labels(site, definition, start),
+        predictions=predictions(site, definition, table, (start, now)),
         version=serving.version,
         training=trained.training,
         classes=classes_of(serving) if trained.training.task == "multiclass" else (),

@@ -27,7 +27,6 @@ def training(tmp_path_factory) -> TrainingSetRef:
 def observed(training) -> Callable[..., Observed]:
     base = Observed(
         predictions=predictions(features(2_000, seed=2)),
-        labels=None,
         version=3,
         training=training,
         evaluated=(Metric(name="roc_auc", value=0.70, low=0.68, high=0.72, rows=5_000),

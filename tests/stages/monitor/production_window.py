@@ -1,4 +1,4 @@
-"""A window of production to look at: features, logged predictions, labels."""
+"""A window of production to look at: features, and logged predictions with what came true."""
 
 from __future__ import annotations
 
@@ -47,11 +47,15 @@ def predictions(
     status: Any = 200,
     version: int = 3,
     latency_us: Any = 900,
+    truth: Any = None,
+    told: Any = False,
 ) -> pa.Table:
+    """Return the answers to `columns`; `truth` is of the first of them, and of no more."""
     rows = len(columns["temp"])
     matrix = np.column_stack([columns["temp"], columns["rain"], np.full((rows, 2), np.nan)])
     return pa.table(
         {
+            "id": [f"p{n}" for n in range(rows)],
             "at": pa.array([START + timedelta(seconds=n) for n in range(rows)],
                            pa.timestamp("us", "UTC")),
             "version": np.full(rows, version),
@@ -64,16 +68,14 @@ def predictions(
                 json.dumps({"flight_id": f"f{n}", "origin": None if o == "" else str(o)})
                 for n, o in enumerate(columns["origin"])
             ],
+            "label": labels(() if truth is None else truth, rows),
+            "told": np.broadcast_to(told, rows),
         }
     )  # fmt: skip
 
 
-def labels(values: np.ndarray, available_at: datetime = START, first: int = 0) -> pa.Table:
-    return pa.table(
-        {
-            "flight_id": [f"f{n}" for n in range(first, first + len(values))],
-            "event_time": pa.array([START] * len(values), pa.timestamp("us", "UTC")),
-            "available_at": pa.array([available_at] * len(values), pa.timestamp("us", "UTC")),
-            "label": values,
-        }
-    )
+def labels(truth: Any, rows: int) -> pa.Array:
+    """Return what is known of so many answers: numbers, or classes' names, of the first of them."""
+    known = pa.array(truth)
+    kind = known.type if pa.types.is_string(known.type) else pa.float64()
+    return pa.concat_arrays([known.cast(kind), pa.nulls(rows - len(known), kind)])

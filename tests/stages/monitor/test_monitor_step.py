@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from production_window import NOW, START, features, labels, predictions
+from production_window import NOW, START, features, predictions
 
 import onward as ow
 from onward.core.clock import ReplayClock
@@ -29,7 +29,7 @@ def made(observed, *monitors):
 
 def test_a_report_holds_every_reading_in_order(observed):
     seen = observed(
-        labels=labels(np.arange(1_500, dtype=np.int8) % 2),
+        predictions=predictions(features(2_000, seed=2), truth=np.arange(1_500) % 2),
         newest={"flights": NOW - timedelta(hours=3)},
     )
     found = made(seen, ow.freshness("2h"), ow.operational(), ow.performance("roc_auc"), ow.drift())

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 import numpy as np
 
-from onward.core.clock import utc
 from onward.core.errors import DeclarationError, unknown_name
 from onward.core.records import MonitorResult
 from onward.stages.monitor.config import Performance
@@ -15,7 +14,6 @@ from onward.stages.monitor.port import Observed, Score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     import pyarrow as pa
 
@@ -23,47 +21,41 @@ DRAWS: Final = 200
 CONFIDENCE: Final = 0.95
 
 
-def matured(observed: Observed, at: datetime) -> tuple[np.ndarray, np.ndarray]:
-    """Return the truth and the answer of every unit whose label is known by `at`.
+def matured(observed: Observed) -> tuple[np.ndarray, np.ndarray]:
+    """Return the truth and the answer of what is known by now.
 
     The truth has shape (n,), and so have the answers. Of a multiclass model the truth is the
     class's index, the one after the last for a class that the version does not know, and the
     answers are the probabilities, shape (n, n_classes).
 
-    Only answers with status 200 of the version under judgement count, and of a unit that was
-    asked about more than once, the last. Labels join on the unit, the key's values joined by
-    ``|``, as the gateway writes it.
+    Only answers with status 200 of the version under judgement count: each of which a label was
+    told, and of a unit of which none was, the last.
     """
     several = observed.training.task == "multiclass"
-    if observed.labels is None:
-        return np.empty(0), np.empty(0)
-    label, answer = ("label", "outputs") if several else ("CAST(label AS DOUBLE)", "output")
-    unit = ", ".join(f'CAST("{name}" AS VARCHAR)' for name in observed.training.plan.key)
-    query = f"""
-        WITH answers AS (
-            SELECT unit, arg_max({answer}, "at") AS answer FROM predictions
-            WHERE version = $version AND status = 200 AND output IS NOT NULL GROUP BY unit
-        ), truth AS (
-            SELECT concat_ws('|', {unit}) AS unit, arg_max(label, available_at) AS label
-            FROM labels WHERE available_at <= $at AND label IS NOT NULL GROUP BY ALL
-        )
-        SELECT {label} AS label, answer FROM answers JOIN truth USING (unit) ORDER BY unit
-    """  # noqa: S608 (the key's names are the plan's)
     with duckdb.connect() as connection:
         connection.register("predictions", observed.predictions)
-        connection.register("labels", observed.labels)
-        asked = connection.execute(query, {"version": observed.version, "at": utc(at)})
-        found = asked.to_arrow_table()
+        found = connection.execute(_KNOWN, [observed.version]).to_arrow_table()
     if several:
         return _by_class(found, observed.classes)
-    return found["label"].to_numpy(), found["answer"].to_numpy()
+    return found["label"].to_numpy(), found["output"].to_numpy()
+
+
+_KNOWN: Final = """
+    SELECT label, COLUMNS(c -> c IN ('output', 'outputs')) FROM predictions
+    WHERE version = $1 AND status = 200 AND output IS NOT NULL AND label IS NOT NULL
+    QUALIFY told OR (
+        NOT bool_or(told) OVER (PARTITION BY unit)
+        AND row_number() OVER (PARTITION BY unit ORDER BY "at" DESC, id DESC) = 1
+    )
+    ORDER BY unit, "at", id
+"""
 
 
 def _by_class(found: pa.Table, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the true classes' indices, shape (n,), and the probabilities, (n, n_classes)."""
     place = {name: index for index, name in enumerate(classes)}
     truth = [place.get(name, len(place)) for name in found["label"].to_pylist()]
-    flat = found["answer"].combine_chunks().flatten().to_numpy()
+    flat = found["outputs"].combine_chunks().flatten().to_numpy()
     return np.array(truth, np.int64), flat.reshape(len(truth), len(place))
 
 

@@ -36,13 +36,12 @@ class Observed:
     Parameters
     ----------
     predictions
-        The window's rows of ``serving.predictions``: ``at``, ``version``, ``unit``, ``status``,
-        ``latency_us``, ``features`` (doubles in the plan's order, NaN for text), ``output``,
-        ``outputs`` (of several classes, the probability of each) and ``request`` (JSON); more
-        columns do no harm.
-    labels
-        What has come true: the plan's key columns, ``event_time``, ``available_at``, ``label``,
-        which names the class of a multiclass model.
+        The window's rows of ``serving.predictions``: ``id``, ``at``, ``version``, ``unit``,
+        ``status``, ``latency_us``, ``features`` (doubles in the plan's order, NaN for text),
+        ``output``, ``outputs`` (of several classes, the probability of each) and ``request``
+        (JSON). Beside them what has come true by now: ``label``, a number or a class's name, null
+        while it is not known, and ``told``, whether it was said of this very prediction and not
+        of its unit. More columns do no harm.
     version
         The version whose drift and performance are judged, usually the champion's. Errors and
         latency are everyone's.
@@ -67,7 +66,6 @@ class Observed:
     """
 
     predictions: pa.Table
-    labels: pa.Table | None
     version: int
     training: TrainingSetRef
     classes: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ def report(
     from onward.stages.monitor.performance import matured
 
     now = clock.now()
-    truth, answers = matured(observed, now)
+    truth, answers = matured(observed)
     results = [
         result for monitor in monitors for result in _read(monitor, observed, now, truth, answers)
     ]
