@@ -1,7 +1,8 @@
 """What came true of predictions, for all who judge by it: releases, and the performance monitor.
 
 It comes with a source's rows, by the unit, or is told as feedback, by the prediction's id, which
-goes before; of a shadow's answer, whose id nobody has, by that of the champion's to the same request.
+goes before. Of a shadow's answer, whose id nobody has, it is told by that of the champion's to the
+same request.
 """
 
 from __future__ import annotations
