@@ -16,7 +16,7 @@ from onward.core.records.access import Identity
 from onward.stages.serve.gateway.admission.rates import Rates
 from onward.stages.serve.gateway.metrics.counters import Metrics
 from onward.stages.serve.gateway.routing.job import Job
-from onward.stages.serve.gateway.settings import CallerConfig
+from onward.stages.serve.gateway.settings import CallerConfig, GatewayConfig
 
 AUTHORIZATION: Final = b"authorization"
 
@@ -145,3 +145,12 @@ class Gate:
 
 
 _REASONS: Final = {401: "unknown", 403: "denied", 429: "rate"}
+
+
+def gate_of(config: GatewayConfig, metrics: Metrics) -> Gate | None:
+    """Return the gate that a gateway's configuration asks for, None if it asks for none."""
+    callers = config.callers
+    if callers is None:
+        return None
+    knower = None if callers.knower is None else callers.knower.make()
+    return Gate(callers, knower, metrics, Path(config.state))

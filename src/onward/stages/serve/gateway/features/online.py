@@ -11,11 +11,24 @@ from typing import Any, TypeAlias, TypeVar
 
 from onward.core.errors import UnavailableError
 from onward.core.ports import Lookup, OnlineRow
+from onward.stages.serve.gateway.features.golden import GoldenStore
+from onward.stages.serve.gateway.models.image import MODEL_FOLDER, cache_of, unpack
+from onward.stages.serve.gateway.settings import GatewayConfig
 from onward.stages.serve.port import OnlineReader
 
 T = TypeVar("T")
 
 Found: TypeAlias = Sequence[Sequence[OnlineRow | None]]
+
+
+def open_store(config: GatewayConfig) -> OnlineReader | None:
+    """Open what is asked for features, if anything: on staging, what the golden rows came with."""
+    if config.image is not None and config.golden_views:
+        return GoldenStore(unpack(config.image, cache_of(config)) / MODEL_FOLDER)
+    if config.online is None:
+        return None
+    store: OnlineReader = config.online.make()
+    return store
 
 
 class Online:

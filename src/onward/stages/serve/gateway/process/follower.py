@@ -6,11 +6,14 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from onward.core.errors import CorruptError, OnwardError
 from onward.core.ports import Masks
-from onward.core.records import Route, Routes
+from onward.core.records import ImageRef, ModelRef, Route, Routes
 from onward.stages.serve.gateway.handlers.endpoints import Endpoints
 from onward.stages.serve.gateway.metrics.counters import Metrics
+from onward.stages.serve.gateway.models.model import About
 from onward.stages.serve.gateway.routing.live import Live
 from onward.stages.serve.gateway.routing.versions import Models
 from onward.stages.serve.gateway.settings import GatewayConfig
@@ -76,8 +79,9 @@ class Follower:
         )
         say(f"{name}: serving {shares} (routes {version})")
 
-    async def alone(self, route: Route) -> None:
-        """Serve one image alone."""
+    async def alone(self) -> None:
+        """Serve the one version that the configuration names."""
+        route = _only(self._config)
         name = route.image.model.name
         live = await self._open(Routes(model=name, salt="", routes=(route,)), "")
         self._install({name: live})
@@ -91,3 +95,19 @@ class Follower:
     def _install(self, live: dict[str, Live]) -> None:
         self._metrics.route_changes += 1
         self._endpoints.serve(live)
+
+
+def _only(config: GatewayConfig) -> Route:
+    image = config.image
+    if image is None:
+        folder = Path(config.model or "")
+        about = msgspec.json.decode((folder / "model.json").read_bytes(), type=About)
+        trained = ModelRef(
+            name=about.name, version=about.version, path=str(folder / "model"),
+            digest=about.digest, trained="", card="",
+        )  # fmt: skip
+        image = ImageRef(
+            name=about.name, digest=f"unpacked:{about.digest}", layout=str(folder), model=trained
+        )
+    release = f"release:{image.name}@{image.model.version}"
+    return Route(arm="champion", image=image, percent=100.0, release=release)

@@ -16,22 +16,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from onward.core.errors import DeclarationError
-from onward.core.records import ImageRef, ModelRef, Route
 from onward.core.version import VERSION
 from onward.stages.serve.gateway.admission.admission import Admission
-from onward.stages.serve.gateway.admission.callers import Gate
+from onward.stages.serve.gateway.admission.callers import gate_of
 from onward.stages.serve.gateway.features.freshness import Freshness
-from onward.stages.serve.gateway.features.golden import GoldenStore
-from onward.stages.serve.gateway.features.online import Online
+from onward.stages.serve.gateway.features.online import Online, open_store
 from onward.stages.serve.gateway.handlers.endpoints import Endpoints
 from onward.stages.serve.gateway.metrics.board import Board
 from onward.stages.serve.gateway.metrics.counters import Metrics
 from onward.stages.serve.gateway.metrics.fleet import Fleet
-from onward.stages.serve.gateway.models.image import MODEL_FOLDER, cache_of, unpack
-from onward.stages.serve.gateway.models.model import About, load_route, weight
+from onward.stages.serve.gateway.models.image import cache_of
+from onward.stages.serve.gateway.models.model import load_route, weight
 from onward.stages.serve.gateway.process.follower import Follower
 from onward.stages.serve.gateway.process.local import announce, withdraw
 from onward.stages.serve.gateway.process.place import Place
@@ -42,12 +38,11 @@ from onward.stages.serve.gateway.protocol.tls import Certificate, show
 from onward.stages.serve.gateway.routing.versions import Models
 from onward.stages.serve.gateway.settings import GatewayConfig
 from onward.stages.serve.gateway.shadow.keeper import Shadows
-from onward.stages.serve.gateway.telemetry.observer import Observer
+from onward.stages.serve.gateway.telemetry.observer import observer_of
 from onward.stages.serve.gateway.turn.recorder import Recorder
 from onward.stages.serve.gateway.turn.tick import Ticker
 from onward.stages.serve.gateway.words import say
 from onward.stages.serve.log.writer import PredictionLog
-from onward.stages.serve.port import OnlineReader
 
 if TYPE_CHECKING:
     from onward.stages.serve.gateway.rpc.server import RpcServer
@@ -118,10 +113,10 @@ class Worker:
             self._log = metrics.log = PredictionLog(
                 Path(config.predictions), started_ns=time.time_ns(), bound_s=config.log_bound_s
             )
-        self._online = Online(_open_store(config), timeout_s=config.online_timeout_s)
+        self._online = Online(open_store(config), timeout_s=config.online_timeout_s)
         self._fleet = fleet = self._among(place, self._state if told is None else told)
-        self._gate = _gate(config, metrics)
-        self._observer = _observer(config, metrics)
+        self._gate = gate_of(config, metrics)
+        self._observer = observer_of(config, metrics)
         cache = cache_of(config)
         models = Models(
             config.limits.model_bytes,
@@ -194,7 +189,7 @@ class Worker:
     async def warm(self) -> None:
         """Take into service what is served first."""
         if self._config.routes is None:
-            await self._follower.alone(_only(self._config))
+            await self._follower.alone()
         else:
             await self._follower.look()
 
@@ -278,22 +273,6 @@ class Worker:
             self._gate.close()
 
 
-def _observer(config: GatewayConfig, metrics: Metrics) -> Observer | None:
-    telemetry = config.telemetry
-    if telemetry is None:
-        return None
-    exporter = None if telemetry.exporter is None else telemetry.exporter.make()
-    return Observer(telemetry, metrics, exporter)
-
-
-def _gate(config: GatewayConfig, metrics: Metrics) -> Gate | None:
-    callers = config.callers
-    if callers is None:
-        return None
-    knower = None if callers.knower is None else callers.knower.make()
-    return Gate(callers, knower, metrics, Path(config.state))
-
-
 def _rpc_server(
     config: GatewayConfig,
     endpoints: Endpoints,
@@ -316,28 +295,3 @@ def _rpc_server(
         shared=shared,
         certificate=certificate,
     )
-
-
-def _open_store(config: GatewayConfig) -> OnlineReader | None:
-    if config.image is not None and config.golden_views:
-        return GoldenStore(unpack(config.image, cache_of(config)) / MODEL_FOLDER)
-    if config.online is None:
-        return None
-    store: OnlineReader = config.online.make()
-    return store
-
-
-def _only(config: GatewayConfig) -> Route:
-    image = config.image
-    if image is None:
-        folder = Path(config.model or "")
-        about = msgspec.json.decode((folder / "model.json").read_bytes(), type=About)
-        trained = ModelRef(
-            name=about.name, version=about.version, path=str(folder / "model"),
-            digest=about.digest, trained="", card="",
-        )  # fmt: skip
-        image = ImageRef(
-            name=about.name, digest=f"unpacked:{about.digest}", layout=str(folder), model=trained
-        )
-    release = f"release:{image.name}@{image.model.version}"
-    return Route(arm="champion", image=image, percent=100.0, release=release)

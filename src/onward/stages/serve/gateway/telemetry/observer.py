@@ -14,7 +14,7 @@ from onward.core.ports.spans import Span, SpanExporter
 from onward.stages.serve.gateway.metrics.counters import Metrics
 from onward.stages.serve.gateway.protocol.trace_context import trace_of
 from onward.stages.serve.gateway.routing.job import Job
-from onward.stages.serve.gateway.settings import TelemetryConfig
+from onward.stages.serve.gateway.settings import GatewayConfig, TelemetryConfig
 from onward.stages.serve.gateway.telemetry.access_log import AccessLog, Arms, Seen
 from onward.stages.serve.gateway.telemetry.ring import Ring
 
@@ -145,3 +145,12 @@ class Observer:
                 begin_ns=begin + epoch, end_ns=end + epoch, attributes={},
             )  # fmt: skip
             begin = end
+
+
+def observer_of(config: GatewayConfig, metrics: Metrics) -> Observer | None:
+    """Return the observer that a gateway's configuration asks for, None if it asks for none."""
+    telemetry = config.telemetry
+    if telemetry is None:
+        return None
+    exporter = None if telemetry.exporter is None else telemetry.exporter.make()
+    return Observer(telemetry, metrics, exporter)
