@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from onward.app.gateway import config
+from onward.app.gateway_config import config
 from onward.app.online import open_online, opener
 from onward.app.setting_sources import read_settings
 from onward.app.settings import Settings

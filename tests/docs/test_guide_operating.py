@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from onward.app.callers import caller_config
-from onward.app.gateway import config
+from onward.app.gateway_config import config
 from onward.app.gateway_settings import LimitSettings
 from onward.app.setting_sources import read_settings
 from onward.app.settings import Settings

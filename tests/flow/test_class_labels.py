@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from onward.app.gateway import calling, serving
+from onward.app.calling import calling
+from onward.app.gateway import serving
 from onward.app.project import Project, open_project
 from onward.core.clock import ReplayClock
 from onward.flow.observe import bring_in, observations

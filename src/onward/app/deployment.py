@@ -206,7 +206,7 @@ def workload(project: Project, target: str) -> Workload:
 def _local_config(project: Project) -> Mapping[str, Any]:
     import msgspec
 
-    from onward.app.gateway import config
+    from onward.app.gateway_config import config
 
     settings = project.settings
     found = config(

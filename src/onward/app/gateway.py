@@ -1,35 +1,26 @@
-"""The production gateway: starting it, finding it, asking it."""
+"""The production gateway: starting it, finding it, asking how it stands."""
 
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from onward.app.callers import caller_config, shown, tls_config, verified
-from onward.app.gateway_settings import LimitSettings
-from onward.app.online import opener
-from onward.app.secrets import places
+from onward.app.callers import shown, verified
+from onward.app.gateway_config import config
 from onward.app.settings import Settings
-from onward.core.errors import BusyError, CorruptError, DataError, NotFoundError, OnwardError
-from onward.core.ports.masks import MASKS_ENTRY
-from onward.core.records import Logging
+from onward.core.errors import OnwardError
 from onward.core.wording import counted
 from onward.flow.release import end
 from onward.flow.releases import current
-from onward.flow.serving import declare
 from onward.flow.site import Folders, Site
 
 if TYPE_CHECKING:
-    from onward.app.project import Project
     from onward.core.ports import Server
-    from onward.stages.serve.gateway.limits import Limits
-    from onward.stages.serve.gateway.settings import GatewayConfig, TelemetryConfig
     from onward.watch.access.config import Access
 
 SETTLE_S = 30.0
@@ -105,122 +96,6 @@ def settle(site: Site, gateway: Gateway, model: str) -> str | None:
     return refused
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Asks a gateway for predictions."""
-
-    url: str
-    model: str
-    state: Path
-
-    def predict(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Ask for rows; the answer is the gateway's, as it stands.
-
-        Raises
-        ------
-        DataError
-            The gateway refused the rows.
-        """
-        return self._post("predict", {"rows": rows})
-
-    def tell(self, feedback: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Tell what became known about predictions; the answer is the gateway's, as it stands.
-
-        Raises
-        ------
-        DataError
-            The gateway refused it.
-        """
-        return self._post("feedback", {"feedback": feedback})
-
-    def _post(self, route: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-        import httpx
-        import msgspec
-
-        answer = httpx.post(
-            f"{self.url}/v2/models/{self.model}/{route}",
-            content=msgspec.json.encode(asked, enc_hook=str),
-            headers={"content-type": "application/json", **shown(self.state)},
-            verify=verified(self.state),
-            timeout=30,
-        )
-        body: Mapping[str, Any] = answer.json()
-        if answer.status_code != 200:
-            raise DataError(f"the gateway answered {answer.status_code}: {body.get('error', body)}")
-        return body
-
-
-def config(
-    settings: Settings,
-    *,
-    clock: Literal["system", "request"],
-    port: int,
-    access: Access | None = None,
-) -> GatewayConfig:
-    """Return the gateway's configuration, by the project's settings."""
-    from onward.stages.serve.gateway.settings import Factory, GatewayConfig
-
-    folders = Folders(settings.state)
-    timeout_s = settings.online.timeout.total_seconds()
-    return GatewayConfig(
-        state=str(folders.gateway),
-        host=settings.gateway.host,
-        port=port,
-        grpc_port=settings.gateway.grpc_port if port else 0,
-        workers=settings.gateway.workers,
-        routes=str(folders.routes),
-        predictions=str(folders.predictions),
-        online=opener(settings, timeout_s=timeout_s),
-        online_timeout_s=timeout_s,
-        masks=Factory(entry=MASKS_ENTRY, arguments=places(settings)),
-        clock=clock,
-        logging=Logging(guarantee=settings.gateway.log, on_failure=settings.gateway.on_log_failure),
-        log_bound_s=settings.gateway.log_bound.total_seconds(),
-        parent=os.getpid(),
-        drain_s=settings.limits.drain.total_seconds(),
-        max_body_bytes=settings.limits.body_bytes,
-        telemetry=_telemetry(settings),
-        callers=caller_config(settings, access),
-        tls=tls_config(settings),
-        limits=_limits(settings.limits),
-    )
-
-
-def _limits(chosen: LimitSettings) -> Limits:
-    from onward.stages.serve.gateway.limits import Limits
-
-    return Limits(
-        waiting=chosen.waiting,
-        waiting_bytes=chosen.waiting_bytes,
-        rows=chosen.rows,
-        deadline_s=chosen.deadline.total_seconds() or None,
-        connections=chosen.connections,
-        receive_s=chosen.receive.total_seconds(),
-        idle_s=chosen.idle.total_seconds(),
-        hang_s=chosen.hang.total_seconds(),
-        model_bytes=chosen.model_bytes,
-    )
-
-
-def _telemetry(settings: Settings) -> TelemetryConfig | None:
-    from onward.stages.serve.gateway.settings import Factory, TelemetryConfig
-
-    chosen = settings.telemetry
-    if not (chosen.access_log or chosen.otlp):
-        return None
-    service = chosen.service or settings.project.name
-    exporter = Factory(
-        entry="onward.infra.telemetry.otlp:open_exporter",
-        arguments={"endpoint": chosen.otlp, "service": service},
-    )
-    return TelemetryConfig(
-        access_log=str(settings.folder / chosen.access_log) if chosen.access_log else None,
-        access_ratio=chosen.access_ratio,
-        exporter=exporter if chosen.otlp else None,
-        trace_ratio=chosen.trace_ratio,
-    )
-
-
 def require_free(host: str, port: int) -> None:
     """Refuse a port that the gateway could not have, before anything else takes its time.
 
@@ -267,45 +142,6 @@ def serving(
         yield Gateway(server, settings.state)
     finally:
         server.stop()
-
-
-def serve_as_declared(project: Project) -> None:
-    """Have a gateway that is started for one call answer as the pipeline says now.
-
-    One that runs already, or a run that is under way, sees to that by itself.
-    """
-    if address(project.settings.state) is None:
-        with suppress(BusyError), project.alone():
-            declare(Folders(project.settings.state), project.definition)
-
-
-@contextmanager
-def calling(settings: Settings, model: str) -> Iterator[Caller]:
-    """Give a caller of the gateway that runs, or of one started for the occasion.
-
-    Raises
-    ------
-    NotFoundError
-        Nothing was released yet.
-    CorruptError
-        The gateway started for this call refuses the image that serves.
-    """
-    url = address(settings.state)
-    if url is not None:
-        yield Caller(url, model, settings.state)
-        return
-    if not (Folders(settings.state).routes / f"{model}.json").exists():
-        raise NotFoundError(
-            f"no version of {model!r} serves yet", next_step="`onward run` releases the first"
-        )
-    with serving(settings, port=0) as gateway:
-        refused = gateway.settle(model)
-        if refused is not None:
-            raise CorruptError(
-                f"the image of {model!r} that serves cannot be used: {refused}",
-                next_step="`onward rollback` returns to the champion before; or restore the file",
-            )
-        yield Caller(gateway.url, model, settings.state)
 
 
 def address(state: Path) -> str | None:

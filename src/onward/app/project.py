@@ -182,7 +182,7 @@ class Project:
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Predict through the gateway: the one that runs, or one started for this call."""
-        from onward.app.gateway import calling, serve_as_declared
+        from onward.app.calling import calling, serve_as_declared
 
         serve_as_declared(self)
         with calling(self.settings, self.definition.model) as client:

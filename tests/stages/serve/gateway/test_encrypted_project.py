@@ -15,7 +15,8 @@ import trustme
 from gateway_site import routes_of, write_stores
 
 from onward.app.callers import tls_config
-from onward.app.gateway import Caller, address, alerts, serving
+from onward.app.calling import Caller
+from onward.app.gateway import address, alerts, serving
 from onward.app.release import _served
 from onward.app.setting_sources import read_settings
 from onward.app.settings import Settings

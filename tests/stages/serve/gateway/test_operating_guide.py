@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import trained_models as small
 from gateway_site import routes_of, serving
 
-from onward.app.gateway import config
+from onward.app.gateway_config import config
 from onward.app.setting_sources import read_settings
 from onward.core.ports import Secret
 from onward.core.ports.callers import TOKENS
