@@ -27,14 +27,8 @@ from onward.stages.ingest.streams import kafka
 from onward.stages.monitor.config import drift, freshness, operational, performance, skew
 from onward.stages.retrain.config import retrain
 from onward.stages.serve.config import Serving
-from onward.stages.serve.release.config import (
-    ABTest,
-    BlueGreen,
-    Canary,
-    Guardrails,
-    Shadow,
-    thompson,
-)
+from onward.stages.serve.release.config import BlueGreen, Canary, Guardrails, Shadow
+from onward.stages.serve.release.split import ABTest, thompson
 from onward.stages.train.config import model
 from onward.stages.transform.config import (
     by_delta,

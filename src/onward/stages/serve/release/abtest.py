@@ -9,9 +9,9 @@ from datetime import datetime
 from onward.core.records import GuardrailResult, ReleaseDecision
 from onward.stages.serve.release import ratio
 from onward.stages.serve.release.bandit import allotment, shared_out
-from onward.stages.serve.release.config import ABTest
 from onward.stages.serve.release.guardrails import held_against_champion, words
 from onward.stages.serve.release.observed import Observed
+from onward.stages.serve.release.split import ABTest
 from onward.stages.serve.release.verdict import (
     Progress,
     Verdict,

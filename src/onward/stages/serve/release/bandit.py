@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from onward.core.clock import duration
 from onward.core.records import Allotment
-from onward.stages.serve.release.config import ABTest
 from onward.stages.serve.release.observed import Observed
 from onward.stages.serve.release.sequences import sample
+from onward.stages.serve.release.split import ABTest
 from onward.stages.serve.release.verdict import Progress, Verdict
 from onward.stages.serve.routes import CHAMPION
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from onward.core.records import ReleaseDecision
 from onward.stages.serve.release import abtest, bluegreen, canary, shadow
-from onward.stages.serve.release.config import ABTest, BlueGreen, Canary, Shadow, Strategy
+from onward.stages.serve.release.config import BlueGreen, Canary, Shadow, Strategy
 from onward.stages.serve.release.guardrails import read_again
 from onward.stages.serve.release.observed import Observed
+from onward.stages.serve.release.split import ABTest
 from onward.stages.serve.release.verdict import Progress, Verdict
 
 if TYPE_CHECKING:
