@@ -110,10 +110,18 @@ def test_a_jwt_is_good_for_the_leeway_longer(callers):
         callers.identify(signed(SHARED, "HS256", exp=time.time() - 660))
 
 
+@pytest.mark.parametrize("roles", [None, 5, True, {"caller": True}])
+def test_roles_that_are_none_are_none(callers, roles):
+    claims = jwt.decode(signed(SHARED, "HS256"), options={"verify_signature": False})
+    token = jwt.encode(claims | {"roles": roles}, SHARED, "HS256")
+    assert callers.identify(token).roles == ()
+
+
 @pytest.mark.parametrize(
     ("token", "says"),
     [
         (signed(SHARED, "HS256", exp=time.time() - 3600), "expired"),
+        (signed(SHARED, "HS256", exp=10**400), "not good"),
         (signed(SHARED, "HS256", exp=None), "exp"),
         (signed(SHARED, "HS256", sub=None), "sub"),
         (signed(SHARED, "HS256", aud="elsewhere"), "[Aa]udience"),
@@ -156,12 +164,12 @@ def test_what_is_not_there_is_said(places, tmp_path):
 
 
 def test_keys_from_a_server_are_renewed_and_outlive_its_absence():
-    served = {"keys": [public(EC, "e1")]}
+    served: dict[str, Any] = {"keys": [public(EC, "e1")], "nonsense": False}
     asked = threading.Semaphore(0)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps(served).encode()
+            body = b"[]" if served["nonsense"] else json.dumps(served).encode()
             self.send_response(200 if served["keys"] else 503)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -187,10 +195,11 @@ def test_keys_from_a_server_are_renewed_and_outlive_its_absence():
                 break
             except DeniedError:
                 assert time.monotonic() < deadline
-        served["keys"] = []
-        for _ in range(3):
-            assert asked.acquire(timeout=20)
-        assert keys.find("r2") is not None
+        for broken in ({"nonsense": True}, {"nonsense": False, "keys": []}):
+            served.update(broken)
+            for _ in range(3):
+                assert asked.acquire(timeout=20)
+            assert keys.find("r2") is not None
         keys.close()
     finally:
         server.shutdown()

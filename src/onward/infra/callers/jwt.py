@@ -16,7 +16,15 @@ from onward.core.records.access import Identity
 
 _REFRESH_S: Final = 300.0
 _AGAIN_S: Final = 5.0
-_UNREADABLE: Final = (OSError, ValueError, httpx.HTTPError, jwt.PyJWTError)
+_UNREADABLE: Final = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    httpx.HTTPError,
+    jwt.PyJWTError,
+)
+"""What reading keys may raise: `jwt` takes for granted that a document is an object."""
 
 
 class KeySet:
@@ -118,16 +126,13 @@ class JwtCallers:
                 raise DeniedError(f"tokens signed by {algorithm!r} are not taken")
             key: Any = self._secret if algorithm == "HS256" else self._key(header.get("kid"))
             claims = jwt.decode(token, key, algorithms=[algorithm], **self._rules)
-        except (jwt.PyJWTError, TypeError) as error:  # a key of another kind is no type for it
+            expires = float(claims["exp"]) + self._rules["leeway"]
+        except (jwt.PyJWTError, TypeError, OverflowError) as error:
+            # A key of another kind is no type for it; an ``exp`` may be more than a float holds.
             raise DeniedError(f"the token is not good: {error}") from None
-        told = claims.get(self._roles, ())
-        roles = told.split() if isinstance(told, str) else told
-        leeway: float = self._rules["leeway"]
-        return Identity(
-            name=str(claims["sub"]),
-            roles=tuple(map(str, roles)),
-            expires=float(claims["exp"]) + leeway,
-        )
+        told = claims.get(self._roles)
+        roles = told.split() if isinstance(told, str) else told if isinstance(told, list) else ()
+        return Identity(name=str(claims["sub"]), roles=tuple(map(str, roles)), expires=expires)
 
     def close(self) -> None:
         if self._keys is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,10 +28,14 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from onward.core.errors import OnwardError
 from onward.stages.deploy.step import package
+from onward.stages.serve.gateway.handlers.aside import Aside
+from onward.stages.serve.gateway.handlers.calls import error_body
 from onward.stages.serve.gateway.handlers.explaining import explainer
 from onward.stages.serve.gateway.models.image import MODEL_FOLDER, unpack
 from onward.stages.serve.gateway.models.model import ServedModel, load
 from onward.stages.serve.gateway.protocol.content import RefusedError
+from onward.stages.serve.gateway.routing.job import Job
+from onward.stages.serve.gateway.settings import TelemetryConfig
 from onward.stages.serve.log.reader import find
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # shap's and its libraries'
@@ -161,7 +168,9 @@ def explained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         small.train(folder / "opaque", small.Linear(1.0), name="opaque"),
     ]
     images = [package(model, folder=folder / "images") for model in trained]
-    with serving(folder, *(routes_of((image, 100.0)) for image in images)) as site:
+    told = TelemetryConfig(access_log=str(folder / "access.log"))
+    routes = (routes_of((image, 100.0)) for image in images)
+    with serving(folder, *routes, telemetry=told) as site:
         yield site
 
 
@@ -198,6 +207,39 @@ def test_figures_of_several_classes_are_told_by_their_names(explained):
     powers = np.exp(margins)
     assert [*given["output"].values()] == pytest.approx(powers / powers.sum(), rel=1e-6)
     assert max(given["output"], key=given["output"].get) == "large"
+
+
+@pytest.mark.parametrize(("path", "status"), [("returns", 200), ("opaque", 501)])
+def test_an_explanation_is_told_of_by_what_came_of_it(explained, path, status):
+    """Not by what the turn before it gave: that was a prediction."""
+    answer = explain(explained, small.rows(1), path, **{"x-request-id": f"mine-{path}"})
+    assert (answer.status_code, answer.headers["x-request-id"]) == (status, f"mine-{path}")
+
+    def line() -> Any:
+        log = (explained.folder / "access.log").read_text().splitlines()
+        return next((one for one in map(json.loads, log) if one["id"] == f"mine-{path}"), None)
+
+    explained.until(lambda: line() is not None)
+    assert (line()["status"], line()["bytes_out"]) == (status, len(answer.content))
+    counted = f'onward_requests_total{{route="explain",status="{status}"}}'
+    assert counted in explained.client.get("/metrics").text
+    assert "onward_requests_waiting 0" in explained.client.get("/metrics").text
+
+
+def test_work_whose_caller_waits_no_longer_is_not_done():
+    job = Job(SimpleNamespace(hold=list, resume=list), route="explain", keep_alive=True)  # type: ignore[arg-type]
+    job.deadline = job.started
+    done: list[Job] = []
+
+    async def within() -> None:
+        aside = Aside(done.append, lambda *_: None, error_body)
+        aside.before(job, lambda: pytest.fail("it was done"), lambda _: None)
+        while not done:
+            await asyncio.sleep(0)
+        aside.close()
+
+    asyncio.run(within())
+    assert (job.status, job.parts) == (504, ())
 
 
 def test_explanations_that_cannot_be(explained):

@@ -97,6 +97,21 @@ def test_models_that_are_not_there(ask, name, version):
     assert "one of: 1" in reason if version else "did you mean 'returns'?" in reason
 
 
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [("returns/ready", ""), ("returns", "1/ready"), ("returns/versions/1", ""), ("returns?x", "")],
+)
+def test_a_name_is_no_path(ask, name, version):
+    """Names become parts of HTTP's paths, where some letters mean something."""
+    ready = pb.ModelReadyRequest(name=name, version=version)
+    assert not ask("ModelReady", ready, pb.ModelReadyResponse).ready
+    about = pb.ModelMetadataRequest(name=name, version=version)
+    with pytest.raises(grpc.RpcError) as error:
+        ask("ModelMetadata", about, pb.ModelMetadataResponse)
+    assert error.value.code() == grpc.StatusCode.NOT_FOUND
+    assert repr(version or name) in error.value.details()
+
+
 def test_typed_contents_are_answered_so(ask, rpc_site):
     message = matrix(id="i7", outputs=[{"name": "probability"}, {"name": "label"}])
     message.parameters["who"].string_param = "me"

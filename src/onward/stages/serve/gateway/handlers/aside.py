@@ -7,14 +7,16 @@ its place in the turn: answers leave in the order in which the requests came.
 from __future__ import annotations
 
 import asyncio
-import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from onward.core.errors import OnwardError
+from onward.stages.serve.gateway.admission.admission import LATE
 from onward.stages.serve.gateway.protocol.content import RefusedError
 from onward.stages.serve.gateway.routing.job import Job
+from onward.stages.serve.gateway.words import say
 
 if TYPE_CHECKING:
     from onward.stages.serve.gateway.protocol.http import Connection
@@ -23,10 +25,26 @@ T = TypeVar("T")
 
 
 class Aside:
-    """One thread for the work, and `add`, which gives a job its turn."""
+    """One thread for the work.
 
-    def __init__(self, add: Callable[[Job], None], failed: Callable[[str], bytes]) -> None:
+    Parameters
+    ----------
+    add
+        Gives a job its turn.
+    answer
+        Answers a job whose turn is over.
+    failed
+        Returns the body of a refusal.
+    """
+
+    def __init__(
+        self,
+        add: Callable[[Job], None],
+        answer: Callable[[Job, int, bytes], None],
+        failed: Callable[[str], bytes],
+    ) -> None:
         self._add = add
+        self._answer = answer
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="aside")
@@ -48,7 +66,7 @@ class Aside:
             self._add(job)
             connection.resume()
 
-        self._loop.run_in_executor(self._pool, work).add_done_callback(done)
+        self._begin(job, work).add_done_callback(done)
 
     def after(self, job: Job, work: Callable[[], bytes]) -> None:
         """Have `work` done after the job's turn, and answer with what it gives.
@@ -57,67 +75,43 @@ class Aside:
         """
         connection = cast("Connection", job.caller)
         connection.hold()
-        job.caller = _After(self, connection, work)
 
-    def finish(self, connection: Connection, work: Callable[[], bytes], keep_alive: bool) -> None:
-        """Do the work and answer."""
-
-        def done(future: asyncio.Future[bytes]) -> None:
-            status, body = 200, b""
-            try:
-                body = future.result()
-            except Exception as error:
-                status, body = self._refusal(error)
-            connection.answer(status, body, keep_alive=keep_alive, kind="application/json")
+        def answer(status: int, body: bytes) -> None:
+            self._answer(job, status, body)
             connection.resume()
 
-        self._loop.run_in_executor(self._pool, work).add_done_callback(done)
+        def done(future: asyncio.Future[bytes]) -> None:
+            try:
+                status, body = 200, future.result()
+            except Exception as error:
+                status, body = self._refusal(error)
+            answer(status, body)
+
+        def later(status: int, body: bytes) -> None:
+            if status == 200:
+                self._begin(job, work).add_done_callback(done)
+            else:
+                answer(status, body)
+
+        job.later = later
 
     def close(self) -> None:
         """Take no more work; what is under way is not waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def _begin(self, job: Job, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Have work done, unless its caller has stopped waiting when its time comes."""
+
+        def in_time() -> T:
+            if 0 < job.deadline < time.perf_counter_ns():
+                raise RefusedError(LATE, "the deadline passed before the request's turn")
+            return work()
+
+        return self._loop.run_in_executor(self._pool, in_time)
+
     def _refusal(self, error: Exception) -> tuple[int, bytes]:
         if isinstance(error, OnwardError):
             status = error.status if isinstance(error, RefusedError) else 400
             return status, self._failed(str(error))
-        print(f"beside the loop: {error!r}", file=sys.stderr, flush=True)
+        say(f"beside the loop: {error!r}")
         return 500, self._failed(f"{type(error).__name__}: {error}")
-
-
-class _After:
-    """The caller of a job whose answer is made beside the loop: equal to its connection, so that
-    the log's flush, for which some answers wait, keeps their order.
-    """
-
-    def __init__(self, aside: Aside, connection: Connection, work: Callable[[], bytes]) -> None:
-        self._aside = aside
-        self._connection = connection
-        self._work = work
-
-    def __eq__(self, other: object) -> bool:
-        return self._connection is other
-
-    def __hash__(self) -> int:
-        return hash(self._connection)
-
-    def peer(self) -> str:
-        return self._connection.peer()
-
-    def answer(
-        self,
-        status: int,
-        body: bytes,
-        *,
-        keep_alive: bool,
-        kind: str,
-        headers: bytes,
-        bare: bool,
-    ) -> None:
-        if status == 200:
-            self._aside.finish(self._connection, self._work, keep_alive)
-            return
-        self._connection.answer(
-            status, body, keep_alive=keep_alive, kind=kind, headers=headers, bare=bare
-        )
-        self._connection.resume()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 from onward.core.errors import OnwardError, unknown_name
 from onward.core.records import ImageRef
@@ -71,7 +72,7 @@ class Endpoints:
         self._ticker = ticker
         self._admission = admission
         self._calls = Calls(request_clock=request_clock, max_body_bytes=max_body_bytes)
-        self._aside = Aside(ticker.add, error_body)
+        self._aside = Aside(ticker.add, ticker.answer, error_body)
         self._in_memory = models
         self._asked = Asked(models, self._turn)
         self._predictions = predictions
@@ -213,7 +214,7 @@ class Endpoints:
 
     def nearest(self, path: str) -> str:
         """Return what is wrong with a path that nothing answers to."""
-        parts = path.split("/")
+        parts = [unquote(part) for part in path.split("/")]
         if parts[1:3] == ["v2", "models"] and len(parts) > 3 and parts[3] not in self.live:
             what, expected = unknown_name("model", parts[3], self.live)
         elif parts[1:3] == ["v2", "models"] and len(parts) > 5 and parts[4] == "versions":

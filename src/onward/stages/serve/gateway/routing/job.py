@@ -117,14 +117,15 @@ class Job:
     ``\\r\\nName: value``; a `bare` answer goes out without its body (to a HEAD request).
     `started` and `deadline` (0 for none) are in nanoseconds, by `time.perf_counter_ns`; `admitted`
     is the size of its body, -1 where it does not count as waiting; `who` is the caller's name. One
-    that is `held` has its turn later (`handlers/aside.py`). `id` is the request's, where it is
+    that is `held` has its turn later, and `later` is told what would be answered, and sees to the
+    answer, once the turn is over (both in `handlers/aside.py`). `id` is the request's, where it is
     noted, and `trace` its place in a trace that is recorded.
     """
 
     __slots__ = (
         "admitted", "bare", "body", "caller", "deadline", "feedback", "headers", "held",
-        "id", "keep_alive", "kind", "logging", "parts", "position", "query", "refusal", "reply",
-        "route", "started", "status", "told", "trace", "who",
+        "id", "keep_alive", "kind", "later", "logging", "parts", "position", "query", "refusal",
+        "reply", "route", "started", "status", "told", "trace", "who",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, *, route: str, keep_alive: bool) -> None:
@@ -148,6 +149,7 @@ class Job:
         self.status = 200
         self.body = b""
         self.reply: Callable[[Job], tuple[int, bytes]] | None = None
+        self.later: Callable[[int, bytes], None] | None = None
 
     def ready(self, status: int, body: bytes, kind: str = "application/json") -> None:
         """Give the answer that needs no prediction."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from typing import Any, Final, NoReturn, TypeAlias
+from urllib.parse import quote
 
 import grpc
 import msgspec
@@ -274,7 +275,9 @@ def _headers(context: Context) -> Headers:
 
 
 def _path(name: str, version: str) -> str:
-    return f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
+    """Return a model's path over HTTP; a name that holds what has a meaning there leads nowhere."""
+    path = f"/v2/models/{quote(name, safe='')}"
+    return f"{path}/versions/{quote(version, safe='')}" if version else path
 
 
 def _bytes(message: Any) -> bytes:

@@ -154,6 +154,13 @@ class Ticker:
                 status, body = job.status, job.body
         else:
             status, body = job.status, job.body
+        if job.later is None:
+            self.answer(job, status, body)
+        else:
+            job.later(status, body)
+
+    def answer(self, job: Job, status: int, body: bytes) -> None:
+        """Answer a job whose turn is over, and count it out."""
         now = time.perf_counter_ns()
         self._metrics.answered(job.route, status, now - job.started, job.admitted)
         if self._observer is not None:
