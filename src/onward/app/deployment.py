@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from onward.core.errors import DeclarationError, NotFoundError, OnwardError, unknown_name
 from onward.core.events import Event
+from onward.core.files import write_whole
 
 if TYPE_CHECKING:
     from onward.app.project import Project
@@ -104,9 +105,7 @@ def write(files: Mapping[str, str], folder: Path) -> Sequence[Path]:
     for name, text in files.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        scratch = file.with_name(f".{file.name}.part")
-        scratch.write_text(text)
-        scratch.replace(file)
+        write_whole(file, text.encode())
     for name in before:
         if name not in files:
             (folder / name).unlink(missing_ok=True)

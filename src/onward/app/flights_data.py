@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.clock import utc
 from onward.core.errors import NotFoundError
+from onward.core.files import unfinished
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,7 +137,7 @@ def _write(rows: pa.Table, path: Path) -> Path:
     import duckdb
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
+    partial = unfinished(path)
     duckdb.from_arrow(rows, connection=_year().cursor()).write_csv(
         str(partial), timestamp_format="%Y-%m-%dT%H:%M:%SZ"
     )

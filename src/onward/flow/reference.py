@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from onward.core import digest
 from onward.core.estimator import features_of, predictions_of
+from onward.core.files import write_whole
 from onward.core.records import ModelRef, RunRef, TrainingSetRef
 from onward.flow.site import Site
 
@@ -52,8 +54,8 @@ def held_out_scores(site: Site, model: ModelRef, trained: RunRef) -> np.ndarray:
             answers, model, trained.training, trained.holdout_from, name=f"ask {model.ref}"
         )
         file.parent.mkdir(parents=True, exist_ok=True)
-        scratch = file.with_suffix(".tmp.npy")
-        np.save(scratch, table["output"].to_numpy().astype("float64"))
-        scratch.replace(file)
+        stored = io.BytesIO()
+        np.save(stored, table["output"].to_numpy().astype("float64"))
+        write_whole(file, stored.getvalue())
     scores: np.ndarray = np.load(file)
     return scores

@@ -25,7 +25,7 @@ def put(folder: Path, name: str) -> Path:
 
 def test_rows_go_by_column_and_by_key(tmp_path: Path) -> None:
     path = put(tmp_path, "a")
-    (tmp_path / ".half.partial").write_text("left by a crash")
+    (tmp_path / ".half.parquet.1.part").write_text("left by a crash")
     assert erase_training_sets(tmp_path, SUBJECT, dry_run=True) == 2
     assert pq.read_table(path).num_rows == 3
     assert erase_training_sets(tmp_path, SUBJECT) == 2

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from onward.core.declared import of_exception
 from onward.core.errors import OnwardError
+from onward.core.files import write_whole
 from onward.infra.compute.call import PROTOCOL, Failure, Returned
 
 _TRACEBACK_LINES: Final = 8
@@ -34,9 +35,7 @@ def main(folder: Path) -> None:
         written = _dumps(outcome)
     except BaseException as error:
         written = _dumps(_failure(error))
-    unfinished = folder / "result.part"
-    unfinished.write_bytes(written)
-    unfinished.replace(folder / "result.pkl")
+    write_whole(folder / "result.pkl", written)
 
 
 def _call(file: Path) -> Any:

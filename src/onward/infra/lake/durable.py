@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 
+from onward.core.files import sync
+
 
 class _SyncedFile(io.FileIO):
     """A file whose content and name are on disk when it has been closed."""
@@ -16,7 +18,7 @@ class _SyncedFile(io.FileIO):
         if not self.closed:
             os.fsync(self.fileno())
             super().close()
-            _sync_folder(Path(os.fsdecode(self.name)).parent)
+            sync(Path(os.fsdecode(self.name)).parent)
 
 
 class _DurableFile(PyArrowFile):
@@ -38,27 +40,9 @@ class DurableFileIO(PyArrowFileIO):
         return _DurableFile(location=location, path=location, fs=file._filesystem)  # noqa: SLF001 (the resolved file system has no public name)
 
 
-def sync(path: Path) -> None:
-    """See a file that another library wrote, and its name, on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    _sync_folder(path.parent)
-
-
 def make_folder(folder: Path) -> None:
     """Create a folder, and what it lies in, on the disk."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(folder.parent)

@@ -24,11 +24,12 @@ from pyiceberg.table import FileScanTask, Table
 from pyiceberg.table.locations import load_location_provider
 from pyiceberg.table.metadata import TableMetadata
 
+from onward.core.files import sync
 from onward.core.ports import Staged
 from onward.core.records import ROW, Evolution
 from onward.infra.lake import commit, views
 from onward.infra.lake.columns import of_iceberg
-from onward.infra.lake.durable import make_folder, sync
+from onward.infra.lake.durable import make_folder
 from onward.infra.lake.parquet import data_file, field_ids
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def _copied(connection: DuckDBPyConnection, query: str, metadata: TableMetadata)
             f"COPY (SELECT {columns} FROM {query}) TO {views.literal(str(path))} ({options})"
         )
         sync(path)
+        sync(path.parent)
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, duckdb.IOException):  # a disk's, as any other writer says it

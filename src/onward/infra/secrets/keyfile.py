@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from onward.core.errors import CorruptError
+from onward.core.files import write_durably
 from onward.core.ports.secrets import Secret, SecretEntry
 
 
@@ -65,16 +65,5 @@ class KeyFile:
         return stored
 
     def _write(self, stored: dict[str, str]) -> None:
-        scratch = self._path.with_name(f".{self._path.name}.part")
-        scratch.unlink(missing_ok=True)
-        handle = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump(stored, file, indent=1, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # a key that is lost in a power cut takes what it masked with it
-        finally:
-            os.close(folder)
+        # A key that is lost in a power cut takes what it masked with it.
+        write_durably(self._path, json.dumps(stored, indent=1, sort_keys=True).encode(), mode=0o600)

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from onward.core.files import write_whole
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -17,9 +19,7 @@ class Progress:
 
 def tell(file: Path, progress: Progress) -> None:
     """Write how far it is; who reads at that moment sees the one or the other, whole."""
-    scratch = file.with_suffix(".part")
-    scratch.write_text(json.dumps(asdict(progress)))
-    scratch.replace(file)
+    write_whole(file, json.dumps(asdict(progress)).encode())
 
 
 def look(file: Path) -> Progress:

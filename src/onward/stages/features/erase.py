@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from onward.core.files import remove_unfinished, settle, unfinished
 from onward.core.ports import Lake, OnlineStore
 from onward.core.records import Subject, ViewPlan
 from onward.stages.features.sql import comma
@@ -63,18 +63,17 @@ def erase_training_sets(folder: Path, subject: Subject, *, dry_run: bool = False
     found = 0
     if not folder.is_dir():
         return 0
-    for path in sorted(folder.iterdir()):
-        if path.name.endswith(".partial") and not dry_run:
-            path.unlink()
-        elif path.suffix == ".parquet":
-            found += _rewritten(path, subject, dry_run=dry_run)
+    if not dry_run:
+        remove_unfinished(folder)
+    for path in sorted(folder.glob("*.parquet")):
+        found += _rewritten(path, subject, dry_run=dry_run)
     return found
 
 
 def _rewritten(path: Path, subject: Subject, *, dry_run: bool) -> int:
     import pyarrow.parquet as pq
 
-    scratch = path.with_name(f".{path.stem}.partial")
+    scratch = unfinished(path)
     with pq.ParquetFile(path) as file:
         key = json.loads(file.schema_arrow.metadata[b"onward.plan"])["key"]
         gone: int = sum(_about(b, key, subject).true_count for b in file.iter_batches())
@@ -87,9 +86,7 @@ def _rewritten(path: Path, subject: Subject, *, dry_run: bool) -> int:
             for batch in file.iter_batches():
                 kept = batch.filter(_kept(batch, key, subject))
                 writer.write_batch(kept.replace_schema_metadata(marked.metadata))
-    with scratch.open("rb") as written:
-        os.fsync(written.fileno())
-    scratch.replace(path)
+    settle(scratch, path)
     return gone
 
 

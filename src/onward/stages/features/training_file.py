@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 from onward.core.errors import DataError, Location
+from onward.core.files import settle, unfinished
 from onward.core.records import Column, FeaturePlan
 from onward.stages.features.labels import EVENT_TIME, LABEL
 
@@ -70,14 +69,13 @@ def stored(table: pa.Table, plan: FeaturePlan, folder: Path) -> tuple[str, str]:
 
     folder.mkdir(parents=True, exist_ok=True)
     described = table.replace_schema_metadata({"onward.plan": json.dumps(asdict(plan))})
-    partial = folder / f".{uuid4().hex}.partial"
+    partial = unfinished(folder / "rows.parquet")
     try:
         pq.write_table(described, partial, compression="zstd")
         with partial.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
-            os.fsync(file.fileno())
         path = folder / f"{digest}.parquet"
-        partial.replace(path)
+        settle(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     return digest, str(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 from onward.core import digest
 from onward.core.clock import Clock
 from onward.core.errors import GateError
+from onward.core.files import write_whole
 from onward.core.records import EvaluationReport, ModelRef, RunRef
 from onward.stages.register.card import card
 from onward.stages.register.port import ModelRegistry
@@ -53,6 +54,4 @@ def _require_passed(trained: RunRef, report: EvaluationReport) -> None:
 
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_text(text)
-    part.replace(file)
+    write_whole(file, text.encode())

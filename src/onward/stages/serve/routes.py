@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -11,6 +10,7 @@ import msgspec
 import xxhash
 
 from onward.core.errors import CorruptError, DeclarationError
+from onward.core.files import write_durably
 from onward.core.records import Route, Routes
 
 BUCKETS: Final = 10_000
@@ -38,12 +38,7 @@ def write_routes(folder: Path, routes: Routes) -> str:
     path = folder / f"{routes.model}.json"
     if path.exists() and path.read_bytes() == data:
         return version_of(data)
-    scratch = folder / f".{routes.model}.{os.getpid()}"
-    with scratch.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    write_durably(path, data)
     return version_of(data)
 
 

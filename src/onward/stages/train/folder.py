@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from onward.core import digest
 from onward.core.estimator import classes_of
+from onward.core.files import write_whole
 from onward.stages.train import environment
 from onward.stages.train.fit import Fit, Fitted
 from onward.stages.train.golden import golden
@@ -91,9 +92,7 @@ def keep(root: Path, files: Mapping[str, bytes], *, key: str, **facts: Any) -> F
     unfinished.rename(folder)
     fitted = Fitted(id=key, path=str(folder), digest=digest.of_folder(folder), **facts)
     stored = {**dataclasses.asdict(fitted), "holdout_from": fitted.holdout_from.isoformat()}
-    part = _record(root, key).with_suffix(".part")
-    part.write_bytes(_json(stored))
-    part.replace(_record(root, key))
+    write_whole(_record(root, key), _json(stored))
     return fitted
 
 

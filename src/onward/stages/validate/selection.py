@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.errors import DataError, DeclarationError, NotFoundError, unknown_name
+from onward.core.files import unfinished
 from onward.core.ports import Lake
 from onward.core.records import UNREADABLE, Selection
 from onward.stages.validate.quarantine import ID, OWN, newest, standing, table_of
@@ -98,7 +99,7 @@ def export(table: str, selection: Selection, file: Path, *, lake: Lake) -> int:
             f"the format of {str(file)!r} is not known",
             expected=f"a name that ends in {', '.join(FORMATS)}",
         )
-    part = file.with_name(f".{file.name}.part")
+    part = unfinished(file)
     with _opened(table, lake) as connection:
         rows = _chosen(connection, table, selection, lake)
         rows = rows.order_by("_quarantined_at", rows[ID].length(), ID).relocate(*_FOREMOST)

@@ -91,14 +91,12 @@ def short_type(dtype: str) -> str:
 
 def _write(file: Path, found: Profile) -> None:
     from onward.core.errors import DataError
+    from onward.core.files import write_whole
     from onward.surfaces.cli.profile_page import page
 
-    part = file.with_name(f".{file.name}.part")
     try:
-        part.write_text(page(found), encoding="utf-8")
-        part.replace(file)
+        write_whole(file, page(found).encode())
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise DataError(
             f"{file} cannot be written: {error.strerror}",
             expected="a folder that exists and may be written to",

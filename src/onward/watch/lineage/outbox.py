@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from onward.core.errors import CorruptError
+from onward.core.files import write_whole
 from onward.core.ports import Ledger
 from onward.watch.lineage.port import Outlet
 
@@ -50,6 +51,4 @@ def _read(mark: Path) -> int:
 
 def _write(mark: Path, seq: int) -> None:
     mark.parent.mkdir(parents=True, exist_ok=True)
-    scratch = mark.with_suffix(".part")
-    scratch.write_text(f"{seq}\n")
-    scratch.replace(mark)
+    write_whole(mark, f"{seq}\n".encode())

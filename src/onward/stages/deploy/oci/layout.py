@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from onward.core.errors import CorruptError, NotFoundError, unknown_name
+from onward.core.files import write_durably
 from onward.stages.deploy.oci.descriptor import REF_NAME, Descriptor, canonical, digest_of
 
 _INDEX: Final = "index.json"
@@ -188,16 +189,8 @@ class Layout:
                 unique.pop((digest, None), None)
         ordered = sorted(unique.values(), key=lambda e: (_tag(e) or "~", e.digest))
         index = {"schemaVersion": 2, "manifests": [entry.to_json() for entry in ordered]}
-        self._replace("oci-layout", canonical({"imageLayoutVersion": "1.0.0"}))
-        self._replace(_INDEX, canonical(index))
-
-    def _replace(self, name: str, data: bytes) -> None:
-        scratch = self.folder / f".{name}"
-        with scratch.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(self.folder / name)
+        write_durably(self.folder / "oci-layout", canonical({"imageLayoutVersion": "1.0.0"}))
+        write_durably(self.folder / _INDEX, canonical(index))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

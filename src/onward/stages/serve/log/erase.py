@@ -6,7 +6,6 @@ length. Where it has become shorter, a header that no batch points at fills the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from itertools import count
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from onward.core.files import remove_unfinished, write_durably
 from onward.core.records import Subject
 from onward.stages.serve.log.segment import (
     MAGIC,
@@ -99,6 +99,8 @@ Rows = Callable[[Record, Header | None], list[int]]
 
 def _rewrite(folder: Path, rows: Rows, dry_run: bool) -> int:
     found = 0
+    if not dry_run:
+        remove_unfinished(folder)
     for segment in segments(folder):
         path = segment.within(folder)
         data = path.read_bytes()
@@ -109,7 +111,7 @@ def _rewrite(folder: Path, rows: Rows, dry_run: bool) -> int:
                 parts += [data[until:offset], _fitted(record, header, blank, end - offset)]
                 until = end
         if parts and not dry_run:
-            _replace(path, b"".join(parts) + data[until:])
+            write_durably(path, b"".join(parts) + data[until:])
     return found
 
 
@@ -196,12 +198,3 @@ def _filler(length: int) -> bytes:
 def _empty(model: str, arm: str) -> Header:
     nothing: tuple[Any, ...] = ()
     return Header(model, 0, "", "", arm, nothing, nothing, nothing, 0)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    scratch = path.with_name(f".{path.name}.part")
-    with scratch.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from onward.core.files import sync
 from onward.stages.serve.log.promptness import prompt
 
 Settled = Callable[[int, OSError | None], None]
@@ -167,15 +168,7 @@ class Flusher:
             os.close(one)
         if created:
             try:
-                _sync_folder(self._folder)
+                sync(self._folder)
             except OSError as error:
                 failure, self._created = failure or error, True
         return failure
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

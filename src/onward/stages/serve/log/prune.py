@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from onward.core.files import write_durably
 from onward.stages.serve.log.reader import Cursor
 from onward.stages.serve.log.segment import PRUNED, SegmentFile, parse_frame, pruned, segments
 
@@ -77,9 +78,4 @@ def _held_by_nobody(path: Path) -> Iterator[bool]:
 
 
 def _remember(folder: Path, gone: Mapping[str, int]) -> None:
-    scratch = folder / f".{PRUNED}.part"
-    with scratch.open("wb") as file:
-        file.write(msgspec.json.encode(gone))
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(folder / PRUNED)
+    write_durably(folder / PRUNED, msgspec.json.encode(gone))

@@ -7,13 +7,13 @@ seen to go back. What a worker that ended had counted is kept by the supervisor 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
+from onward.core.files import write_whole
 from onward.stages.serve.gateway.metrics.counters import FAMILIES, Samples
 
 FOLDER: Final = "workers"
@@ -89,9 +89,7 @@ class Board:
             return Retired()
 
     def _write(self, name: str, data: bytes) -> None:
-        scratch = self._folder / f".{name}.{os.getpid()}"
-        scratch.write_bytes(data)
-        scratch.replace(self._folder / name)
+        write_whole(self._folder / name, data)
 
 
 def lasting(samples: Samples) -> Samples:

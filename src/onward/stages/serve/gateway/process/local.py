@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from onward.core.errors import BusyError, CorruptError, DeclarationError, OnwardError
+from onward.core.files import write_whole
 from onward.core.ports import Server
 from onward.core.records import ImageRef
 from onward.stages.serve.gateway.settings import Factory, GatewayConfig
@@ -44,11 +45,8 @@ def announce(state: Path, host: str, port: int, *, encrypted: bool = False) -> N
     scheme = "https" if encrypted else "http"
     shown = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 (compared, not bound)
     shown = f"[{shown}]" if ":" in shown else shown
-    scratch = state / f".{ADDRESS}"
-    scratch.write_bytes(
-        msgspec.json.encode(Address(url=f"{scheme}://{shown}:{port}", pid=os.getpid()))
-    )
-    scratch.replace(state / ADDRESS)
+    address = Address(url=f"{scheme}://{shown}:{port}", pid=os.getpid())
+    write_whole(state / ADDRESS, msgspec.json.encode(address))
 
 
 def withdraw(state: Path) -> None:

@@ -5,7 +5,6 @@ What lies in the files counts from the next connection on; those that are open g
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from onward.core.errors import DeclarationError, OnwardError
+from onward.core.files import write_whole
 from onward.stages.serve.gateway.settings import TlsConfig
 from onward.stages.serve.gateway.words import say
 
@@ -132,11 +132,8 @@ def show(state: Path, pair: Pair) -> None:
     """
     file = state / SHOWN
     newest = file.read_bytes().partition(_BEFORE)[0] if file.exists() else b""
-    if newest == pair.chain:
-        return
-    scratch = state / f".{SHOWN}.{os.getpid()}"
-    scratch.write_bytes(pair.chain + _BEFORE + newest)
-    scratch.replace(file)
+    if newest != pair.chain:
+        write_whole(file, pair.chain + _BEFORE + newest)
 
 
 def known_by(state: Path) -> ssl.SSLContext:

@@ -24,6 +24,7 @@ from typing import Any, Final
 import msgspec
 
 from onward.core.errors import OnwardError
+from onward.core.files import write_whole
 from onward.core.records import Column, Logging, Route, Routes
 from onward.stages.serve.gateway.features.online import Online
 from onward.stages.serve.gateway.metrics.counters import Metrics
@@ -144,9 +145,7 @@ class Shadow:
             return Cursor({writer: (number, len(MAGIC)) for writer, number in newest.items()})
 
     def _keep(self, cursor: Cursor) -> None:
-        scratch = self._place.with_suffix(".new")
-        scratch.write_text(cursor.dumps())
-        scratch.replace(self._place)
+        write_whole(self._place, cursor.dumps().encode())
 
 
 class _Nobody:
