@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from contextlib import ExitStack
@@ -82,6 +83,24 @@ def test_bodies_that_wait_are_bounded_too(tight):
     row = ROWS[0] | {"note": "x" * 12_000}
     assert tight.predict([row]).status_code == 429
     assert tight.client.get("/v2/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize("path", [f"{MODEL}/predict", f"{MODEL}/explain", "/invocations"])
+def test_bodies_count_by_what_they_are_decompressed(tight, path):
+    row = ROWS[0] | {"note": "x" * 12_000}
+    body = {"dataframe_records": [row]} if path == "/invocations" else {"rows": [row]}
+    packed = gzip.compress(json.dumps(body).encode())
+    assert len(packed) < 1_000
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    answer = tight.client.post(path, content=packed, headers=headers)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    assert "decompressed" in answer.text
+    assert metric(tight, "onward_requests_waiting_bytes ") == 0
+    fitting = gzip.compress(json.dumps({"rows": ROWS[:1]}).encode())
+    assert (
+        tight.client.post(f"{MODEL}/predict", content=fitting, headers=headers).status_code == 200
+    )
+    assert metric(tight, "onward_requests_waiting_bytes ") == 0
 
 
 def test_a_request_of_too_many_rows_is_refused(tight):

@@ -14,8 +14,10 @@ import trained_models as small
 from gateway_site import routes_of
 
 from onward.stages.deploy.step import package
+from onward.stages.serve.gateway.admission.admission import Admission
 from onward.stages.serve.gateway.features.online import Online
 from onward.stages.serve.gateway.handlers.calls import Calls
+from onward.stages.serve.gateway.limits import Limits
 from onward.stages.serve.gateway.metrics.counters import Metrics
 from onward.stages.serve.gateway.models.image import MODEL_FOLDER, unpack
 from onward.stages.serve.gateway.models.model import load
@@ -90,7 +92,8 @@ def turn(
         log = PredictionLog(folder, started_ns=1)
         recorder = Recorder(metrics=metrics, log=log)
         ticker = Ticker(metrics=metrics, online=Online(store, timeout_s=1.0), recorder=recorder)
-        handler = Calls(request_clock=False, max_body_bytes=1 << 20).predict(live, None)
+        admission = Admission(Limits(), metrics)
+        handler = Calls(admission, request_clock=False, max_body_bytes=1 << 20).predict(live, None)
         for client, rows in zip(clients, requests, strict=True):
             job = Job(client, route="predict", keep_alive=True)
             handler(job, json.dumps({"rows": rows}).encode(), {})

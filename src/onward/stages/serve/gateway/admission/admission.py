@@ -17,6 +17,7 @@ from onward.core.records import Routes
 from onward.stages.serve.gateway.admission.callers import Gate
 from onward.stages.serve.gateway.limits import Limits
 from onward.stages.serve.gateway.metrics.counters import Metrics
+from onward.stages.serve.gateway.protocol.content import RefusedError
 from onward.stages.serve.gateway.routing.job import Job
 
 DEADLINE: Final = b"onward-deadline-ms"
@@ -90,6 +91,23 @@ class Admission:
         metrics.waiting_bytes += size
         job.admitted = size
         return True
+
+    def grow(self, job: Job, size: int) -> None:
+        """Count a request that was let in by the size of its body once that is decompressed.
+
+        Raises
+        ------
+        RefusedError
+            Too much waits already.
+        """
+        metrics = self._metrics
+        more = max(0, size - job.admitted)
+        if metrics.waiting_bytes + more > self._bytes:
+            metrics.refused["queue"] += 1
+            job.headers += b"\r\nRetry-After: 1"
+            raise RefusedError(BUSY, "decompressed, it is too much beside what waits already")
+        metrics.waiting_bytes += more
+        job.admitted += more
 
     def measure(self, job: Job, model: str) -> None:
         """Refuse a request of too many rows, now that they are known."""

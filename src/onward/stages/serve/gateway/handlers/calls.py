@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, cast
 import msgspec
 
 from onward.core.errors import DataError
+from onward.stages.serve.gateway.admission.admission import Admission
 from onward.stages.serve.gateway.protocol import content, inference, wire
 from onward.stages.serve.gateway.protocol.http import Headers
 from onward.stages.serve.gateway.protocol.inference import InferCall
@@ -41,21 +42,29 @@ class Asking(Protocol):
 class Calls:
     """Makes jobs of what callers send."""
 
-    def __init__(self, *, request_clock: bool, max_body_bytes: int) -> None:
+    def __init__(self, admission: Admission, *, request_clock: bool, max_body_bytes: int) -> None:
+        self._admission = admission
         self._request_clock = request_clock
         self._limit = max_body_bytes
         self._anonymous = itertools.count()
         self._born = time.time_ns()
 
-    def json(self, body: bytes, headers: Headers) -> bytes:
-        """Return the JSON that a request brings; raises as `content.plain` does."""
-        return content.plain(body, headers, content.JSON, self._limit)
+    def plain(
+        self, job: Job, body: bytes, headers: Headers, kinds: frozenset[bytes] = content.JSON
+    ) -> bytes:
+        """Return a body as it was before it was compressed; raises as `content.plain` does, and
+        where too much waits already.
+        """
+        found = content.plain(body, headers, kinds, self._limit)
+        if found is not body:
+            self._admission.grow(job, len(found))
+        return found
 
     def predict(self, live: Live, version: int | None) -> Handler:
         """Return what answers ``predict``."""
 
         def handler(job: Job, body: bytes, headers: Headers) -> None:
-            rows = live.decoder.decode(self.json(body, headers))
+            rows = live.decoder.decode(self.plain(job, body, headers))
             job.parts = self.parts(live, version, rows, headers)
             job.reply = _predictions
 
@@ -88,7 +97,7 @@ class Calls:
         """Return what answers ``infer``."""
 
         def handler(job: Job, body: bytes, headers: Headers) -> None:
-            body = content.plain(body, headers, content.TENSORS, self._limit)
+            body = self.plain(job, body, headers, content.TENSORS)
             call = wire.read(body, headers)
             job.parts = (self.part(live, version, call, headers),)
             job.reply = lambda job: _inferred(job, call)

@@ -71,7 +71,7 @@ class Endpoints:
         self._metrics = metrics
         self._ticker = ticker
         self._admission = admission
-        self._calls = Calls(request_clock=request_clock, max_body_bytes=max_body_bytes)
+        self._calls = Calls(admission, request_clock=request_clock, max_body_bytes=max_body_bytes)
         self._aside = Aside(ticker.add, ticker.answer, error_body)
         self._in_memory = models
         self._asked = Asked(models, self._turn)
@@ -98,7 +98,7 @@ class Endpoints:
             (b"POST", b"/invocations"): ("invocations", unchosen(live), ""),
         }
         for name, routes in live.items():
-            invoked = ("invocations", self._invocations(routes), name)
+            invoked = ("invocations", invocations(routes, self._calls), name)
             table[b"POST", f"/invocations?model={name}".encode()] = invoked
             if len(live) == 1:
                 table[b"POST", b"/invocations"] = ("invocations", lone(name, invoked[1]), name)
@@ -233,9 +233,6 @@ class Endpoints:
 
     def _explain(self, live: Live, version: int | None) -> Handler:
         return explain(live, version, self._calls, self._aside)
-
-    def _invocations(self, live: Live) -> Handler:
-        return invocations(live, self._calls, self.max_body_bytes)
 
     # ------------------------------------------------------------ state
 

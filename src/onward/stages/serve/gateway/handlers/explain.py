@@ -29,7 +29,7 @@ def explain(live: Live, version: int | None, calls: Calls, aside: Aside) -> Hand
     made: list[Explainer] = []
 
     def handler(job: Job, body: bytes, headers: Headers) -> None:
-        rows = live.decoder.decode(calls.json(body, headers))
+        rows = live.decoder.decode(calls.plain(job, body, headers))
         if len(rows) > MOST:
             raise RefusedError(413, f"there are {len(rows):,} rows; at most {MOST:,} are explained")
         job.parts = calls.parts(live, chosen, rows, headers)

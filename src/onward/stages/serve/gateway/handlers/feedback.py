@@ -47,7 +47,7 @@ def feedback(live: Live, calls: Calls, aside: Aside, folder: Path | None) -> Han
     model = live.routes.model
 
     def handler(job: Job, body: bytes, headers: Headers) -> None:
-        told = _read(calls.json(body, headers))
+        told = _read(calls.plain(job, body, headers))
         _require_fit(live.champion.model, told)
         at_us = calls.moment(headers)
         if folder is None:

@@ -57,12 +57,12 @@ class _Body(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Body).decode
 
 
-def invocations(live: Live, calls: Calls, limit: int) -> Handler:
+def invocations(live: Live, calls: Calls) -> Handler:
     """Return what answers for a model."""
 
     def handler(job: Job, body: bytes, headers: Headers) -> None:
         try:
-            table, method = _read(content.plain(body, headers, content.JSON | CSV, limit), headers)
+            table, method = _read(calls.plain(job, body, headers, content.JSON | CSV), headers)
             job.parts = _parts(live, calls, table, headers)
         except OnwardError as error:
             status = error.status if isinstance(error, RefusedError) else 400
