@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from onward.core.errors import OnwardError
 from onward.core.version import VERSION
-from onward.flow.pipeline import Pipeline
+from onward.flow.pipeline.declared import Pipeline
 from onward.stages.deploy.config import Kubernetes, latency, replayed, under_load
 from onward.stages.evaluate.config import at_least, beats_champion, fair, robust
 from onward.stages.experiment.config import categorical, integer, real

@@ -12,12 +12,12 @@ from onward.app.cancel import cancel
 from onward.app.handover import asked_for, hand_over
 from onward.app.project import Project, open_project
 from onward.core.errors import DataError, NotFoundError, OnwardError
-from onward.flow.cancel import CancelledError, unless_cancelled
-from onward.flow.cancel import cancel as tell
 from onward.flow.happened import happened
 from onward.flow.progress import at_once
-from onward.flow.requests import ask, waiting
-from onward.flow.runs import called_for, request, unfinished
+from onward.flow.run.cancel import CancelledError, unless_cancelled
+from onward.flow.run.cancel import cancel as tell
+from onward.flow.run.requests import ask, waiting
+from onward.flow.run.runs import called_for, request, unfinished
 
 
 @pytest.fixture

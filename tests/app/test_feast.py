@@ -24,7 +24,7 @@ from onward.app.feast import registry, translate
 from onward.app.load import load_definition
 from onward.app.project import open_project
 from onward.core.errors import DataError, DeclarationError, NotFoundError
-from onward.flow.runs import request
+from onward.flow.run.runs import request
 from onward.surfaces.cli.commands import cli
 
 DUMP = Path(__file__).parent / "feast_registry.json"

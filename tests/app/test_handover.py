@@ -12,7 +12,7 @@ from onward.app.handover import Handed, LeftToUp, asked_for, done_or_handed_over
 from onward.app.project import Project, open_project
 from onward.core.errors import BusyError, OnwardError
 from onward.flow.happened import happened
-from onward.flow.requests import waiting
+from onward.flow.run.requests import waiting
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from onward.app.reveal import reveal
 from onward.app.tables import find_table
 from onward.app.transform import transform
 from onward.core.errors import DataError, DeclarationError, DeniedError, NotFoundError
-from onward.flow.runs import request
+from onward.flow.run.runs import request
 from onward.infra.search.files import files_with
 from onward.infra.secrets.environment import EnvironmentSecrets
 from onward.surfaces.cli.commands import cli

@@ -21,7 +21,7 @@ import pytest
 
 from onward.app.project import open_project
 from onward.app.up import Up
-from onward.flow.requests import waiting
+from onward.flow.run.requests import waiting
 from onward.stages.serve.gateway.process.local import read_address
 
 PATIENCE_S = 120.0

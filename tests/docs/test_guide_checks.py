@@ -12,7 +12,7 @@ import pytest
 import onward as ow
 from onward.app.project import open_project
 from onward.core.clock import ReplayClock
-from onward.flow.runs import request
+from onward.flow.run.runs import request
 from onward.stages.validate.translate.great_expectations import KNOWN
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "checks.md").read_text()

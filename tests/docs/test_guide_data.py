@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from onward.app.project import open_project
-from onward.flow.runs import request
+from onward.flow.run.runs import request
 from onward.surfaces.cli.commands import cli
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "data.md").read_text()

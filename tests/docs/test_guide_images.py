@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import onward as ow
 import small_images as tiny
 from onward.app.project import open_project
-from onward.flow.image import registered
+from onward.flow.release.image import registered
 from onward.stages.deploy.adapters.registry import Registry
 from onward.stages.deploy.adapters.registry_client import Access
 from onward.stages.deploy.image.base import RootBase

@@ -16,7 +16,7 @@ import onward as ow
 from onward.app.project import open_project
 from onward.app.setting_sources import read_settings
 from onward.app.testing.run import run_tests
-from onward.flow.runs import request
+from onward.flow.run.runs import request
 from onward.surfaces.cli.commands import cli
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "transforms.md").read_text()

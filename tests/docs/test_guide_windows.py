@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from onward.app.project import open_project
-from onward.flow.runs import request
+from onward.flow.run.runs import request
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "windows.md").read_text()
 MODEL = "@ow.model(\n    features=[habits, basket],"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from onward.app.project import open_project
-from onward.flow.runs import request
+from onward.flow.run.runs import request
 
 STRICT = (
     '@ow.feature_view(entity="customer", ttl="365d")',

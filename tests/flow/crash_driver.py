@@ -32,7 +32,7 @@ def deadly(function: Callable[..., Any], when: str) -> Callable[..., Any]:
 
 
 def arm_step(name: str, when: str) -> None:
-    from onward.flow import deliver
+    from onward.flow.run import deliver
 
     told = deliver.told
 

@@ -17,11 +17,11 @@ import pytest
 import onward as ow
 from onward.core.clock import ReplayClock
 from onward.core.records import ImageRef, ModelRef, ReleaseDecision
-from onward.flow import judge as judging
-from onward.flow import release as releasing
 from onward.flow.happened import happened
-from onward.flow.observe import _observation_types
-from onward.flow.release import advance, begin
+from onward.flow.release import judge as judging
+from onward.flow.release import loop as releasing
+from onward.flow.release.loop import advance, begin
+from onward.flow.release.observe import _observation_types
 from onward.flow.site import Folders
 from onward.infra.database import open_database
 from onward.stages.serve.routes import read_routes

@@ -18,12 +18,12 @@ from onward.app.calling import calling
 from onward.app.gateway import serving
 from onward.app.project import Project, open_project
 from onward.core.clock import ReplayClock
-from onward.flow.observe import bring_in, observations
-from onward.flow.release import advance
-from onward.flow.releases import champion, current
-from onward.flow.replay import answered
-from onward.flow.runs import request
-from onward.flow.watch import watch
+from onward.flow.release.loop import advance
+from onward.flow.release.observe import bring_in, observations
+from onward.flow.release.releases import champion, current
+from onward.flow.release.replay import answered
+from onward.flow.run.runs import request
+from onward.flow.run.watch import watch
 from onward.stages.deploy.config import replayed
 from onward.surfaces.cli.commands import cli
 

@@ -39,8 +39,8 @@ INSIDE = (
     ("before", f"{LAKE}.publish"),
     ("after", f"{LAKE}.publish"),
     ("after", f"{REGISTRY}.add"),
-    ("before", "onward.flow.release:enact"),
-    ("before", "onward.flow.routing:write_routes"),
+    ("before", "onward.flow.release.loop:enact"),
+    ("before", "onward.flow.release.routing:write_routes"),
     ("before", f"{REGISTRY}.promote"),
     ("after", f"{REGISTRY}.promote"),
 )

@@ -23,8 +23,8 @@ from onward.core.errors import DeclarationError, NotFoundError
 from onward.core.ports import Erased
 from onward.core.records import ErasureReport
 from onward.flow.happened import fact
-from onward.flow.observe import bring_in
-from onward.flow.runs import new_data
+from onward.flow.release.observe import bring_in
+from onward.flow.run.runs import new_data
 from onward.infra.search.files import files_with
 from onward.stages.serve.log.reader import find, read
 

@@ -17,10 +17,10 @@ from onward.app.project import Project, open_project
 from onward.core.clock import ReplayClock
 from onward.core.errors import BusyError, DataError, DeclarationError, NotFoundError
 from onward.core.records import RunRequest, Suppressed
-from onward.flow.loop import turn
-from onward.flow.release import rollback
-from onward.flow.releases import champion, current
-from onward.flow.runs import request
+from onward.flow.release.loop import rollback
+from onward.flow.release.releases import champion, current
+from onward.flow.run.loop import turn
+from onward.flow.run.runs import request
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FIRST = START + timedelta(days=45)

@@ -15,8 +15,8 @@ from onward.app.gateway import serving
 from onward.app.project import Project, open_project
 from onward.core.errors import DataError
 from onward.core.records.masks import looks_masked
-from onward.flow.observe import bring_in
-from onward.flow.truth import known_labels
+from onward.flow.release.observe import bring_in
+from onward.flow.release.truth import known_labels
 from onward.infra.search.files import files_with
 
 MASKED = """

@@ -13,8 +13,8 @@ from itertools import count
 from pathlib import Path
 
 from onward.app.project import open_project
-from onward.flow.releases import Release, current
-from onward.flow.runs import RunEntry
+from onward.flow.release.releases import Release, current
+from onward.flow.run.runs import RunEntry
 from soak.keeper import ONWARD
 from soak.shop import MODEL, STRATEGIES, Edition, write_orders
 

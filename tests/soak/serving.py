@@ -44,7 +44,7 @@ from rich.live import Live
 from rich.table import Table
 
 from onward.app.project import open_project
-from onward.flow.observe import bring_in
+from onward.flow.release.observe import bring_in
 from onward.stages.serve.step import FEEDBACK
 from onward.stages.serve.step import TABLE as PREDICTIONS
 from soak.answers import SLACK_S, Reconciled, Window, reconcile

@@ -22,7 +22,7 @@ from onward.app.project import open_project
 from onward.app.testing.compare import difference
 from onward.core.errors import DataError, DeclarationError
 from onward.core.records import DatasetRef
-from onward.flow.runs import request
+from onward.flow.run.runs import request
 from onward.infra.lake.iceberg import IcebergLake, open_lake
 from onward.stages.transform.adapters.spark import SparkEngine
 from onward.stages.transform.derive import derive

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from onward.app.project import open_project
-from onward.flow.runs import request
+from onward.flow.run.runs import request
 
 
 def take_in(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from onward.app.project import open_project
 from onward.core.errors import DataError, DeclarationError, Location, NotFoundError, OnwardError
-from onward.flow.runs import called_for
+from onward.flow.run.runs import called_for
 from onward.surfaces import cli as surface
 from onward.surfaces.cli.commands import cli
 from onward.surfaces.cli.show import show_error
@@ -163,7 +163,7 @@ def test_predict_and_trace(project: Path) -> None:
 
 
 def test_feedback_of_a_prediction(project: Path) -> None:
-    from onward.flow.feedback import told as read
+    from onward.flow.release.feedback import told as read
 
     [prediction] = told(project, "predict", "--sample", "1")["predictions"]
     about = prediction["id"]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from onward.app.project import open_project
 from onward.core.errors import NotFoundError
-from onward.flow.runs import request
+from onward.flow.run.runs import request
 from onward.surfaces.cli.commands import cli
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "lineage.md").read_text()

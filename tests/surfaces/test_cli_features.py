@@ -19,9 +19,9 @@ from onward.app.setting_sources import read_settings
 from onward.core.clock import duration
 from onward.core.errors import NotFoundError
 from onward.core.records import SkewReport, Suppressed
-from onward.flow.features import reads
-from onward.flow.runs import request
-from onward.flow.watch import watch
+from onward.flow.data.features import reads
+from onward.flow.run.runs import request
+from onward.flow.run.watch import watch
 from onward.stages.serve.log.reader import find
 from onward.surfaces.cli.commands import cli
 

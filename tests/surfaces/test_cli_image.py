@@ -13,8 +13,8 @@ import small_images as tiny
 from onward.app.images import open_layout
 from onward.app.project import open_project
 from onward.core.errors import DeclarationError, NotFoundError
-from onward.flow.image import registered
-from onward.flow.releases import champion
+from onward.flow.release.image import registered
+from onward.flow.release.releases import champion
 from onward.surfaces.cli.commands import cli
 from services.registry import RegistryServer
 

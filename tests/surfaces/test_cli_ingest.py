@@ -21,9 +21,9 @@ from onward.app.ingest import Waiting, ingest_on
 from onward.app.leases import Lease
 from onward.app.project import open_project
 from onward.core.errors import BusyError, DeclarationError, NotFoundError
-from onward.flow import follow
-from onward.flow.follow import Paused
-from onward.flow.ingest import Taken
+from onward.flow.data import follow
+from onward.flow.data.follow import Paused
+from onward.flow.data.ingest import Taken
 from onward.infra.lake.iceberg import open_lake
 from onward.surfaces.cli import show
 from onward.surfaces.cli.commands import cli

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from onward.app.leases import Lease
 from onward.app.project import open_project
 from onward.core.errors import BusyError, NotFoundError, OnwardError
-from onward.flow.runs import request
+from onward.flow.run.runs import request
 from onward.surfaces.cli.commands import cli
 
 

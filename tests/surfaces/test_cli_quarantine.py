@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 from onward.app.data import data_status
 from onward.app.project import open_project
 from onward.core.errors import OnwardError
-from onward.flow.loop import turn
-from onward.flow.quarantine import settled, tell_replays
-from onward.flow.runs import request
+from onward.flow.data.quarantine import settled, tell_replays
+from onward.flow.run.loop import turn
+from onward.flow.run.runs import request
 from onward.infra.lake.iceberg import IcebergLake
 from onward.surfaces.cli.commands import cli
 

@@ -17,9 +17,9 @@ from typer.testing import CliRunner, Result
 from onward.app.project import Project, open_project
 from onward.core.errors import DeniedError, NotFoundError
 from onward.core.records import ImageRef, ModelRef
-from onward.flow.observe import bring_in, observations
-from onward.flow.release import advance, begin
-from onward.flow.releases import current
+from onward.flow.release.loop import advance, begin
+from onward.flow.release.observe import bring_in, observations
+from onward.flow.release.releases import current
 from onward.stages.serve.log.segment import Batch, Feedback, Header
 from onward.stages.serve.log.writer import PredictionLog
 from onward.stages.serve.routes import bucket, owners, read_routes

@@ -16,8 +16,8 @@ from onward.core.ports import Secret, Secrets
 from onward.core.ports.callers import TOKENS
 from onward.core.records import ImageRef
 from onward.core.records.access import Action, Approval, Caller
-from onward.flow.approval import approvals, approver, ask, asked_for
 from onward.flow.happened import happened
+from onward.flow.release.approval import approvals, approver, ask, asked_for
 from onward.watch.access.step import decide, roles_of
 
 if TYPE_CHECKING:

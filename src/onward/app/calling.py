@@ -12,7 +12,7 @@ from onward.app.callers import shown, verified
 from onward.app.gateway import address, serving
 from onward.app.settings import Settings
 from onward.core.errors import BusyError, CorruptError, DataError, NotFoundError
-from onward.flow.serving import declare
+from onward.flow.release.serving import declare
 from onward.flow.site import Folders
 
 if TYPE_CHECKING:

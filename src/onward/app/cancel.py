@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from onward.app.access import require_run
 from onward.core.errors import BusyError, NotFoundError, unknown_name
-from onward.flow.cancel import cancel as tell
-from onward.flow.cancel import cancelled
-from onward.flow.deliver import give_up
-from onward.flow.requests import waiting
-from onward.flow.runs import run as find
-from onward.flow.runs import unfinished
+from onward.flow.run.cancel import cancel as tell
+from onward.flow.run.cancel import cancelled
+from onward.flow.run.deliver import give_up
+from onward.flow.run.requests import waiting
+from onward.flow.run.runs import run as find
+from onward.flow.run.runs import unfinished
 
 if TYPE_CHECKING:
     from onward.app.project import Project

@@ -44,7 +44,7 @@ def check(project: Project) -> Fit:
     DataError
         An origin that was never taken in does not answer.
     """
-    from onward.flow.fit import look, published, require_published
+    from onward.flow.pipeline.fit import look, published, require_published
 
     site, definition = project.site, project.definition
     require_published(site, definition)

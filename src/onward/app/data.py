@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from onward.core.clock import duration
 from onward.core.errors import NotFoundError, unknown_name
-from onward.flow.figures import TableFigures, figures
+from onward.flow.data.figures import TableFigures, figures
 
 if TYPE_CHECKING:
     from onward.app.project import Project

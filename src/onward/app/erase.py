@@ -12,9 +12,9 @@ from onward.app.ingest import none_taken_in
 from onward.core.errors import BusyError, NotFoundError
 from onward.core.records import TOMBSTONE, ErasureReport, Removed, Residue, Subject
 from onward.core.wording import counted
-from onward.flow.erase import erase, find_subject, subject_columns
+from onward.flow.data.tombstones import BEGUN, ERASED, READMITTED, standing
 from onward.flow.happened import happened
-from onward.flow.tombstones import BEGUN, ERASED, READMITTED, standing
+from onward.flow.keeping.erase import erase, find_subject, subject_columns
 
 if TYPE_CHECKING:
     from onward.app.project import Project

@@ -13,10 +13,10 @@ from onward.app.access import require_run
 from onward.app.handover import Handed, done_or_handed_over
 from onward.core.errors import OnwardError
 from onward.core.records import Candidate
-from onward.flow.experiment import experiment, told_of
 from onward.flow.happened import fact
+from onward.flow.model.experiment import experiment, told_of
 from onward.flow.progress import at_once, told
-from onward.flow.runs import RunEntry, request
+from onward.flow.run.runs import RunEntry, request
 from onward.stages.experiment.progress import Progress, look
 
 if TYPE_CHECKING:

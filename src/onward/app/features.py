@@ -14,7 +14,7 @@ from onward.core.refs import parse_ref
 if TYPE_CHECKING:
     from onward.app.project import Project
     from onward.core.ports import Ledger
-    from onward.flow.features import Freshness, Read
+    from onward.flow.data.features import Freshness, Read
     from onward.stages.features.config import FeatureView
 
 
@@ -84,7 +84,7 @@ def feature_view(project: Project, name: str) -> View:
 
 def status(project: Project) -> Sequence[Freshness]:
     """Return how fresh each version is that the pipeline, the champion or a candidate reads."""
-    from onward.flow.features import freshness
+    from onward.flow.data.features import freshness
 
     return freshness(project.site, project.definition)
 
@@ -101,7 +101,7 @@ def materialize(
     UnavailableError
         The online store does not answer.
     """
-    from onward.flow.features import keep_online
+    from onward.flow.data.features import keep_online
 
     if name is not None:
         _declared(project, name)
@@ -116,9 +116,9 @@ def audit(project: Project, *, sample: float, since: timedelta) -> Sequence[Skew
     NotFoundError
         A view that a version reads is no longer in the lake.
     """
-    from onward.flow.observe import bring_in
-    from onward.flow.skew import audit as audited
-    from onward.flow.versions import version_of
+    from onward.flow.release.observe import bring_in
+    from onward.flow.release.versions import version_of
+    from onward.flow.run.skew import audit as audited
 
     site, model, now = project.site, project.definition.model, project.clock.now()
     table = bring_in(site)

@@ -49,7 +49,7 @@ def function(project: Project, name: str) -> Function | None:
 
 def _planned(project: Project) -> Sequence[OnDemandPlan]:
     from onward.flow.plans import plan_of
-    from onward.flow.releases import champion
+    from onward.flow.release.releases import champion
 
     serving = champion(project.ledger, project.definition.model)
     return () if serving is None else plan_of(serving.model).on_demand

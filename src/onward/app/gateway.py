@@ -15,8 +15,8 @@ from onward.app.gateway_config import config
 from onward.app.settings import Settings
 from onward.core.errors import OnwardError
 from onward.core.wording import counted
-from onward.flow.release import end
-from onward.flow.releases import current
+from onward.flow.release.loop import end
+from onward.flow.release.releases import current
 from onward.flow.site import Folders, Site
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from onward.core.errors import BusyError, OnwardError
 if TYPE_CHECKING:
     from onward.app.project import Project
     from onward.core.records import RunRequest
-    from onward.flow.runs import RunEntry
+    from onward.flow.run.runs import RunEntry
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ def asked_for(project: Project, *, force: bool = False) -> RunRequest:
     DeniedError
         The caller may not run the model, or not read what it is built on.
     """
-    from onward.flow.runs import request
+    from onward.flow.run.runs import request
 
     require_run(project)
     return replace(request(project.site, "asked for"), afresh=force)
@@ -90,7 +90,7 @@ def hand_over(project: Project, wish: RunRequest, *, wait_s: float = PATIENCE_S)
     LeftToUp
         Ctrl-C: nobody waits any more.
     """
-    from onward.flow.requests import ask
+    from onward.flow.run.requests import ask
 
     ask(project.site, project.definition.model, wish)
     try:
@@ -100,9 +100,9 @@ def hand_over(project: Project, wish: RunRequest, *, wait_s: float = PATIENCE_S)
 
 
 def _waited(project: Project, wish: RunRequest, wait_s: float) -> Handed:
-    from onward.flow.cancel import cancelled
     from onward.flow.progress import Progress
-    from onward.flow.requests import serving
+    from onward.flow.run.cancel import cancelled
+    from onward.flow.run.requests import serving
 
     deadline = time.monotonic() + wait_s
     project.site.tell(Progress(stage="onward up", subject=f"does run {wish.id}", state="started"))

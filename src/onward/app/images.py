@@ -15,7 +15,7 @@ from onward.core.ports import Secrets
 if TYPE_CHECKING:
     from onward.app.project import Project
     from onward.core.records import ImageRef
-    from onward.flow.images import PrunedImages
+    from onward.flow.keeping.images import PrunedImages
     from onward.stages.deploy.image.verification import Check
     from onward.stages.deploy.oci.descriptor import Descriptor
     from onward.stages.deploy.oci.layout import Layout
@@ -78,7 +78,7 @@ def open_workbench(settings: Settings, secrets: Secrets) -> Workbench:
 def build(project: Project, version: int | None = None) -> ImageRef:
     """Build the whole image of a registered version, the newest unless one is named."""
     from onward.app.secrets import open_project_secrets
-    from onward.flow.image import build_image, registered
+    from onward.flow.release.image import build_image, registered
 
     model = registered(project.ledger, project.definition.model, version)
     bench = open_workbench(project.settings, open_project_secrets(project.settings))
@@ -112,7 +112,7 @@ def prune(project: Project, *, newest: int | None = None, dry_run: bool = False)
     BusyError
         Another process runs the project: it may be building an image.
     """
-    from onward.flow.images import prune_images
+    from onward.flow.keeping.images import prune_images
 
     keep = project.settings.deploy.keep_images if newest is None else newest
     with nullcontext() if dry_run else project.alone():

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from onward.app.access import require
 from onward.app.leases import Lease
 from onward.core.errors import BusyError, NotFoundError, unknown_name
-from onward.flow.follow import Paused, follow
-from onward.flow.ingest import Taken, forget, new_id, take
+from onward.flow.data.follow import Paused, follow
+from onward.flow.data.ingest import Taken, forget, new_id, take
 from onward.stages.ingest.config import Source
 
 if TYPE_CHECKING:

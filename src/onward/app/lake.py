@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from onward.core.errors import NotFoundError, unknown_name
 from onward.core.ports import Snapshot, Swept
-from onward.flow import upkeep
-from onward.flow.retention import Retention, retention
+from onward.flow.keeping import upkeep
+from onward.flow.keeping.retention import Retention, retention
 
 if TYPE_CHECKING:
     from onward.app.project import Project

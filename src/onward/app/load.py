@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from onward.core.errors import DeclarationError, Location, NotFoundError, OnwardError, nearest
-from onward.flow.definition import Definition, define
+from onward.flow.pipeline.definition import Definition, define
 from onward.stages.transform.config import DbtProject
 from onward.stages.transform.port import Manifest
 

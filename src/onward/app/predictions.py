@@ -11,7 +11,7 @@ from onward.app.access import require
 from onward.core.clock import duration
 from onward.core.errors import DeclarationError, NotFoundError, unknown_name
 from onward.core.records import Prediction, Statement
-from onward.flow.releases import current
+from onward.flow.release.releases import current
 from onward.flow.site import Folders
 from onward.stages.serve.log.reader import find
 from onward.stages.serve.step import TABLE
@@ -52,7 +52,7 @@ def classes(project: Project, prediction: Prediction) -> Sequence[str]:
     There are none of a model that is no multiclass one, nor of a version that is no longer here.
     """
     from onward.flow.plans import classes_of
-    from onward.flow.releases import packaged
+    from onward.flow.release.releases import packaged
 
     image = packaged(project.ledger, prediction.model).get(prediction.version)
     several = isinstance(prediction.output, list)

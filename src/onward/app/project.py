@@ -17,15 +17,15 @@ from onward.core.clock import Clock, SystemClock
 from onward.core.errors import BusyError
 from onward.core.ports import Ledger, Workflows
 from onward.flow.progress import Listener, silent
-from onward.flow.runs import RunEntry, called_for, request, runs, unfinished
+from onward.flow.run.runs import RunEntry, called_for, request, runs, unfinished
 
 if TYPE_CHECKING:
     from onward.app.quarantine import Quarantined
     from onward.app.questions import RunDetail
     from onward.core.records import Candidate, RunRequest
-    from onward.flow.definition import Definition
     from onward.flow.outcome import RunOutcome
-    from onward.flow.releases import Release
+    from onward.flow.pipeline.definition import Definition
+    from onward.flow.release.releases import Release
     from onward.flow.site import Site
 
 
@@ -59,7 +59,7 @@ class Project:
     @cached_property
     def definition(self) -> Definition:
         """What the pipeline file declares."""
-        from onward.flow.deliver import check
+        from onward.flow.run.deliver import check
 
         definition = load_definition(
             self.settings.pipeline, manifest=open_dbt(self.settings).manifest
@@ -80,7 +80,7 @@ class Project:
     @cached_property
     def workflows(self) -> Workflows:
         """Durable runs."""
-        from onward.flow.deliver import deliver
+        from onward.flow.run.deliver import deliver
         from onward.infra.workflows.dbos import DbosWorkflows
 
         return DbosWorkflows(
@@ -91,7 +91,7 @@ class Project:
 
     def reload(self) -> None:
         """Read the pipeline file again; if it is at fault, the definition stays as it was."""
-        from onward.flow.deliver import check
+        from onward.flow.run.deliver import check
 
         definition = load_definition(
             self.settings.pipeline, manifest=open_dbt(self.settings).manifest
@@ -175,7 +175,7 @@ class Project:
         NotFoundError
             Nothing was released, or there is no earlier champion.
         """
-        from onward.flow.release import rollback
+        from onward.flow.release.loop import rollback
 
         by = require(self, "promote", self.definition.model, waits=False).name
         return rollback(self.site, self.definition.model, reason, by=by)
@@ -215,7 +215,7 @@ class Project:
 
     def models(self) -> Sequence[Any]:
         """Return the registered versions, newest first."""
-        from onward.flow.versions import versions
+        from onward.flow.release.versions import versions
 
         return versions(self.ledger, self.definition.model)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from onward.app.access import require
 from onward.core.errors import DeclarationError, NotFoundError, unknown_name
 from onward.core.records import Replay, Selection
-from onward.flow.quarantine import replay as replay_rows
+from onward.flow.data.quarantine import replay as replay_rows
 
 if TYPE_CHECKING:
     from onward.app.project import Project
@@ -102,7 +102,7 @@ def replay(
     selection: Selection | None = None,
     mended: Path | None = None,
 ) -> Sequence[Replay]:
-    """Judge quarantined rows again and publish those that pass; see `onward.flow.quarantine`.
+    """Judge quarantined rows again and publish those that pass; see `onward.flow.data.quarantine`.
 
     Raises
     ------

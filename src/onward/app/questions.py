@@ -11,8 +11,8 @@ from onward.core.errors import NotFoundError, unknown_name
 from onward.core.ports import Ledger
 from onward.core.records import Deployment, EvaluationReport, RunRef, ValidationReport
 from onward.flow.happened import fact
-from onward.flow.releases import champion
-from onward.flow.runs import RunEntry, runs
+from onward.flow.release.releases import champion
+from onward.flow.run.runs import RunEntry, runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

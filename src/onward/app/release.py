@@ -10,7 +10,7 @@ from onward.app.access import approved_by, require
 from onward.app.callers import shown, verified
 from onward.core.errors import NotFoundError
 from onward.core.records import DatasetRef, ReleaseDecision
-from onward.flow.releases import Release, current, decisions
+from onward.flow.release.releases import Release, current, decisions
 
 if TYPE_CHECKING:
     from onward.app.project import Project
@@ -50,7 +50,7 @@ def release_status(project: Project) -> ReleaseStatus:
     release = _newest(project)
     decision = None
     if release.ended is None:
-        from onward.flow.judge import judge
+        from onward.flow.release.judge import judge
 
         decision = judge(project.site, project.definition, release, _predictions(project))
     return ReleaseStatus(
@@ -70,8 +70,8 @@ def release_history(project: Project, *, looks: int = 60) -> Sequence[ReleaseDec
     NotFoundError
         No release is under way, or nobody asked since its strategy began.
     """
-    from onward.flow.judge import history
-    from onward.flow.steer import running
+    from onward.flow.release.judge import history
+    from onward.flow.release.steer import running
 
     release = running(project.site, project.definition.model)
     found = history(project.site, project.definition, release, _predictions(project), looks=looks)
@@ -96,7 +96,7 @@ def steer(project: Project, verb: str, reason: str, *, arm: str = "candidate") -
     NotFoundError
         No release is under way, or it has no such arm.
     """
-    from onward.flow import steer as hand
+    from onward.flow.release import steer as hand
 
     model = project.definition.model
     active = hand.running(project.site, model)

@@ -11,7 +11,7 @@ from onward.core.errors import NotFoundError, unknown_name
 if TYPE_CHECKING:
     from onward.app.project import Project
     from onward.core.records import ImageRef
-    from onward.flow.score import Heard, Scored
+    from onward.flow.model.score import Heard, Scored
 
 
 def score(
@@ -25,7 +25,7 @@ def score(
     share: int | None = None,
     heard: Heard | None = None,
 ) -> Scored:
-    """Score a published dataset's rows; see `onward.flow.score`.
+    """Score a published dataset's rows; see `onward.flow.model.score`.
 
     The champion answers unless a `version` is named. With the answers go the columns that `keep`
     names; unless it does, the model's key. The answers are the table ``scores.<into>``, named
@@ -41,9 +41,9 @@ def score(
         The rows cannot be scored.
     """
     from onward.app.online import opener
+    from onward.flow.model.score import NAMESPACE, SHARE, Scoring, unheard
+    from onward.flow.model.score import score as rows
     from onward.flow.plans import plan_of
-    from onward.flow.score import NAMESPACE, SHARE, Scoring, unheard
-    from onward.flow.score import score as rows
 
     definition = project.definition
     known = [*definition.sources, *(t.name for t in definition.transforms)]
@@ -67,7 +67,7 @@ def score(
 
 
 def _image(project: Project, version: int | None) -> ImageRef:
-    from onward.flow.releases import champion, packaged
+    from onward.flow.release.releases import champion, packaged
 
     model = project.definition.model
     if version is None:

@@ -90,8 +90,8 @@ def rotate(project: Project, ring: Literal["reveal", "tokens"]) -> str:
         A published table holds values that must go on matching (ring ``tokens``), or somebody was
         erased, or the ring comes from a store that Onward does not write to.
     """
+    from onward.flow.data.tombstones import standing
     from onward.flow.happened import happened
-    from onward.flow.tombstones import standing
     from onward.infra.masks import keyring
 
     if ring == "tokens" and (tables := _masked_tables(project)):

@@ -11,10 +11,10 @@ from onward.core.events import Recorded
 from onward.core.ports import Ledger
 from onward.core.records import MonitorReport, Replay, ValidationReport
 from onward.core.wording import counted
+from onward.flow.data.quarantine import REPLAYED
 from onward.flow.happened import fact
-from onward.flow.quarantine import REPLAYED
-from onward.flow.releases import Release, champion, current
-from onward.flow.runs import RunEntry, runs
+from onward.flow.release.releases import Release, champion, current
+from onward.flow.run.runs import RunEntry, runs
 
 if TYPE_CHECKING:
     from onward.app.project import Project

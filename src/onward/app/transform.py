@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from onward.app.access import require
-from onward.flow.graph import Node, graph
-from onward.flow.runs import request
-from onward.flow.select import select
+from onward.flow.pipeline.graph import Node, graph
+from onward.flow.pipeline.select import select
+from onward.flow.run.runs import request
 
 if TYPE_CHECKING:
     from onward.app.project import Project

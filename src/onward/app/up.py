@@ -19,16 +19,16 @@ from onward.core.disk import full_disk_told
 from onward.core.errors import OnwardError
 from onward.core.records import RunRequest, Suppressed
 from onward.core.wording import counted
-from onward.flow.features import keep_online
-from onward.flow.images import prune_images
-from onward.flow.loop import Turn, turn
-from onward.flow.observe import bring_in, keep_log
-from onward.flow.releases import champion
-from onward.flow.requests import waiting
-from onward.flow.routing import enact
-from onward.flow.runs import changed, request
-from onward.flow.serving import declare
-from onward.flow.upkeep import compact, sweep, sweep_due
+from onward.flow.data.features import keep_online
+from onward.flow.keeping.images import prune_images
+from onward.flow.keeping.upkeep import compact, sweep, sweep_due
+from onward.flow.release.observe import bring_in, keep_log
+from onward.flow.release.releases import champion
+from onward.flow.release.routing import enact
+from onward.flow.release.serving import declare
+from onward.flow.run.loop import Turn, turn
+from onward.flow.run.requests import waiting
+from onward.flow.run.runs import changed, request
 from onward.infra.memory import give_back
 
 FOLD_S: Final = 60.0  # between two folds of the prediction log

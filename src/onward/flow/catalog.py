@@ -12,10 +12,10 @@ from onward.core.declarations import Check
 from onward.core.declared import first_paragraph
 from onward.core.records.catalog import CatalogColumn, CatalogEntry
 from onward.core.refs import ref
-from onward.flow.definition import Definition
-from onward.flow.graph import Node, graph
+from onward.flow.pipeline.definition import Definition
+from onward.flow.pipeline.graph import Node, graph
+from onward.flow.release.versions import versions
 from onward.flow.site import Site
-from onward.flow.versions import versions
 from onward.stages.features.config import FeatureView, Label
 from onward.stages.features.on_demand import OnDemand, views_of
 from onward.stages.features.step import current_version

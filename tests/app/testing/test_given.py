@@ -18,7 +18,7 @@ import onward as ow
 from onward.app.load import load_definition
 from onward.app.project import open_project
 from onward.core.errors import DataError, DeclarationError, NotFoundError
-from onward.flow.runs import request
+from onward.flow.run.runs import request
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -11,9 +11,9 @@ import pytest
 
 from onward.app.project import open_project
 from onward.core.errors import DataError, DeclarationError
-from onward.flow.graph import graph
 from onward.flow.outcome import RunOutcome
-from onward.flow.runs import request
+from onward.flow.pipeline.graph import graph
+from onward.flow.run.runs import request
 from onward.stages.transform.adapters.dbt import DbtCommand
 from onward.stages.transform.config import DbtProject
 from onward.stages.transform.port import Manifest

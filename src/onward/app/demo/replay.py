@@ -16,9 +16,9 @@ from onward.app.log import logging_to
 from onward.app.project import Project, open_project
 from onward.core.clock import ReplayClock
 from onward.core.errors import OnwardError
-from onward.flow.loop import Turn, turn
 from onward.flow.outcome import RunOutcome
 from onward.flow.progress import Listener
+from onward.flow.run.loop import Turn, turn
 
 FIRST: Final = datetime(2013, 4, 1, tzinfo=UTC)
 LAST: Final = datetime(2014, 1, 1, tzinfo=UTC)

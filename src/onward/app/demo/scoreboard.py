@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 from onward.app.project import Project
 from onward.core.errors import NotFoundError
 from onward.core.records import Metric, TrainingSetRef
-from onward.flow.data import Refreshed
-from onward.flow.model import build_training_set
-from onward.flow.observe import bring_in
-from onward.flow.reference import answers
-from onward.flow.skew import audit
-from onward.flow.truth import inputs_of, unit_of
+from onward.flow.data.stages import Refreshed
+from onward.flow.model.stages import build_training_set
+from onward.flow.release.observe import bring_in
+from onward.flow.release.truth import inputs_of, unit_of
+from onward.flow.run.reference import answers
+from onward.flow.run.skew import audit
 from onward.stages.evaluate.bootstrap import interval, resampled
 from onward.stages.evaluate.metrics import metrics_of
 from onward.stages.features.step import publish

@@ -58,7 +58,7 @@ def approve(
     """Approve what another asked for; without a request, list them."""
     from onward.app.access import approve as approved
     from onward.app.project import open_project
-    from onward.flow.approval import approvals
+    from onward.flow.release.approval import approvals
     from onward.surfaces.cli.show import console, plain, put
 
     with open_project(project) as opened:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from onward.app.data import DataStatus
-    from onward.flow.figures import Figures, TableFigures
+    from onward.flow.data.figures import Figures, TableFigures
 
 Side = Literal["left", "right"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from onward.app.features import View
     from onward.app.functions import Function
     from onward.core.records import SkewReport
-    from onward.flow.features import Freshness
+    from onward.flow.data.features import Freshness
 
 features = typer.Typer(
     help="Features: what there is, how fresh, how served.",

@@ -13,7 +13,7 @@ from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
     from onward.app.images import ImageInfo
-    from onward.flow.images import PrunedImages
+    from onward.flow.keeping.images import PrunedImages
 
 _cli = typer.Typer(help="Images: what containers run.", no_args_is_help=True)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from onward.app.ingest import Waiting
-    from onward.flow.follow import Paused
-    from onward.flow.ingest import Taken
+    from onward.flow.data.follow import Paused
+    from onward.flow.data.ingest import Taken
 
 _RATE_S = 30.0  # over which rows a second are shown
 
@@ -156,7 +156,7 @@ class Line:
 
     def add(self, said: Taken | Paused | Waiting) -> None:
         """Count a batch, or note why there is none."""
-        from onward.flow.ingest import Taken
+        from onward.flow.data.ingest import Taken
 
         if not isinstance(said, Taken):
             self.note = line(said).removeprefix(f"{said.source}: ")
@@ -178,8 +178,8 @@ class Line:
 
 def line(said: Taken | Paused | Waiting) -> str:
     """Return what was said, in a line."""
-    from onward.flow.follow import Paused
-    from onward.flow.ingest import Taken
+    from onward.flow.data.follow import Paused
+    from onward.flow.data.ingest import Taken
 
     if isinstance(said, Paused):
         return f"{said.source}: {said.why}; again in {said.seconds:g} s"

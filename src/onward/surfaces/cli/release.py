@@ -12,7 +12,7 @@ from onward.surfaces.cli.options import HERE, Folder, Json
 if TYPE_CHECKING:
     from onward.app.release import ReleaseStatus
     from onward.core.records import GuardrailResult, ReleaseDecision
-    from onward.flow.releases import Release
+    from onward.flow.release.releases import Release
 
 _cli = typer.Typer(
     help="The release under way: how it stands, and a hand on it.",

@@ -11,7 +11,7 @@ import typer
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
-    from onward.flow.score import Heard, Scored
+    from onward.flow.model.score import Heard, Scored
 
 
 def register(cli: typer.Typer) -> None:
@@ -83,7 +83,7 @@ def show_scored(scored: Scored, *, as_json: bool) -> None:
 @contextmanager
 def _counting(*, quiet: bool) -> Iterator[Heard]:
     """Give what is told of rows that are done; a bar, where there is a terminal."""
-    from onward.flow.score import unheard
+    from onward.flow.model.score import unheard
 
     if quiet:
         yield unheard

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from onward.app.status import Status
     from onward.flow.lineage import Lineage
     from onward.flow.outcome import RunOutcome
-    from onward.flow.releases import Release
-    from onward.flow.runs import RunEntry
+    from onward.flow.release.releases import Release
+    from onward.flow.run.runs import RunEntry
 
 console = Console(highlight=False, emoji=False)
 

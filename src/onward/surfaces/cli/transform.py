@@ -10,7 +10,7 @@ import typer
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
-    from onward.flow.graph import Node
+    from onward.flow.pipeline.graph import Node
 
 Selection = Annotated[
     list[str] | None,
