@@ -1,6 +1,6 @@
 """Reading a segment from an offset on, piece by piece: what lies before it is not read again.
 
-A shadow looks at the log twenty times a second, and a segment may have 64 MB.
+A shadow looks at the log ten times a second, and a segment may have 64 MB.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from onward.stages.serve.log.segment import parse_frame
 
-PIECE: Final = 1 << 20
+PIECE: Final = 1 << 18
 """Bytes that are read at once; more where one frame is longer."""
 
 

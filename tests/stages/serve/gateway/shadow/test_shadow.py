@@ -42,6 +42,12 @@ def shadow_pid(site: Site) -> int:
     return 0
 
 
+def told(site: Site, name: str) -> float:
+    """What the metrics say of the model's shadow."""
+    [line] = [line for line in site.client.get("/metrics").text.splitlines() if name in line]
+    return float(line.rpartition(" ")[2])
+
+
 def test_a_shadow_answers_the_same_rows_and_nobody_gets_its_answers(tmp_path, image):
     rows = small.rows(300, seed=41)
     features = {"name": "x", "shape": [1, 5], "datatype": "FP64", "data": [1, 0, 9, 1, 2]}
@@ -54,6 +60,11 @@ def test_a_shadow_answers_the_same_rows_and_nobody_gets_its_answers(tmp_path, im
             f"{MODEL}/predict", json={"rows": rows[:1]}, headers={"onward-arm": "shadow"}
         )
         mirrored, champion = answered(site, "shadow"), answered(site, "champion")
+        site.until(
+            lambda: told(site, 'onward_shadow_rows_total{model="returns",outcome="ans') == 301
+        )
+        behind = told(site, 'onward_shadow_behind_seconds{model="returns"}')
+        site.until(lambda: told(site, 'onward_shadow_behind_seconds{model="returns"}') != behind)
         site.serve(routes_of((image("plain"), 100.0)))
         site.until(lambda: not shadow_pid(site))
     assert {e["arm"] for e in entries} == {"champion"}
@@ -90,7 +101,8 @@ def test_a_killed_shadow_goes_on_where_it_was_and_the_champion_does_not_notice(t
 def test_a_shadow_gets_columns_that_the_champion_does_not_read(tmp_path, image):
     coupon = Column(name="coupon", dtype="string")
     bought = Column(name="bought", dtype="date32[day]")
-    plan = replace(small.PLAN, request=(coupon, *small.PLAN.request, bought))
+    order = small.PLAN.columns[::-1]  # so that what comes as features is of no use to it
+    plan = replace(small.PLAN, request=(coupon, *small.PLAN.request, bought), columns=order)
     trained = small.train(tmp_path / "trained", small.Linear(1.0), version=2, plan=plan)
     wider = package(trained, folder=tmp_path / "images")
     rows = small.rows(40, seed=43)
@@ -98,10 +110,13 @@ def test_a_shadow_gets_columns_that_the_champion_does_not_read(tmp_path, image):
         row | ({"coupon": f"c{n}", "bought": "2026-01-02"} if n % 2 else {})
         for n, row in enumerate(rows)
     ]
+    features = {"name": "x", "shape": [2, 5], "datatype": "FP64", "data": [1, 0, 9, 1, 2] * 2}
     with serving(tmp_path, shadowed(image("plain"), wider)) as site:
+        site.client.post(f"{MODEL}/infer", json={"inputs": [features]})
         answer = site.predict(sent)
         site.until(lambda: len(answered(site, "shadow")) >= 40, 60)
         mirrored = {p.unit: p for p in answered(site, "shadow")}
+        site.until(lambda: told(site, 'onward_shadow_rows_total{model="returns",outcome="pas') == 2)
     assert {e["arm"] for e in answer.json()["predictions"]} == {"champion"}
     assert {p.status for p in mirrored.values()} == {200}
     for n, row in enumerate(rows):

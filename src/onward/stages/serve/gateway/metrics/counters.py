@@ -11,10 +11,11 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter_ns
+from time import perf_counter_ns, time
 from typing import Any, Final, Literal, TypeAlias
 
 from onward.core.records import Materialized, ViewPlan
+from onward.stages.serve.gateway.metrics.progress import Progress
 from onward.stages.serve.log.writer import PredictionLog
 
 BUCKETS_S: Final = (
@@ -72,6 +73,7 @@ class Metrics:
         self.online_reads = 0
         self.online_failures = 0
         self.untold: Callable[[], dict[str, int]] = dict
+        self.shadows: Callable[[], Mapping[str, Progress]] = dict
         self.waiting = 0
         self.waiting_bytes = 0
         self.connections: Callable[[], int] = int
@@ -241,6 +243,23 @@ FAMILIES: Final = (
         name="onward_telemetry_dropped_total", kind="counter", labels=("kind",),
         about="Requests that the access log or the traces could not tell of.",
         read=lambda m: _keyed({(kind,): n for kind, n in m.untold().items()}),
+    ),
+    Family(
+        name="onward_shadow_rows_total", kind="counter", labels=("model", "outcome"), over="max",
+        about="Rows of the champion that a shadow answered, or passed over: they came as features, "
+        "and its own are others.",
+        read=lambda m: {
+            (model, outcome): count
+            for model, told in m.shadows().items()
+            for outcome, count in (("answered", told.answered), ("passed over", told.passed_over))
+        },
+    ),
+    Family(
+        name="onward_shadow_behind_seconds", kind="gauge", labels=("model",), over="max",
+        about="How long ago a shadow had last answered all that its champion had.",
+        read=lambda m: {
+            (model,): max(0.0, time() - told.abreast) for model, told in m.shadows().items()
+        },
     ),
     Family(
         name="onward_online_reads_total", kind="counter",

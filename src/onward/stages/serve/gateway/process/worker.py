@@ -144,6 +144,7 @@ class Worker:
         self._freshness = Freshness(self._online, metrics, lambda: endpoints.live)
         self._follower = Follower(config, endpoints, models, metrics)
         self._shadows = Shadows(config)
+        metrics.shadows = self._shadows.told
         self._certificate: Certificate | None = None
         self._server: asyncio.Server | None = None
         self._rpc: RpcServer | None = None

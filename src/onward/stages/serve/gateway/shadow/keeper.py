@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from onward.stages.serve.gateway.metrics.progress import Progress
 from onward.stages.serve.gateway.routing.live import Live
 from onward.stages.serve.gateway.settings import GatewayConfig
 from onward.stages.serve.release.config import SHADOW
@@ -36,18 +37,36 @@ class Shadows:
         self._state = Path(config.state)
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         self._not_before: dict[str, float] = {}
+        self._since: dict[str, float] = {}
 
     def look(self, live: Mapping[str, Live]) -> None:
         """Start the shadows that are wanted and do not run; those not wanted end by themselves."""
         if self._config.predictions is None:
             return
-        for name, routes in live.items():
-            if any(route.arm == SHADOW for route in routes.routes.routes):
-                self._ensure(name)
+        wanted = [
+            name
+            for name, routes in live.items()
+            if any(route.arm == SHADOW for route in routes.routes.routes)
+        ]
+        self._since = {name: self._since.get(name, time.time()) for name in wanted}
+        for name in wanted:
+            self._ensure(name)
         for name, process in list(self._started.items()):
             if process.poll() is not None:
                 del self._started[name]
                 self._not_before[name] = time.monotonic() + AGAIN_S
+
+    def told(self) -> Mapping[str, Progress]:
+        """Return how far the shadow of each model is that has one.
+
+        One that never was abreast of its champion is behind since this worker first knew of it.
+        """
+        found = {}
+        for name, since in self._since.items():
+            progress = Progress.read(Progress.place(self._state, name)) or Progress()
+            progress.abreast = max(progress.abreast, since)
+            found[name] = progress
+        return found
 
     def close(self) -> None:
         """End those that this worker started."""

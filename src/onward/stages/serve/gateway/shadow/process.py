@@ -3,9 +3,11 @@
 It reads the champion's requests from the prediction log, looks features up as the gateway does,
 and logs its predictions with the arm ``shadow`` and the request's own unit and moment. The log is
 written in any case, so a shadow costs the request path nothing, loses no request, and goes on after
-a kill where its cursor is. It runs when nothing else wants the processor (`keeper.py`) and ends
-with its routes, or with the worker that started it: ``python -m
-onward.stages.serve.gateway.shadow.process --config FILE --model NAME``.
+a kill where its cursor is: what it answered since that was kept, half a second's at most, it
+answers twice. Nobody waits for it, so it takes what has gathered at a slow beat, and runs when
+nothing else wants the processor (`keeper.py`, `contention.py`). It ends with its routes, or with
+the worker that started it: ``python -m onward.stages.serve.gateway.shadow.process --config FILE
+--model NAME``.
 """
 
 from __future__ import annotations
@@ -24,16 +26,17 @@ from typing import Any, Final
 import msgspec
 
 from onward.core.errors import OnwardError
-from onward.core.files import write_whole
 from onward.core.records import Column, Logging, Route, Routes
 from onward.stages.serve.gateway.features.online import Online
 from onward.stages.serve.gateway.metrics.counters import Metrics
+from onward.stages.serve.gateway.metrics.progress import Progress
 from onward.stages.serve.gateway.models.image import cache_of
 from onward.stages.serve.gateway.models.model import load_route
 from onward.stages.serve.gateway.routing.job import Job, Part
 from onward.stages.serve.gateway.routing.live import Live, Target
 from onward.stages.serve.gateway.routing.rows import python_type
 from onward.stages.serve.gateway.settings import GatewayConfig, read_config
+from onward.stages.serve.gateway.shadow.contention import Contention
 from onward.stages.serve.gateway.turn.recorder import Recorder
 from onward.stages.serve.gateway.turn.tick import Ticker
 from onward.stages.serve.gateway.words import say
@@ -47,8 +50,15 @@ from onward.stages.serve.routes import CHAMPION, read_routes
 GROUP: Final = 512
 """Rows, about, that are answered in one turn: read at once, predicted at once, written at once."""
 
-PAUSE_S: Final = 0.05
-"""Seconds between two looks at a log that says nothing new."""
+BEAT_S: Final = 0.1
+"""Seconds between two looks at the log. A look costs the same for one row and for `GROUP`, and each
+time it wakes or waits for the disk a shadow may take a turn from those who serve.
+"""
+
+KEEP_S: Final = 0.5
+"""Seconds between two writes of how far it is: each is a transaction of the file system, in whose
+journal the gateway's flushes wait behind it.
+"""
 
 BOUND_S: Final = 1.0
 """How old its log may become before it is on the disk: nobody waits for it, and the gateway's own
@@ -63,7 +73,7 @@ class Shadow:
         self._config = config
         self._path = Path(config.routes or "") / f"{name}.json"
         self._folder = Path(config.predictions or "")
-        self._place = Path(config.state) / f"shadow-{name}.cursor"
+        self._place = Progress.place(Path(config.state), name)
         self._log = PredictionLog(self._folder, started_ns=time.time_ns(), bound_s=BOUND_S)
         store: OnlineReader | None = None if config.online is None else config.online.make()
         self._online = Online(store, timeout_s=config.online_timeout_s)
@@ -74,33 +84,51 @@ class Shadow:
             online=self._online,
             recorder=Recorder(metrics=metrics, log=self._log),
         )
+        self._seen: tuple[int, int, int] | None = None
         self._route: Route | None = None
         self._target: Target | None = None
+        self._progress = Progress.read(self._place) or Progress(cursor=self._newest())
+        self._due = 0.0
 
     async def follow(self) -> None:
         """Answer what the champion answers, until the routes have no shadow."""
         parent = os.getppid()
-        cursor = self._begin()
+        contention = Contention()
         while os.getppid() == parent and (target := self._current()) is not None:
-            span = read_span(self._folder, cursor, GROUP, without=self._log.writer)
-            await self._answer(target, span.batches)
-            if span:
-                cursor = span.cursor
-                self._keep(cursor)
-            else:
-                await asyncio.sleep(PAUSE_S)
+            more = await self._advance(target)
+            if contention.felt() or not more:
+                await asyncio.sleep(BEAT_S)
 
     def close(self) -> None:
-        """Bring the log to the disk, and let go of the store."""
+        """Bring the log to the disk, say how far it is, and let go of the store."""
         self._log.close()
+        self._progress.write(self._place)
         self._online.close()
+
+    async def _advance(self, target: Target) -> bool:
+        """Answer a group of what is new; return whether there was more."""
+        progress, began = self._progress, time.time()
+        span = read_span(self._folder, progress.cursor, GROUP, without=self._log.writer)
+        await self._answer(target, span.batches)
+        progress.cursor = span.cursor
+        if not span.more:
+            progress.abreast = began
+        if time.monotonic() >= self._due:
+            progress.write(self._place)
+            self._due = time.monotonic() + KEEP_S
+        return span.more
 
     def _current(self) -> Target | None:
         """Return what answers now; None where the routes have no shadow any more."""
         try:
+            stat = self._path.stat()
+            seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            if seen == self._seen:
+                return self._target
             routes, _ = read_routes(self._path)
-        except OnwardError:
+        except (FileNotFoundError, OnwardError):
             return None
+        self._seen = seen
         route = next((each for each in routes.routes if each.arm == SHADOW), None)
         if route is None or route != self._route:
             self._route = route
@@ -121,12 +149,13 @@ class Shadow:
 
     async def _answer(self, target: Target, batches: Sequence[Logged]) -> None:
         """Answer the rows that the champion answered in this release's step."""
-        parts = [
-            part
-            for logged in batches
-            if _is_champions(logged.header, target.header)
-            for part in (*_by_request(target, logged), *_by_features(target, logged))
-        ]
+        parts: list[Part] = []
+        for logged in batches:
+            if _is_champions(logged.header, target.header):
+                found = [*_by_request(target, logged), *_by_features(target, logged)]
+                self._progress.passed_over += len(logged) - len(found)
+                parts += found
+        self._progress.answered += len(parts)
         if not parts:
             return
         done = asyncio.Event()
@@ -136,16 +165,10 @@ class Shadow:
         self._ticker.add(job)
         await done.wait()
 
-    def _begin(self) -> Cursor:
-        """Return where it was; at first, the beginning of each writer's newest segment."""
-        try:
-            return Cursor.loads(self._place.read_text())
-        except FileNotFoundError:
-            newest = {segment.writer: segment.number for segment in segments(self._folder)}
-            return Cursor({writer: (number, len(MAGIC)) for writer, number in newest.items()})
-
-    def _keep(self, cursor: Cursor) -> None:
-        write_whole(self._place, cursor.dumps().encode())
+    def _newest(self) -> Cursor:
+        """Return the beginning of each writer's newest segment."""
+        newest = {segment.writer: segment.number for segment in segments(self._folder)}
+        return Cursor({writer: (number, len(MAGIC)) for writer, number in newest.items()})
 
 
 class _Nobody:
