@@ -251,7 +251,7 @@ FAMILIES: Final = (
         read=lambda m: {
             (model, outcome): count
             for model, told in m.shadows().items()
-            for outcome, count in (("answered", told.answered), ("passed over", told.passed_over))
+            for outcome, count in (("answered", told.answered), ("passed_over", told.passed_over))
         },
     ),
     Family(
