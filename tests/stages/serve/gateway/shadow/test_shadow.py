@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,10 @@ from onward.stages.deploy.step import package
 from onward.stages.serve.log.reader import read
 
 MODEL = "/v2/models/returns"
+
+BEHIND = 'onward_shadow_behind_seconds{model="returns"}'
+ANSWERED = 'onward_shadow_rows_total{model="returns",outcome="answered"}'
+PASSED_OVER = 'onward_shadow_rows_total{model="returns",outcome="passed_over"}'
 
 
 def shadowed(champion: ImageRef, shadow: ImageRef, release: str = "release:returns@2.1") -> Routes:
@@ -44,7 +49,8 @@ def shadow_pid(site: Site) -> int:
 
 def told(site: Site, name: str) -> float:
     """What the metrics say of the model's shadow."""
-    [line] = [line for line in site.client.get("/metrics").text.splitlines() if name in line]
+    lines = site.client.get("/metrics").text.splitlines()
+    [line] = [line for line in lines if line.startswith(name)]
     return float(line.rpartition(" ")[2])
 
 
@@ -60,11 +66,7 @@ def test_a_shadow_answers_the_same_rows_and_nobody_gets_its_answers(tmp_path, im
             f"{MODEL}/predict", json={"rows": rows[:1]}, headers={"onward-arm": "shadow"}
         )
         mirrored, champion = answered(site, "shadow"), answered(site, "champion")
-        site.until(
-            lambda: told(site, 'onward_shadow_rows_total{model="returns",outcome="ans') == 301
-        )
-        behind = told(site, 'onward_shadow_behind_seconds{model="returns"}')
-        site.until(lambda: told(site, 'onward_shadow_behind_seconds{model="returns"}') != behind)
+        site.until(lambda: told(site, ANSWERED) == 301)
         site.serve(routes_of((image("plain"), 100.0)))
         site.until(lambda: not shadow_pid(site))
     assert {e["arm"] for e in entries} == {"champion"}
@@ -98,6 +100,25 @@ def test_a_killed_shadow_goes_on_where_it_was_and_the_champion_does_not_notice(t
     assert "cannot bear large amounts" in (failed[0].error or "")
 
 
+def test_a_shadow_whose_log_cannot_be_written_is_behind_until_it_can(tmp_path, image):
+    rows = small.rows(400, seed=44)
+    with serving(tmp_path, shadowed(image("plain"), image("better"))) as site:
+        site.predict(rows[:200])
+        site.until(lambda: len(answered(site, "shadow")) >= 200, 60)
+        shadow, unlimited = shadow_pid(site), resource.RLIM_INFINITY
+        resource.prlimit(shadow, resource.RLIMIT_FSIZE, (4_096, unlimited))  # less than a batch
+        site.predict(rows[200:])
+        site.until(lambda: told(site, BEHIND) > 2.0)
+        while_full = answered(site, "shadow")
+        resource.prlimit(shadow, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+        site.until(lambda: len(answered(site, "shadow")) >= 400, 60)
+        site.until(lambda: told(site, ANSWERED) == 400 and told(site, BEHIND) < 2.0)
+        assert shadow_pid(site) == shadow
+        mirrored = answered(site, "shadow")
+    assert len(while_full) == 200
+    assert sorted(p.unit for p in mirrored) == sorted(row["order_id"] for row in rows)
+
+
 def test_a_shadow_gets_columns_that_the_champion_does_not_read(tmp_path, image):
     coupon = Column(name="coupon", dtype="string")
     bought = Column(name="bought", dtype="date32[day]")
@@ -116,7 +137,7 @@ def test_a_shadow_gets_columns_that_the_champion_does_not_read(tmp_path, image):
         answer = site.predict(sent)
         site.until(lambda: len(answered(site, "shadow")) >= 40, 60)
         mirrored = {p.unit: p for p in answered(site, "shadow")}
-        site.until(lambda: told(site, 'onward_shadow_rows_total{model="returns",outcome="pas') == 2)
+        site.until(lambda: told(site, PASSED_OVER) == 2)
     assert {e["arm"] for e in answer.json()["predictions"]} == {"champion"}
     assert {p.status for p in mirrored.values()} == {200}
     for n, row in enumerate(rows):

@@ -78,11 +78,11 @@ class Shadow:
         store: OnlineReader | None = None if config.online is None else config.online.make()
         self._online = Online(store, timeout_s=config.online_timeout_s)
         self._masks = None if config.masks is None else config.masks.make()
-        metrics = Metrics()
+        self._metrics = Metrics()
         self._ticker = Ticker(
-            metrics=metrics,
+            metrics=self._metrics,
             online=self._online,
-            recorder=Recorder(metrics=metrics, log=self._log),
+            recorder=Recorder(metrics=self._metrics, log=self._log),
         )
         self._seen: tuple[int, int, int] | None = None
         self._route: Route | None = None
@@ -106,10 +106,16 @@ class Shadow:
         self._online.close()
 
     async def _advance(self, target: Target) -> bool:
-        """Answer a group of what is new; return whether there was more."""
+        """Answer a group of what is new; return whether there is more that need not wait."""
         progress, began = self._progress, time.time()
         span = read_span(self._folder, progress.cursor, GROUP, without=self._log.writer)
-        await self._answer(target, span.batches)
+        logged = [each for each in span.batches if _is_champions(each.header, target.header)]
+        parts = [part for each in logged for part in _parts(target, each)]
+        await self._answer(parts)
+        if self._metrics.log_failing:  # a full disk, for one: it answers again at the next beat
+            return False
+        progress.answered += len(parts)
+        progress.passed_over += sum(map(len, logged)) - len(parts)
         progress.cursor = span.cursor
         if not span.more:
             progress.abreast = began
@@ -147,15 +153,8 @@ class Shadow:
         header = msgspec.structs.replace(target.header, arm=SHADOW)
         return replace(target, arm=SHADOW, header=header, logging=Logging())  # nobody waits
 
-    async def _answer(self, target: Target, batches: Sequence[Logged]) -> None:
-        """Answer the rows that the champion answered in this release's step."""
-        parts: list[Part] = []
-        for logged in batches:
-            if _is_champions(logged.header, target.header):
-                found = [*_by_request(target, logged), *_by_features(target, logged)]
-                self._progress.passed_over += len(logged) - len(found)
-                parts += found
-        self._progress.answered += len(parts)
+    async def _answer(self, parts: Sequence[Part]) -> None:
+        """Predict and log what the champion answered in this release's step."""
         if not parts:
             return
         done = asyncio.Event()
@@ -192,6 +191,12 @@ class _Nobody:
 def _is_champions(header: Header, ours: Header) -> bool:
     theirs = (header.model, header.release, header.arm)
     return theirs == (ours.model, ours.release, CHAMPION)
+
+
+def _parts(target: Target, logged: Logged) -> Iterator[Part]:
+    """Yield the rows of a batch that can be answered again."""
+    yield from _by_request(target, logged)
+    yield from _by_features(target, logged)
 
 
 def _by_request(target: Target, logged: Logged) -> Iterator[Part]:
