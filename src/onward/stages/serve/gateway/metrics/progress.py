@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from onward.core.files import write_whole
 from onward.stages.serve.log.reader import Cursor
 
 
@@ -37,6 +38,4 @@ class Progress(msgspec.Struct, kw_only=True):
 
     def write(self, place: Path) -> None:
         """Take the place of what was written before."""
-        scratch = place.with_suffix(".new")
-        scratch.write_bytes(msgspec.json.encode(self))
-        scratch.replace(place)
+        write_whole(place, msgspec.json.encode(self))
