@@ -167,6 +167,6 @@ def settle(site: Site, *, shadow: bool) -> None:
 
 def abreast(site: Site) -> None:
     """Wait until the shadow has answered all that was asked by now."""
-    now = time.time()
-    while site.progress().abreast < now:
+    now = time.time_ns()
+    while site.progress().abreast_ns < now:
         time.sleep(0.02)

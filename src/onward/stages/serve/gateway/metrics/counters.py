@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter_ns, time
+from time import perf_counter_ns, time_ns
 from typing import Any, Final, Literal, TypeAlias
 
 from onward.core.records import Materialized, ViewPlan
@@ -258,7 +258,7 @@ FAMILIES: Final = (
         name="onward_shadow_behind_seconds", kind="gauge", labels=("model",), over="max",
         about="How long ago a shadow had last answered all that its champion had.",
         read=lambda m: {
-            (model,): max(0.0, time() - told.abreast) for model, told in m.shadows().items()
+            (model,): told.behind_s(time_ns()) for model, told in m.shadows().items()
         },
     ),
     Family(

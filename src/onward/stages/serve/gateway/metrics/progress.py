@@ -14,14 +14,18 @@ class Progress(msgspec.Struct, kw_only=True):
     """A shadow's place in the prediction log, and what it did up to there.
 
     `answered` counts rows that it answered, `passed_over` those that it could not: they came as
-    features, and its own are others. `abreast` is when it had last answered everything that was in
-    the log, in seconds since the epoch; 0 if it never had.
+    features, and its own are others. `abreast_ns` is when it had last answered everything that was
+    in the log, in nanoseconds since the epoch; 0 if it never had.
     """
 
     cursor: Cursor = msgspec.field(default_factory=Cursor)
     answered: int = 0
     passed_over: int = 0
-    abreast: float = 0.0
+    abreast_ns: int = 0
+
+    def behind_s(self, now_ns: int) -> float:
+        """Return how long ago it had last answered everything, in seconds."""
+        return max(0, now_ns - self.abreast_ns) / 1e9
 
     @staticmethod
     def place(state: Path, model: str) -> Path:

@@ -37,7 +37,7 @@ class Shadows:
         self._state = Path(config.state)
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         self._not_before: dict[str, float] = {}
-        self._since: dict[str, float] = {}
+        self._since: dict[str, int] = {}
 
     def look(self, live: Mapping[str, Live]) -> None:
         """Start the shadows that are wanted and do not run; those not wanted end by themselves."""
@@ -48,7 +48,7 @@ class Shadows:
             for name, routes in live.items()
             if any(route.arm == SHADOW for route in routes.routes.routes)
         ]
-        self._since = {name: self._since.get(name, time.time()) for name in wanted}
+        self._since = {name: self._since.get(name, time.time_ns()) for name in wanted}
         for name in wanted:
             self._ensure(name)
         for name, process in list(self._started.items()):
@@ -64,7 +64,7 @@ class Shadows:
         found = {}
         for name, since in self._since.items():
             progress = Progress.read(Progress.place(self._state, name)) or Progress()
-            progress.abreast = max(progress.abreast, since)
+            progress.abreast_ns = max(progress.abreast_ns, since)
             found[name] = progress
         return found
 

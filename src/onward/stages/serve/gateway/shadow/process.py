@@ -107,7 +107,7 @@ class Shadow:
 
     async def _advance(self, target: Target) -> bool:
         """Answer a group of what is new; return whether there is more that need not wait."""
-        progress, began = self._progress, time.time()
+        progress, began = self._progress, time.time_ns()
         span = read_span(self._folder, progress.cursor, GROUP, without=self._log.writer)
         logged = [each for each in span.batches if _is_champions(each.header, target.header)]
         parts = [part for each in logged for part in _parts(target, each)]
@@ -118,7 +118,7 @@ class Shadow:
         progress.passed_over += sum(map(len, logged)) - len(parts)
         progress.cursor = span.cursor
         if not span.more:
-            progress.abreast = began
+            progress.abreast_ns = began
         if time.monotonic() >= self._due:
             progress.write(self._place)
             self._due = time.monotonic() + KEEP_S
