@@ -7,8 +7,8 @@ import pytest
 
 from onward.app import init
 from onward.app.init import create_project, templates
-from onward.app.setting_sources import read_settings
-from onward.app.settings import Settings
+from onward.app.settings.sections import Settings
+from onward.app.settings.sources import read_settings
 from onward.core.errors import DeclarationError, NotFoundError, OnwardError
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from onward.app.gateway_config import config
+from onward.app.gateway.config import config
 from onward.app.online import open_online, opener
-from onward.app.setting_sources import read_settings
-from onward.app.settings import Settings
+from onward.app.settings.sections import Settings
+from onward.app.settings.sources import read_settings
 from onward.core.errors import DeclarationError
 
 

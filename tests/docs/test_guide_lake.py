@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import onward as ow
-from onward.app.setting_sources import read_settings
+from onward.app.settings.sources import read_settings
 from onward.app.site import open_ledger, open_site
 from onward.core.clock import SystemClock
 from onward.flow.progress import silent

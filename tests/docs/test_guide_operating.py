@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from onward.app.callers import caller_config
-from onward.app.gateway_config import config
-from onward.app.gateway_settings import LimitSettings
-from onward.app.setting_sources import read_settings
-from onward.app.settings import Settings
+from onward.app.gateway.callers import caller_config
+from onward.app.gateway.config import config
+from onward.app.settings.gateway import LimitSettings
+from onward.app.settings.sections import Settings
+from onward.app.settings.sources import read_settings
 from onward.core.records.access import Caller
 from onward.stages.serve.gateway.metrics.counters import FAMILIES
 from onward.surfaces.cli.commands import cli

@@ -9,7 +9,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from onward.app.setting_sources import read_settings
+from onward.app.settings.sources import read_settings
 from onward.surfaces.cli.commands import cli
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "predictions.md").read_text()

@@ -18,7 +18,7 @@ from pyarrow import parquet
 
 import onward as ow
 from onward.app import origins
-from onward.app.setting_sources import read_settings
+from onward.app.settings.sources import read_settings
 from onward.app.site import open_ledger, open_site
 from onward.core.clock import SystemClock
 from onward.flow.progress import silent

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import onward as ow
 from onward.app.project import open_project
-from onward.app.setting_sources import read_settings
+from onward.app.settings.sources import read_settings
 from onward.app.testing.run import run_tests
 from onward.flow.run.runs import request
 from onward.surfaces.cli.commands import cli

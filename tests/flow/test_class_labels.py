@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from onward.app.calling import calling
-from onward.app.gateway import serving
+from onward.app.gateway.calling import calling
+from onward.app.gateway.serving import serving
 from onward.app.project import Project, open_project
 from onward.core.clock import ReplayClock
 from onward.flow.release.loop import advance

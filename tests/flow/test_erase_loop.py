@@ -16,8 +16,8 @@ from typing import cast
 
 import pytest
 
-from onward.app.calling import calling
 from onward.app.erase import _elsewhere, erase_subject
+from onward.app.gateway.calling import calling
 from onward.app.project import Project, open_project
 from onward.core.errors import DeclarationError, NotFoundError
 from onward.core.ports import Erased
@@ -164,7 +164,7 @@ ERASE = """
 import os, signal, sys
 from pathlib import Path
 from onward.app.erase import _elsewhere, erase_subject
-from onward.app.calling import calling
+from onward.app.gateway.calling import calling
 from onward.app.project import open_project
 left = int(sys.argv[2])
 def heard(part):

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from onward.app.gateway import Gateway, serving
+from onward.app.gateway.serving import Gateway, serving
 from onward.app.project import Project, open_project
 from onward.core.clock import ReplayClock
 from onward.core.errors import BusyError, DataError, DeclarationError, NotFoundError

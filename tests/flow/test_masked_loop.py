@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from onward.app.gateway import serving
+from onward.app.gateway.serving import serving
 from onward.app.project import Project, open_project
 from onward.core.errors import DataError
 from onward.core.records.masks import looks_masked

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 import onward as ow
 from onward.app.features import audit
 from onward.app.project import Project, open_project
-from onward.app.setting_sources import read_settings
+from onward.app.settings.sources import read_settings
 from onward.core.clock import duration
 from onward.core.errors import NotFoundError
 from onward.core.records import SkewReport, Suppressed

@@ -205,7 +205,7 @@ def workload(project: Project, target: str) -> Workload:
 def _local_config(project: Project) -> Mapping[str, Any]:
     import msgspec
 
-    from onward.app.gateway_config import config
+    from onward.app.gateway.config import config
 
     settings = project.settings
     found = config(

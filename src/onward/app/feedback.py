@@ -21,7 +21,7 @@ def tell(
     DataError
         The gateway refused it.
     """
-    from onward.app.calling import calling, serve_as_declared
+    from onward.app.gateway.calling import calling, serve_as_declared
     from onward.app.predictions import look_up
 
     model = look_up(project, prediction).model

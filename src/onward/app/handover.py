@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from onward.app.access import require_run
-from onward.app.gateway import address
+from onward.app.gateway.serving import address
 from onward.core.errors import BusyError, OnwardError
 
 if TYPE_CHECKING:

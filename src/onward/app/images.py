@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from onward.app.settings import Settings
+from onward.app.settings.sections import Settings
 from onward.core.errors import DeclarationError, NotFoundError
 from onward.core.ports import Secrets
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.app.secrets import filling, places
-from onward.app.settings import Settings
+from onward.app.settings.sections import Settings
 from onward.core.errors import DeclarationError
 
 if TYPE_CHECKING:

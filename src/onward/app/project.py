@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from onward.app.access import require, require_run
 from onward.app.load import load_definition
-from onward.app.setting_sources import read_settings
-from onward.app.settings import Settings
+from onward.app.settings.sections import Settings
+from onward.app.settings.sources import read_settings
 from onward.app.site import open_dbt, open_ledger, open_site
 from onward.core.clock import Clock, SystemClock
 from onward.core.errors import BusyError
@@ -182,7 +182,7 @@ class Project:
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Predict through the gateway: the one that runs, or one started for this call."""
-        from onward.app.calling import calling, serve_as_declared
+        from onward.app.gateway.calling import calling, serve_as_declared
 
         serve_as_declared(self)
         with calling(self.settings, self.definition.model) as client:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from onward.app.secrets import filling, open_project_secrets
-from onward.app.settings import Settings
+from onward.app.settings.sections import Settings
 from onward.core.errors import DeclarationError
 from onward.core.ports import Secret, Secrets
 

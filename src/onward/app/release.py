@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onward.app.access import approved_by, require
-from onward.app.callers import shown, verified
+from onward.app.gateway.callers import shown, verified
 from onward.core.errors import NotFoundError
 from onward.core.records import DatasetRef, ReleaseDecision
 from onward.flow.release.releases import Release, current, decisions
@@ -136,7 +136,7 @@ def _predictions(project: Project) -> DatasetRef | None:
 def _served(project: Project, model: str) -> Mapping[str, float] | None:
     import httpx
 
-    from onward.app.gateway import address
+    from onward.app.gateway.serving import address
 
     url = address(project.settings.state)
     if url is None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from onward.app.settings import Settings
+from onward.app.settings.sections import Settings
 from onward.core.errors import DeclarationError, NotFoundError, OnwardError, unknown_name
 from onward.core.ports import Secret, Secrets
 

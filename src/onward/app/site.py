@@ -9,7 +9,7 @@ from onward.app.images import open_workbench
 from onward.app.online import open_online, opener
 from onward.app.origins import find_readers
 from onward.app.secrets import filling, open_project_secrets
-from onward.app.settings import Settings
+from onward.app.settings.sections import Settings
 from onward.core.clock import Clock
 from onward.core.ports import Compute, Lake, Ledger
 from onward.flow.progress import Listener

@@ -72,7 +72,7 @@ class Status:
 
 def status(project: Project) -> Status:
     """Gather a project's status."""
-    from onward.app.gateway import address, alerts
+    from onward.app.gateway.serving import address, alerts
 
     definition, ledger = project.definition, project.ledger
     serving = champion(ledger, definition.model)

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from onward.app.access import require_run
-from onward.app.gateway import require_free, settle
-from onward.app.kept_gateway import kept
+from onward.app.gateway.kept import kept
+from onward.app.gateway.serving import require_free, settle
 from onward.app.load import commit_of
 from onward.app.log import logging_to
 from onward.app.openlineage import try_to_send

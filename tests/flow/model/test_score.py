@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from onward.app.project import Project, open_project
 from onward.app.score import score
-from onward.app.setting_sources import read_settings
+from onward.app.settings.sources import read_settings
 from onward.core.errors import DataError, DeclarationError, NotFoundError
 from onward.flow.run.runs import taken_in
 from onward.surfaces.cli.commands import cli

@@ -10,7 +10,7 @@ from typing import Final
 
 from onward.app import flights_data
 from onward.app.demo.traffic import Sent, Traffic
-from onward.app.gateway import serving, settle
+from onward.app.gateway.serving import serving, settle
 from onward.app.init import create_project
 from onward.app.log import logging_to
 from onward.app.project import Project, open_project

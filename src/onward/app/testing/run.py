@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from onward.app.setting_sources import read_settings
+from onward.app.settings.sources import read_settings
 from onward.core.errors import NotFoundError, OnwardError
 
 _NO_TESTS = 5  # pytest's exit code

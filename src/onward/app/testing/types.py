@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onward.app.setting_sources import FILE, read_settings
+from onward.app.settings.sources import FILE, read_settings
 from onward.stages.features.config import Label
 from onward.stages.ingest.config import Source
 from onward.stages.transform.config import Transform

@@ -16,8 +16,8 @@ def gateway(project: Folder = HERE, as_json: Json = False) -> None:
     """Show the gateway's workers, and what each has answered."""
     from rich.table import Table
 
+    from onward.app.gateway.workers import gateway_status
     from onward.app.project import open_project
-    from onward.app.workers import gateway_status
     from onward.surfaces.cli.show import console, plain, put
 
     with open_project(project) as opened:

@@ -9,7 +9,7 @@ import typer
 from onward.surfaces.cli.options import HERE, Folder, Json
 
 if TYPE_CHECKING:
-    from onward.app.setting_list import SettingEntry, SettingList
+    from onward.app.settings.listing import SettingEntry, SettingList
 
 
 def register(cli: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def settings(
     as_json: Json = False,
 ) -> None:
     """List every setting, its value, and where that comes from."""
-    from onward.app.setting_list import settings_of
+    from onward.app.settings.listing import settings_of
     from onward.surfaces.cli.show import put, warn
 
     found = settings_of(project, section)

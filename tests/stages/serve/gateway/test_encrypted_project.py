@@ -14,12 +14,12 @@ import trained_models as small
 import trustme
 from gateway_site import routes_of, write_stores
 
-from onward.app.callers import tls_config
-from onward.app.calling import Caller
-from onward.app.gateway import address, alerts, serving
+from onward.app.gateway.callers import tls_config
+from onward.app.gateway.calling import Caller
+from onward.app.gateway.serving import address, alerts, serving
 from onward.app.release import _served
-from onward.app.setting_sources import read_settings
-from onward.app.settings import Settings
+from onward.app.settings.sections import Settings
+from onward.app.settings.sources import read_settings
 from onward.core.errors import DeclarationError
 from onward.flow.site import Folders
 from onward.stages.serve.routes import write_routes

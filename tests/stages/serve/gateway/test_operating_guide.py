@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import trained_models as small
 from gateway_site import routes_of, serving
 
-from onward.app.gateway_config import config
-from onward.app.setting_sources import read_settings
+from onward.app.gateway.config import config
+from onward.app.settings.sources import read_settings
 from onward.core.ports import Secret
 from onward.core.ports.callers import TOKENS
 from onward.infra.secrets.keyfile import KeyFile

@@ -18,7 +18,7 @@ from gateway_site import Site, routes_of, serving
 from sklearn.linear_model import LogisticRegression
 from typer.testing import CliRunner
 
-from onward.app.setting_sources import read_settings
+from onward.app.settings.sources import read_settings
 from onward.stages.deploy.step import package
 from onward.surfaces.cli.commands import cli
 

@@ -20,7 +20,7 @@ from gateway_site import Site, free_port, routes_of, serving
 from rpc_calls import matrix
 from sklearn.linear_model import LogisticRegression
 
-from onward.app.gateway import alerts
+from onward.app.gateway.serving import alerts
 from onward.core.records import ImageRef, Routes
 from onward.stages.deploy.step import package
 from onward.stages.serve.gateway.limits import Limits

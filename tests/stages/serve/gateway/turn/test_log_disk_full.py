@@ -13,7 +13,7 @@ import pytest
 import trained_models as small
 from gateway_site import Site, routes_of, serving
 
-from onward.app.gateway import alerts
+from onward.app.gateway.serving import alerts
 from onward.core.records import Logging
 from onward.stages.serve.log.reader import read
 

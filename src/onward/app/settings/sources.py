@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from onward.app.access import TOKEN, USER
-from onward.app.setting_values import checked
-from onward.app.settings import Settings, sections
+from onward.app.settings.sections import Settings, sections
+from onward.app.settings.values import checked
 from onward.core.errors import DeclarationError, Location, NotFoundError, nearest, unknown_name
 from onward.infra.secrets.environment import PREFIX as SECRET
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onward.app.callers import shown, verified
-from onward.app.gateway import address, serving
-from onward.app.settings import Settings
+from onward.app.gateway.callers import shown, verified
+from onward.app.gateway.serving import address, serving
+from onward.app.settings.sections import Settings
 from onward.core.errors import BusyError, CorruptError, DataError, NotFoundError
 from onward.flow.release.serving import declare
 from onward.flow.site import Folders

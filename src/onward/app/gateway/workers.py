@@ -49,7 +49,7 @@ def gateway_status(project: Project) -> GatewayStatus:
     NotFoundError
         None runs.
     """
-    from onward.app.gateway import address
+    from onward.app.gateway.serving import address
     from onward.stages.serve.gateway.metrics.board import Board
 
     url = address(project.settings.state)

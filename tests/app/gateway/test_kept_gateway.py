@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from onward.app import kept_gateway
-from onward.app.kept_gateway import KeptServer
+from onward.app.gateway import kept
+from onward.app.gateway.kept import KeptServer
 from onward.core.errors import BusyError, OnwardError
 
 
@@ -40,8 +40,8 @@ class Starts:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_gateway, "LOOK_S", 0.001)
-    monkeypatch.setattr(kept_gateway, "PATIENCE_S", (0.001, 0.002))
+    monkeypatch.setattr(kept, "LOOK_S", 0.001)
+    monkeypatch.setattr(kept, "PATIENCE_S", (0.001, 0.002))
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -69,7 +69,7 @@ def test_one_that_ends_is_started_again_once_its_port_is_free():
 
 
 def test_one_that_does_not_start_again_is_given_up(monkeypatch):
-    monkeypatch.setattr(kept_gateway, "GIVE_UP_S", 0.0)
+    monkeypatch.setattr(kept, "GIVE_UP_S", 0.0)
     first, said = Fake(1), []
     server = KeptServer(Starts(first, OnwardError("the image is damaged")), said.append)
     first.runs = False

@@ -8,8 +8,8 @@ from datetime import timedelta
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any, Final
 
-from onward.app.setting_sources import assembled, gather, meant, variable
-from onward.app.settings import sections
+from onward.app.settings.sections import sections
+from onward.app.settings.sources import assembled, gather, meant, variable
 from onward.core.errors import NotFoundError, unknown_name
 from onward.core.urls import shown
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from onward.app.setting_sources import Gathered
+    from onward.app.settings.sources import Gathered
 
 _UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 

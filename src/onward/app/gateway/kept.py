@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
-from onward.app.gateway import Gateway
-from onward.app.gateway_config import config
-from onward.app.settings import Settings
+from onward.app.gateway.config import config
+from onward.app.gateway.serving import Gateway
+from onward.app.settings.sections import Settings
 from onward.core.errors import OnwardError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from onward.app.setting_list import settings_of
-from onward.app.setting_sources import read_settings
-from onward.app.settings import Settings, sections
+from onward.app.settings.listing import settings_of
+from onward.app.settings.sections import Settings, sections
+from onward.app.settings.sources import read_settings
 from onward.core.errors import DeclarationError, NotFoundError
 
 

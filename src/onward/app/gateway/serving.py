@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from onward.app.callers import shown, verified
-from onward.app.gateway_config import config
-from onward.app.settings import Settings
+from onward.app.gateway.callers import shown, verified
+from onward.app.gateway.config import config
+from onward.app.settings.sections import Settings
 from onward.core.errors import OnwardError
 from onward.core.wording import counted
 from onward.flow.release.loop import end

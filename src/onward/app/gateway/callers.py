@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from onward.app.secrets import places
-from onward.app.settings import Settings
+from onward.app.settings.sections import Settings
 from onward.core.clock import SystemClock
 from onward.core.errors import DeclarationError
 from onward.core.ports.callers import CALLERS_ENTRY

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from onward.app.gateway_settings import (
+from onward.app.settings.gateway import (
     CallerSettings,
     GatewaySettings,
     LimitSettings,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from onward.app.callers import caller_config, tls_config
-from onward.app.gateway_settings import LimitSettings
+from onward.app.gateway.callers import caller_config, tls_config
 from onward.app.online import opener
 from onward.app.secrets import places
-from onward.app.settings import Settings
+from onward.app.settings.gateway import LimitSettings
+from onward.app.settings.sections import Settings
 from onward.core.ports.masks import MASKS_ENTRY
 from onward.core.records import Logging
 from onward.flow.site import Folders

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from onward.app.gateway import Gateway
+from onward.app.gateway.serving import Gateway
 from onward.stages.serve.routes import version_of
 
 

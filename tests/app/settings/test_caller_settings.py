@@ -7,9 +7,9 @@ import stat
 from dataclasses import replace
 
 import onward as ow
-from onward.app.callers import caller_config, shown
-from onward.app.gateway_settings import CallerSettings
-from onward.app.settings import Settings
+from onward.app.gateway.callers import caller_config, shown
+from onward.app.settings.gateway import CallerSettings
+from onward.app.settings.sections import Settings
 
 
 def settings(folder, **chosen) -> Settings:
