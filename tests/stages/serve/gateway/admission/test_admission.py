@@ -97,9 +97,8 @@ def test_bodies_count_by_what_they_are_decompressed(tight, path):
     assert "decompressed" in answer.text
     assert metric(tight, "onward_requests_waiting_bytes ") == 0
     fitting = gzip.compress(json.dumps({"rows": ROWS[:1]}).encode())
-    assert (
-        tight.client.post(f"{MODEL}/predict", content=fitting, headers=headers).status_code == 200
-    )
+    answer = tight.client.post(f"{MODEL}/predict", content=fitting, headers=headers)
+    assert answer.status_code == 200
     assert metric(tight, "onward_requests_waiting_bytes ") == 0
 
 

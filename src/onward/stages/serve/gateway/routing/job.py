@@ -116,10 +116,10 @@ class Job:
     `query` is what followed the path's ``?``; `headers` go out with the answer, each as
     ``\\r\\nName: value``; a `bare` answer goes out without its body (to a HEAD request).
     `started` and `deadline` (0 for none) are in nanoseconds, by `time.perf_counter_ns`; `admitted`
-    is the size of its body, -1 where it does not count as waiting; `who` is the caller's name. One
-    that is `held` has its turn later, and `later` is told what would be answered, and sees to the
-    answer, once the turn is over (both in `handlers/aside.py`). `id` is the request's, where it is
-    noted, and `trace` its place in a trace that is recorded.
+    is the size of its body, decompressed, -1 where it does not count as waiting; `who` is the
+    caller's name. One that is `held` has its turn later, and `later` is told what would be
+    answered, and sees to the answer, once the turn is over (both in `handlers/aside.py`). `id` is
+    the request's, where it is noted, and `trace` its place in a trace that is recorded.
     """
 
     __slots__ = (
