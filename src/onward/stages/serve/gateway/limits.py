@@ -19,7 +19,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     deadline_s
         The deadline of requests that name none; None lets them wait.
     connections
-        Open connections; those beyond it get 503 and are closed.
+        Open connections; those beyond it get 503 and are closed. There are fewer where the system
+        allows a process fewer open files.
     receive_s
         How long a request may take to arrive whole; then 408.
     idle_s

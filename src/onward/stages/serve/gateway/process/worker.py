@@ -28,6 +28,7 @@ from onward.stages.serve.gateway.metrics.counters import Metrics
 from onward.stages.serve.gateway.metrics.fleet import Fleet
 from onward.stages.serve.gateway.models.image import cache_of
 from onward.stages.serve.gateway.models.model import load_route, weight
+from onward.stages.serve.gateway.process.descriptors import connections_within
 from onward.stages.serve.gateway.process.follower import Follower
 from onward.stages.serve.gateway.process.local import announce, withdraw
 from onward.stages.serve.gateway.process.place import Place
@@ -134,7 +135,7 @@ class Worker:
             observer=self._observer,
             request_clock=config.clock == "request",
             max_body_bytes=config.max_body_bytes,
-            max_connections=config.limits.connections,
+            max_connections=connections_within(config.limits.connections),
             max_arriving_bytes=config.limits.waiting_bytes,
             predictions=None if config.predictions is None else Path(config.predictions),
         )
@@ -145,6 +146,7 @@ class Worker:
         self._follower = Follower(config, endpoints, models, metrics)
         self._shadows = Shadows(config)
         metrics.shadows = self._shadows.told
+        self._trouble = ""
         self._certificate: Certificate | None = None
         self._server: asyncio.Server | None = None
         self._rpc: RpcServer | None = None
@@ -218,13 +220,24 @@ class Worker:
             raise busy(self._config.host, self._config.port) from None
 
     async def look(self) -> None:
-        """Do what is done now and then, beside the requests."""
-        changed = self._config.routes is not None and await self._follower.look()
-        self._fleet.look(changed=changed)
-        self._shadows.look(self.endpoints.live)
-        self._freshness.look()
+        """Do what is done now and then, beside the requests.
+
+        What the system refuses meanwhile, such as a file where too many are open, is said once, and
+        tried again the next time: requests need not feel it.
+        """
         self._sweeper.look(self.endpoints.connections)
-        self._renew_certificate()
+        try:
+            changed = self._config.routes is not None and await self._follower.look()
+            self._fleet.look(changed=changed)
+            self._shadows.look(self.endpoints.live)
+            self._freshness.look()
+            self._renew_certificate()
+        except OSError as error:
+            if str(error) != self._trouble:
+                say(f"{error}: what was to be done beside the requests is tried again")
+            self._trouble = str(error)
+        else:
+            self._trouble = ""
 
     def _renew_certificate(self) -> None:
         """Show what lies in the certificate's files now, from the next connection on."""
