@@ -12,9 +12,11 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+from onward.stages.serve.gateway.protocol.listener import Listener
 
 READY: Final = b"ready\n"
 BEAT: Final = b"beat\n"
@@ -25,7 +27,7 @@ BEAT_S: Final = 0.5
 STACKS: Final = signal.SIGUSR1
 """Has a worker write where each of its threads is, to the gateway's log."""
 
-Listen: TypeAlias = "Callable[[socket.socket], Awaitable[asyncio.Server]]"
+Listen: TypeAlias = Callable[[socket.socket], Listener]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Place:
     slot: int
     listeners: tuple[int, ...]
     control: int
-    _adopted: dict[int, asyncio.Server] = field(default_factory=dict)
+    _adopted: dict[int, Listener] = field(default_factory=dict)
     _line: asyncio.Task[None] | None = None
 
     def own(self) -> socket.socket:
@@ -80,7 +82,7 @@ class Place:
             verb, _, number = said.decode().strip().partition(" ")
             slot = int(number)
             if verb == "adopt" and slot not in self._adopted:
-                self._adopted[slot] = await listen(self._socket(slot))
+                self._adopted[slot] = listen(self._socket(slot))
             elif verb == "release" and slot in self._adopted:
                 self._adopted.pop(slot).close()
         writer.close()

@@ -33,7 +33,7 @@ from onward.stages.serve.gateway.process.follower import Follower
 from onward.stages.serve.gateway.process.local import announce, withdraw
 from onward.stages.serve.gateway.process.place import Place
 from onward.stages.serve.gateway.protocol.http import Connection
-from onward.stages.serve.gateway.protocol.listener import BACKLOG, bound, busy
+from onward.stages.serve.gateway.protocol.listener import Listener, bound, busy
 from onward.stages.serve.gateway.protocol.sweep import Sweeper
 from onward.stages.serve.gateway.protocol.tls import Certificate, show
 from onward.stages.serve.gateway.routing.versions import Models
@@ -148,7 +148,7 @@ class Worker:
         metrics.shadows = self._shadows.told
         self._trouble = ""
         self._certificate: Certificate | None = None
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._rpc: RpcServer | None = None
 
     def _ticker(self) -> Ticker:
@@ -175,7 +175,7 @@ class Worker:
             self._shown(self._certificate)
         [own] = bound(config.host, config.port) if place is None else [place.own()]
         await self.warm()
-        self._server = await self._listen(own)
+        self._listener = self._listen(own)
         if config.grpc_port:
             self._rpc = _rpc_server(
                 config, self.endpoints, self._certificate, shared=place is not None
@@ -201,8 +201,7 @@ class Worker:
         self._fleet.state = "ready"
         self._fleet.tell()
 
-    async def _listen(self, own: socket.socket) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
+    def _listen(self, own: socket.socket) -> Listener:
         encrypted: dict[str, Any] = {}
         if self._certificate is not None:
             encrypted = {
@@ -211,9 +210,7 @@ class Worker:
                 "ssl_shutdown_timeout": FAREWELL_S,
             }
         try:
-            return await loop.create_server(
-                lambda: Connection(self.endpoints), sock=own, backlog=BACKLOG, **encrypted
-            )
+            return Listener(own, lambda: Connection(self.endpoints), **encrypted)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
@@ -256,8 +253,8 @@ class Worker:
         """
         self._fleet.state = "draining"
         self._fleet.tell()
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._listener.close()
         if self._place is not None:
             self._place.leave()
         endpoints = self.endpoints
