@@ -47,7 +47,7 @@ class Calls:
         self._request_clock = request_clock
         self._limit = max_body_bytes
         self._anonymous = itertools.count()
-        self._born = time.time_ns()
+        self._born = f"{time.time_ns():x}-"
 
     def plain(
         self, job: Job, body: bytes, headers: Headers, kinds: frozenset[bytes] = content.JSON
@@ -127,7 +127,7 @@ class Calls:
         headers: Headers,
     ) -> Part:
         """Return the rows of an inference call, for the arm that its id gets, or a tester's."""
-        unit = call.id or f"{self._born:x}-{next(self._anonymous):x}"
+        unit = call.id or f"{self._born}{next(self._anonymous):x}"
         direct = live.wished(headers) if version is None else live.direct[version]
         target = direct or live.assign_features(unit)
         n, numbers, texts = inference.features(call, target.model)

@@ -136,7 +136,9 @@ class Connection(asyncio.Protocol):
             self._refuse(400, f"this is not HTTP/1.1: {error}")
         if self.receiving and self.begun == begun and not self._headers_ended:
             if self._size == size:  # a header, or a trailer, is not told of until it is whole
-                self._count_header(len(data))
+                self._header_bytes += len(data)
+                if self._header_bytes > MAX_HEADER_BYTES:
+                    self._refuse_headers()
             elif self._size > SMALL:
                 self._count_body()
 
@@ -168,7 +170,9 @@ class Connection(asyncio.Protocol):
         self._url = self._url + url if self._url else url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_header(len(name) + len(value))
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self._refuse_headers()
         name = name.lower()
         if name in READ and not self._in_body:  # what follows a chunked body is no header
             self._headers[name] = value
@@ -314,10 +318,8 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _count_header(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES:
-            self._refuse(431, f"the headers are larger than {MAX_HEADER_BYTES} bytes")
+    def _refuse_headers(self) -> None:
+        self._refuse(431, f"the headers are larger than {MAX_HEADER_BYTES} bytes")
 
     def _count_body(self) -> None:
         endpoint = self._endpoint

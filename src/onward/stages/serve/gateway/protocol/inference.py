@@ -156,7 +156,9 @@ def _require_length(tensor: Input, length: int) -> None:
 
 def outputs(call: InferCall, model: ServedModel, found: np.ndarray) -> list[Output]:
     """Return the output tensors for (n, width) figures: those asked for, or all."""
-    names = [wanted.name for wanted in call.outputs] or OUTPUTS[model.task]
+    names: Sequence[str] = OUTPUTS[model.task]
+    if call.outputs:
+        names = [wanted.name for wanted in call.outputs]
     n, flat = len(found), found.ravel().tolist()
     return [
         Output(name, _label_type(model), [n], _labels(model, found, flat))

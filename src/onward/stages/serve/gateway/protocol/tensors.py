@@ -8,7 +8,7 @@ is the nearest float32, whichever way it comes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -35,7 +35,11 @@ class Input(Protocol):
 
     name: str
     shape: list[int]
-    datatype: str
+
+    @property
+    def datatype(self) -> str:
+        """One of the protocol's."""
+        ...
 
     def floats(self) -> Floats:
         """Return the elements as numbers, None or NaN for a missing one.
@@ -92,6 +96,22 @@ class JsonTensor(msgspec.Struct):
             return decode(msgspec.json.encode(values))
         except (msgspec.DecodeError, RecursionError):
             raise _misfit(self) from None
+
+
+class DoublesTensor(msgspec.Struct):
+    """A tensor of FP64 in JSON, flat: what most requests hold, read in one pass with the body."""
+
+    name: str
+    shape: list[int]
+    datatype: Literal["FP64"]
+    data: list[float | None]
+    parameters: dict[str, Any] = {}
+
+    def floats(self) -> Floats:
+        return self.data
+
+    def texts(self) -> Sequence[str | None]:
+        raise _misfit(self)
 
 
 class BinaryTensor:

@@ -19,6 +19,7 @@ from onward.stages.serve.gateway.protocol.inference import InferCall, Wanted
 from onward.stages.serve.gateway.protocol.tensors import (
     BINARY_SIZE,
     BinaryTensor,
+    DoublesTensor,
     Input,
     JsonTensor,
     write_binary,
@@ -28,6 +29,9 @@ JSON_LENGTH: Final = b"inference-header-content-length"
 """The header that says how many bytes of a body are JSON."""
 
 BINARY: Final = "application/octet-stream"
+
+_GLANCE: Final = 256
+"""In how many of a body's first bytes the first tensor's datatype is looked for."""
 
 
 class InferRequest(msgspec.Struct):
@@ -39,7 +43,17 @@ class InferRequest(msgspec.Struct):
     outputs: list[Wanted] = []
 
 
+class _DoublesRequest(InferCall, kw_only=True):
+    """The same, where all tensors are of FP64 and flat, read as the call that it makes."""
+
+    inputs: list[DoublesTensor]
+    id: str = ""
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+    outputs: list[Wanted] = msgspec.field(default_factory=list)
+
+
 _decode: Final = msgspec.json.Decoder(InferRequest).decode
+_decode_doubles: Final = msgspec.json.Decoder(_DoublesRequest).decode
 encode: Final = msgspec.json.Encoder().encode
 
 
@@ -52,6 +66,12 @@ def read(body: bytes, headers: Headers) -> InferCall:
         It is no inference request.
     """
     length = headers.get(JSON_LENGTH)
+    if length is None and body.find(b'"FP64"', 0, _GLANCE) > 0:
+        try:
+            call: InferCall = _decode_doubles(body)
+            return call
+        except (msgspec.DecodeError, RecursionError):
+            pass  # another kind of request, or none, which is told below
     binary = b""
     if length is not None:
         size = int(length) if length.isdigit() and len(length) < 16 else -1

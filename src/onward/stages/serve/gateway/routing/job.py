@@ -42,16 +42,16 @@ class Part:
         self.units: list[str] = []
         self.places: list[int] = []
         self.requests: list[tuple[Any, ...]] | None = None
-        self.looked_up: list[tuple[Any, ...]] = []
+        self.looked_up: Sequence[tuple[Any, ...]] = ()
         self.marks: list[dict[str, str] | None] | None = None
         self.refused: dict[int, str] | None = None
-        self.numbers: Floats = []
-        self.texts: list[tuple[str | None, ...]] = []
+        self.numbers: Floats = ()
+        self.texts: Sequence[tuple[str | None, ...]] = ()
         self.status = 200
         self.error: str | None = None
         self.computed: np.ndarray | None = None
         self.output: np.ndarray | None = None
-        self.ids: list[str] = []
+        self.ids: Sequence[str] = ()
         self.latency_us = 0
 
     def fail(self, status: int, error: str) -> None:
@@ -143,7 +143,7 @@ class Job:
         self.parts: Sequence[Part] = ()
         self.feedback: Feedback | None = None
         self.logging = AS_EVER
-        self.told: list[str] = []
+        self.told: Sequence[str] = ()
         self.refusal: bytes | None = None
         self.position = 0
         self.status = 200

@@ -6,7 +6,9 @@ computed again on its own.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from onward.core.errors import DataError
@@ -58,18 +60,16 @@ def _apart(target: Target, parts: Sequence[Part], error: Exception) -> None:
 
 def _features(
     target: Target, parts: Sequence[Part]
-) -> tuple[np.ndarray, list[tuple[str | None, ...]]]:
+) -> tuple[np.ndarray, Sequence[tuple[str | None, ...]]]:
     """Return (n, n_features) numbers and n rows of text features for all parts' rows."""
     import numpy as np
 
     plan = target.model.plan
     if parts[0].requests is None:
-        flat = parts[0].numbers
         texts = parts[0].texts
         if len(parts) > 1:
-            flat = [value for part in parts for value in part.numbers]
             texts = [row for part in parts for row in part.texts]
-        return np.array(flat, dtype=np.float64).reshape(-1, len(plan.columns)), texts
+        return _flat(parts).reshape(-1, len(plan.columns)), texts
     rows = [row for part in parts for row in part.requests or ()]
     names = [c.name for c in plan.request]  # a row may hold more, for a shadow
     request = dict(zip(names, zip(*rows, strict=True), strict=False))
@@ -83,3 +83,14 @@ def _features(
             numbers[:, position] = found[column.name]
     strings = [found[plan.columns[position].name] for position in target.model.strings]
     return numbers, list(zip(*strings, strict=True)) if strings else [()] * len(rows)
+
+
+def _flat(parts: Sequence[Part]) -> np.ndarray:
+    """Return the numbers of all parts one after another, NaN for a missing one."""
+    import numpy as np
+
+    given = [part.numbers for part in parts]
+    if all(isinstance(numbers, list) for numbers in given):
+        with contextlib.suppress(TypeError):  # a missing number, which is rare
+            return np.fromiter(chain.from_iterable(given), np.float64)
+    return np.concatenate([np.asarray(numbers, dtype=np.float64) for numbers in given])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
-import itertools
+import struct
 import time
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -16,6 +17,13 @@ from onward.stages.serve.gateway.routing.job import Groups, Job, Part
 from onward.stages.serve.gateway.routing.live import Target
 from onward.stages.serve.log.segment import Batch, encode
 from onward.stages.serve.log.writer import PredictionLog
+
+if TYPE_CHECKING:
+    import numpy as np
+
+T = TypeVar("T")
+
+_NAN: Final = struct.pack("<d", float("nan"))
 
 RETRY_AFTER: Final = b"\r\nRetry-After: 1"
 
@@ -86,7 +94,7 @@ class Recorder:
             name = job.parts[0].target.model.name
             self._metrics.unlogged[name] += rows
             for part in job.parts:
-                part.ids = []
+                part.ids = ()
 
     def _must_wait(self, jobs: Sequence[Job], kept: Kept, telling: Sequence[Job]) -> bool:
         """Say of each job that was logged what it waits for, if it does."""
@@ -111,10 +119,13 @@ class Recorder:
         counts = self._metrics.predictions
         for target, parts in kept:
             name, version = target.model.name, target.model.version
-            latency = self._metrics.arm(name, version, target.arm)
+            add = self._metrics.arm(name, version, target.arm).add
+            rows: Counter[int] = Counter()
             for part in parts:
-                latency.add(part.latency_us * 1000)
-                counts[name, version, target.arm, part.status] += len(part.units)
+                add(part.latency_us * 1000)
+                rows[part.status] += len(part.units)
+            for status, count in rows.items():
+                counts[name, version, target.arm, status] += count
 
     def _write(self, log: PredictionLog, kept: Kept, telling: Sequence[Job]) -> None:
         batches = [(target.header, _batch(target, parts)) for target, parts in kept]
@@ -123,11 +134,13 @@ class Recorder:
         for job, feedback, address in zip(telling, told, addresses[len(kept) :], strict=True):
             job.told = [f"{address}.{row:x}" for row in range(len(feedback.at))]
         for (_, parts), address in zip(kept, addresses, strict=False):
-            row = 0
+            rows = sum(len(part.units) for part in parts)
+            ids = [f"{address}.{row:x}" for row in range(rows)]
+            begin = 0
             for part in parts:
-                end = row + len(part.units)
-                part.ids = [f"{address}.{i:x}" for i in range(row, end)]
-                row = end
+                end = begin + len(part.units)
+                part.ids = ids[begin:end]
+                begin = end
 
 
 def waits(job: Job) -> bool:
@@ -178,44 +191,54 @@ def _fits(part: Part) -> bool:
 
 
 def _batch(target: Target, parts: Sequence[Part]) -> Batch:
-    import numpy as np
-
     width, k = target.model.width, len(target.model.plan.columns)
-    at, units, status, latency = [], [], [], []
-    requests: list[tuple[Any, ...] | None] = []
-    marks: list[dict[str, str] | None] = []
-    errors: list[str | None] = []
-    features, outputs = [], []
-    for part in parts:
-        n = len(part.units)
-        at += [part.at_us] * n
-        units += part.units
-        status += [part.status] * n
-        latency += [part.latency_us] * n
-        requests.extend(part.requests or itertools.repeat(None, n))
-        marks.extend(part.marks or itertools.repeat(None, n))
-        errors += [part.error] * n
-        computed, output = part.computed, part.output
-        features.append(np.full((n, k), np.nan) if computed is None else computed)
-        outputs.append(np.full((n, width), np.nan) if output is None else output)
+    rows = [len(part.units) for part in parts]
+    total = sum(rows)
     texts = None
     if target.model.strings:
         unknown: tuple[str | None, ...] = (None,) * len(target.model.strings)
         texts = [
             row
-            for part in parts
-            for row in (part.texts if part.computed is not None else [unknown] * len(part.units))
+            for part, n in zip(parts, rows, strict=True)
+            for row in (part.texts if part.computed is not None else [unknown] * n)
         ]
     return Batch(
         header=0,
-        at=at,
-        unit=units,
-        status=status,
-        latency_us=latency,
-        requests=requests,
-        features=b"".join(f.tobytes() for f in features),
+        at=_each([part.at_us for part in parts], rows),
+        unit=[unit for part in parts for unit in part.units],
+        status=_each([part.status for part in parts], rows),
+        latency_us=_each([part.latency_us for part in parts], rows),
+        requests=_joined([part.requests for part in parts], rows) or [None] * total,
+        features=_figures([part.computed for part in parts], rows, k),
         strings=texts,
-        output=b"".join(o.tobytes() for o in outputs),
-        errors=errors if any(errors) else None,
-        marks=marks if any(marks) else None,
+        output=_figures([part.output for part in parts], rows, width),
+        errors=_each([part.error for part in parts], rows) if any(p.error for p in parts) else None,
+        marks=_joined([part.marks for part in parts], rows),
+    )
+
+
+def _each(values: list[T], rows: Sequence[int]) -> list[T]:
+    """Return what parts have, for each of their rows."""
+    if len(values) == sum(rows):
+        return values
+    return [value for value, n in zip(values, rows, strict=True) for _ in range(n)]
+
+
+def _joined(
+    given: Sequence[Sequence[T | None] | None], rows: Sequence[int]
+) -> list[T | None] | None:
+    """Return what each row of the parts has, None of a part that has nothing; None if none has."""
+    if not any(given):
+        return None
+    each = (own or [None] * n for own, n in zip(given, rows, strict=True))
+    return [value for own in each for value in own]
+
+
+def _figures(given: Sequence[np.ndarray | None], rows: Sequence[int], width: int) -> bytes:
+    """Return matrices one below the other, NaN for the rows of a part that has none."""
+    return b"".join(
+        [
+            _NAN * (n * width) if own is None else own.tobytes()
+            for own, n in zip(given, rows, strict=True)
+        ]
     )
