@@ -119,7 +119,7 @@ def test_what_could_not_be_flushed_is_refused_or_served_by_its_policy():
     assert b"the prediction log failed (Input/output error)" in (refused.refusal or b"")
     assert refused.headers == b"\r\nRetry-After: 1"
     assert served.refusal is None
-    assert served.parts[0].ids == []
+    assert served.parts[0].ids == ()
     assert behind.refusal is None
     assert behind.parts[0].ids
     assert feedback.refusal is not None, "feedback that is not kept is refused by any policy"

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
-import trained_models as small
-from gateway_site import routes_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onward.stages.deploy.step import package
-from onward.stages.serve.gateway.models.image import MODEL_FOLDER, unpack
-from onward.stages.serve.gateway.models.model import load
 from onward.stages.serve.gateway.routing.job import Part
-from onward.stages.serve.gateway.routing.live import Live, Target
+from onward.stages.serve.gateway.routing.live import Target
 from onward.stages.serve.gateway.turn.predict import predict
 
 AT_US = 1_770_000_000_000_000
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
-    """A model that breaks on an amount above 1,000, and refuses a negative one."""
-    folder: Path = tmp_path_factory.mktemp("predict")
-    trained = small.train(folder / "trained", small.Linear(1.0, breaks_above=1_000.0))
-    image = package(trained, folder=folder / "images")
-    model = load((unpack(image, folder / "unpacked") / MODEL_FOLDER).parent)
-    return Live(routes_of((image, 100.0)), "", {image.digest: model}).champion
 
 
 def part_of(target: Target, rows: list[tuple[str, float]]) -> Part:
@@ -70,3 +54,23 @@ def test_batched_equals_alone(target: Target, asked: list[list[tuple[str, float]
             assert part.output is not None
             assert part.output.shape == (len(rows), 1)
             assert np.allclose(part.output, alone.output, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("array", [False, True])
+def test_features_as_numbers_are_each_callers_own(
+    target: Target, missing: bool, array: bool
+) -> None:
+    k = len(target.model.plan.columns)
+    rows = [[float(at + i) for i in range(k)] for at in range(3)]
+    parts = [Part(target, AT_US) for _ in rows]
+    for part, row in zip(parts, rows, strict=True):
+        part.units, part.numbers, part.texts = ["u"], list(row), [()]
+    if missing:
+        parts[1].numbers[0] = None  # type: ignore[index]  # a list
+        rows[1][0] = float("nan")
+    if array:
+        parts[2].numbers = np.array(rows[2])
+    predict(target, parts)
+    for part, row in zip(parts, rows, strict=True):
+        np.testing.assert_array_equal(part.computed, [row])
