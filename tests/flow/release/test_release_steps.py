@@ -222,7 +222,7 @@ def test_a_controller_killed_in_the_middle_of_a_step_goes_on(shop, tmp_path, kil
     script = tmp_path / "step.py"
     script.write_text(_STEP)
     ended = subprocess.run(
-        [sys.executable, str(script), str(folder), str(Path(__file__).parent), killed],
+        [sys.executable, str(script), str(folder), str(Path(__file__).parents[1]), killed],
         env={**os.environ}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert ended.returncode == -signal.SIGKILL, ended.stderr
