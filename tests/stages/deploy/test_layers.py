@@ -79,6 +79,24 @@ def test_a_tar_of_a_root_gives_the_layer_of_the_root(root, tmp_path):
     assert packed(list(of_tar(archive))) == packed(list(of_tree(root)))
 
 
+def test_a_hard_link_comes_after_what_it_links_to(tmp_path):
+    """Names are sorted; a link whose name comes first could not be unpacked."""
+    archive, there = tmp_path / "root.tar", tmp_path / "there"
+    with tarfile.open(archive, "w") as tar:
+        tool, alias, old = (tarfile.TarInfo(f"./bin/{n}") for n in ("tool", "alias", "old"))
+        tool.size = old.size = 2
+        alias.type, alias.linkname = tarfile.LNKTYPE, "./bin/tool"
+        old.type = tarfile.AREGTYPE  # a file, as tars before POSIX wrote it
+        tar.addfile(tool, io.BytesIO(b"#!"))
+        tar.addfile(alias)
+        tar.addfile(old, io.BytesIO(b"#?"))
+    with tarfile.open(fileobj=io.BytesIO(packed(list(of_tar(archive))))) as tar:
+        tar.extractall(there, filter="tar")
+    found = {path.name: path.read_bytes() for path in (there / "bin").iterdir()}
+    assert found == {"alias": b"#!", "old": b"#?", "tool": b"#!"}
+    assert (there / "bin" / "alias").samefile(there / "bin" / "tool")
+
+
 def test_a_folder_that_is_named_has_its_own_mode_and_owner():
     with tarfile.open(fileobj=io.BytesIO(packed([folder("var/state", owner=65532)]))) as tar:
         found = {m.name: (m.uid, m.gid, m.mode) for m in tar}

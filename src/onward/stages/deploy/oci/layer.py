@@ -78,7 +78,8 @@ def of_tar(archive: Path) -> Iterator[Entry]:
     with tarfile.open(archive) as tar:
         for member in tar:
             name = PurePosixPath(member.name.removeprefix("./")).as_posix()
-            if member.type not in _KINDS or name in ("", "."):
+            kind = tarfile.REGTYPE if member.isreg() else member.type
+            if kind not in _KINDS or name in ("", "."):
                 continue
             content = tar.extractfile(member) if member.isreg() else None
             yield Entry(
@@ -87,7 +88,7 @@ def of_tar(archive: Path) -> Iterator[Entry]:
                 mode=member.mode,
                 owner=member.uid,
                 group=member.gid,
-                kind=member.type,
+                kind=kind,
                 target=member.linkname.removeprefix("./") if member.islnk() else member.linkname,
             )
 
@@ -131,8 +132,13 @@ def _tar(entries: Iterable[Entry], sink: Sink) -> None:
             if above != ".":
                 by_name.setdefault(above, folder(above))
     with tarfile.open(fileobj=sink, mode="w|", bufsize=_BUFFER, format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]  # it only writes
-        for name in sorted(by_name):
-            _add(tar, by_name[name])
+        for entry in sorted(by_name.values(), key=_place):
+            _add(tar, entry)
+
+
+def _place(entry: Entry) -> tuple[bool, str]:
+    """Sort by name, hard links last: what they link to must be unpacked before."""
+    return entry.kind == tarfile.LNKTYPE, entry.name
 
 
 def _add(tar: tarfile.TarFile, entry: Entry) -> None:
