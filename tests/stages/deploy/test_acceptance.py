@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import trained_models as small
 
+from onward.stages.deploy.acceptance import _apart
 from onward.stages.deploy.config import latency
 from onward.stages.deploy.step import accept, package
 from onward.stages.serve.gateway.process.local import LocalServers
@@ -136,12 +138,29 @@ def other_features(found: Any) -> None:
         entry["output"] += 1e-6
 
 
+def no_figure(found: Any) -> None:
+    if "model_name" in found:
+        found["outputs"][0]["data"][5] = None
+
+
+def other_output(found: Any) -> None:
+    if "model_name" in found:
+        found["outputs"][0]["name"] = "stranger"
+
+
+def test_an_answer_that_is_no_number_is_not_the_golden_one():
+    assert _apart([0.5, math.nan, 0.5], [0.5, 0.5, 0.5]) == math.inf
+    assert _apart([0.5, 0.25], [0.5, 0.5]) == 0.25
+
+
 def test_what_is_wrong_is_said_check_by_check(model, tmp_path):
     image = package(model, folder=tmp_path / "images")
     cases = [
         (other_input, "schema", "the inputs are not the plan's 5 features: ['stores__rate']"),
         (other_version, "schema", "versions ['7']"),
         (other_figure, "golden predictions", "do not agree with training"),
+        (no_figure, "golden predictions", "staging did not answer: TypeError"),
+        (other_output, "golden predictions", "staging did not answer: ValueError"),
         (other_features, "request rows", "differ from training's"),
     ]
     with real(image, tmp_path / "staging") as respond:

@@ -258,7 +258,7 @@ def test_what_is_not_what_its_digest_says_is_refused(tmp_path):
     thread.start()
     host, layout = f"127.0.0.1:{server.server_port}", Layout(tmp_path / "t")
     try:
-        with pytest.raises(CorruptError, match="sent something else for blob"):
+        with pytest.raises(CorruptError, match="something else came for blob"):
             OPEN.pull(layout, Reference(host, "a", "plain"), platform=PLATFORM)
         exact = Reference(host, "a", None, "sha256:" + "2" * 64)
         with pytest.raises(CorruptError, match="another manifest"):
@@ -273,6 +273,54 @@ def test_what_is_not_what_its_digest_says_is_refused(tmp_path):
         server.server_close()
         thread.join()
     assert [p.name for p in layout.folder.rglob("*") if p.is_file()] in ([], [".lock"])
+
+
+class Cheating(Lying):
+    """A registry that sends bytes which are another blob's; under ``closed`` it lets nobody in."""
+
+    tokens = 0
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/token"):
+            Cheating.tokens += 1
+            return self.answer(200, json.dumps({"token": f"t{self.tokens}"}).encode())
+        if "/closed/blobs" in self.path:
+            realm = f'Bearer realm="http://{self.headers["Host"]}/token"'
+            return self.answer(401, b"", **{"WWW-Authenticate": realm})
+        return super().do_GET()
+
+    def answer(self, status: int, found: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(found))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(found)
+
+
+@pytest.fixture
+def cheating():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Cheating)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    Cheating.tokens = 0
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_registry_that_sends_another_images_blob_takes_it_from_nobody(cheating, tmp_path):
+    layout = Layout(tmp_path)
+    ours = layout.put(b"lie", LAYER)
+    with pytest.raises(CorruptError, match="something else came"):
+        OPEN.pull(layout, Reference(cheating, "a", "plain"), platform=PLATFORM)
+    assert layout.read(ours.digest) == b"lie"
+
+
+def test_a_login_that_opens_nothing_is_given_once(cheating, tmp_path):
+    with pytest.raises(DeniedError, match="refuses: 401"):
+        OPEN.pull(Layout(tmp_path), Reference(cheating, "closed", "plain"), platform=PLATFORM)
+    assert Cheating.tokens == 1
 
 
 def test_references_are_read_and_written():

@@ -97,6 +97,38 @@ def test_a_pod_is_confined_asked_and_given_what_was_declared():
     assert [c["image"] for c in pod["initContainers"]] == [a.image for a in workload().arms]
 
 
+def test_a_pod_that_ends_waits_until_nobody_comes():
+    pod = resources(KubernetesTarget().render(workload()))["deployment.yaml"]["spec"]["template"]
+    [gateway] = pod["spec"]["containers"]
+    [*_, code] = gateway["lifecycle"]["preStop"]["exec"]["command"]
+    waits = float(re.search(r"sleep\((\d+)\)", code)[1])
+    assert (
+        3
+        <= waits
+        < pod["spec"]["terminationGracePeriodSeconds"]
+        - GatewayConfig(state="", model="").drain_s
+        - 3
+    )
+
+
+@pytest.mark.parametrize("target", ["kubernetes", "kserve", "compose"])
+def test_a_gateway_that_is_told_something_else_starts_anew(target):
+    """A file that is mounted by itself stays as it was for who has it mounted."""
+    one, other = (
+        TARGETS[target].render(replace(workload(), config={**workload().config, **more}))
+        for more in ({}, {"drain_s": 9.0})
+    )
+    container = {"kubernetes": "deployment.yaml", "kserve": "inference-service.yaml"}
+    assert (
+        one[container.get(target, "compose.yaml")] != other[container.get(target, "compose.yaml")]
+    )
+
+
+def test_a_long_name_is_one_that_dns_allows():
+    traffic = replace(workload().traffic, model="a" * 49 + "_b")
+    assert replace(workload(), traffic=traffic).name == "a" * 49
+
+
 def test_a_step_of_the_canary_changes_the_routes_alone():
     before = workload(namespace="shop")
     share = workloads.arm("champion", 1, 50.0), workloads.arm("candidate", 2, 50.0)

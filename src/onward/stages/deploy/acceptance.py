@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -59,10 +60,10 @@ def replayed(staged: Staged, past: Sequence[Answered], gate: Replay) -> GateResu
 
 
 def answered(name: str, check: Callable[[], GateResult]) -> GateResult:
-    """A check that gets no answer has failed: the gateway is what is being judged."""
+    """A check that gets no answer, or none that it can read, has failed: the gateway is judged."""
     try:
         return check()
-    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
         reason = f"staging did not answer: {type(error).__name__}: {error}"
         return GateResult(gate=name, passed=False, reason=reason)
 
@@ -94,7 +95,7 @@ def _golden(staged: Staged, planned: Mapping[str, Any], golden: Mapping[str, Any
     if status != http.client.OK:
         return GateResult(gate=name, passed=False, reason=f"status {status}: {found.get('error')}")
     wanted = _ANSWER[planned["task"]]
-    answered = next(o["data"] for o in found["outputs"] if o["name"] == wanted)
+    [answered] = [o["data"] for o in found["outputs"] if o["name"] == wanted]
     apart = _apart(answered, expected)
     rows, tolerance = len(golden["predictions"]), golden["tolerance"]
     passed = apart <= tolerance
@@ -149,7 +150,9 @@ def _entity(view: Mapping[str, Any], row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _apart(answered: Sequence[float], expected: Sequence[float]) -> float:
-    return max(abs(a - b) / max(1.0, abs(b)) for a, b in zip(answered, expected, strict=True))
+    """Return the largest difference; infinite where one is no number."""
+    differences = [abs(a - b) / max(1.0, abs(b)) for a, b in zip(answered, expected, strict=True)]
+    return math.inf if any(map(math.isnan, differences)) else max(differences)
 
 
 def _malformed(staged: Staged) -> GateResult:

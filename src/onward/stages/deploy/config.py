@@ -34,7 +34,7 @@ def latency(*, p99_ms: float, requests: int = 300) -> Latency:
     return Latency(p99_ms=p99_ms, requests=requests, location=location)
 
 
-_MIG: Final = re.compile(r"mig-\d+g\.\d+gb")
+_MIG: Final = re.compile(r"mig-\d+g\.\d+gb(\.me)?")
 _QUANTITY: Final = re.compile(r"\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 
 

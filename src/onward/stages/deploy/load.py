@@ -31,7 +31,7 @@ def bear(staged: Staged, golden: Mapping[str, Any], gate: Load, name: str) -> Ga
                 number += 1
                 try:
                     status, found = ask(connection, f"{staged.path}/predict", body)
-                except (OSError, http.client.HTTPException) as error:
+                except (OSError, http.client.HTTPException, ValueError) as error:
                     failures.append(f"{type(error).__name__}: {error}")
                     connection.close()
                     continue

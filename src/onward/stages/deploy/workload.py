@@ -10,7 +10,7 @@ from typing import Any, Final
 from onward.core.records import Route, Routes
 from onward.stages.deploy.config import Kubernetes
 from onward.stages.deploy.image.model import PORT, STATE
-from onward.stages.deploy.oci.descriptor import canonical
+from onward.stages.deploy.oci.descriptor import canonical, digest_of
 
 MODELS: Final = "/models"
 ROUTES: Final = "/etc/onward/routes"
@@ -70,12 +70,17 @@ class Workload:
     @property
     def name(self) -> str:
         """The model's name, as DNS allows it."""
-        return re.sub(r"[^a-z0-9]+", "-", self.model.lower()).strip("-")[:50]
+        return re.sub(r"[^a-z0-9]+", "-", self.model.lower()).strip("-")[:50].rstrip("-")
 
     @property
     def runs(self) -> Arm:
         """The arm whose image the gateway runs in: the newest, whose environment is the newest."""
         return self.versions[-1]
+
+    @property
+    def told(self) -> str:
+        """A digest of what the gateway is told: another configuration is another container."""
+        return digest_of(canonical(dict(self.config)))[7:23]
 
     @property
     def routes(self) -> str:

@@ -64,6 +64,7 @@ def _gateway(workload: Workload, copying: Sequence[str]) -> dict[str, Any]:
     asking = _ASKING.format(port=PORT, model=workload.model)
     service: dict[str, Any] = {
         "image": arm.image,
+        "labels": {"onward.gateway": workload.told},
         **_confined(),
         "restart": "unless-stopped",
         "depends_on": {n: {"condition": "service_completed_successfully"} for n in copying},

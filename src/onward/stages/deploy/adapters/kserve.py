@@ -71,6 +71,7 @@ def _service(workload: Workload) -> dict[str, Any]:
         ],
     }
     predictor: dict[str, Any] = {
+        "annotations": {"onward/gateway": workload.told},  # other words are another revision
         "minReplicas": wants.replicas,
         "maxReplicas": wants.max_replicas,
         "automountServiceAccountToken": False,

@@ -19,7 +19,6 @@ from onward.stages.deploy.adapters.pods import (
     volumes,
 )
 from onward.stages.deploy.image.model import PORT, USER
-from onward.stages.deploy.oci.descriptor import canonical, digest_of
 from onward.stages.deploy.workload import Workload
 
 Manifest = dict[str, Any]
@@ -126,7 +125,7 @@ def deployment(workload: Workload) -> Manifest:
                     "prometheus.io/port": str(PORT),
                     "prometheus.io/path": "/metrics",
                     # Another configuration is another pod; other routes are not.
-                    "onward/gateway": digest_of(canonical(dict(workload.config)))[7:23],
+                    "onward/gateway": workload.told,
                 },
             },
             "spec": pod,

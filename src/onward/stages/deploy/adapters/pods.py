@@ -26,6 +26,11 @@ _COPYING: Final = {
     "limits": {"memory": "256Mi"},
 }
 
+_WAITING: Final = "import time; time.sleep(5)"
+"""Before a pod is told to end: callers come until every node knows that it is no endpoint any more,
+and a gateway that drains takes no new connections.
+"""
+
 Part = dict[str, Any]
 
 
@@ -79,6 +84,7 @@ def main_container(workload: Workload) -> Part:
         "startupProbe": {**probe(f"/v2/models/{workload.model}/ready", 2), "failureThreshold": 90},
         "readinessProbe": probe(f"/v2/models/{workload.model}/ready", 5),
         "livenessProbe": {**probe("/v2/health/live", 10), "failureThreshold": 6},
+        "lifecycle": {"preStop": {"exec": {"command": [arm.python, "-c", _WAITING]}}},
         "volumeMounts": mounts,
     }
     if wants.log is not None:

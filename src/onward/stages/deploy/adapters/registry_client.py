@@ -79,13 +79,9 @@ class RegistryClient:
 
         def once() -> httpx.Response:
             given = {**(headers or {}), **self._authorization()}
-            answer = self._http.request(method, path, content=content, headers=given)
-            if answer.status_code == httpx.codes.UNAUTHORIZED and self._login(answer):
-                given = {**(headers or {}), **self._authorization()}
-                answer = self._http.request(method, path, content=content, headers=given)
-            return answer
+            return self._http.request(method, path, content=content, headers=given)
 
-        answer = self.retried(once)
+        answer = self.retried(lambda: self._logged_in(once))
         if answer.status_code not in fine:
             raise self._refusal(answer)
         return answer
@@ -93,16 +89,22 @@ class RegistryClient:
     @contextmanager
     def stream(self, path: str, *, start: int) -> Iterator[httpx.Response]:
         """Give an answer whose body is read as it comes, from byte `start`."""
-        given = {"Range": f"bytes={start}-"} if start else {}
-        with self._http.stream("GET", path, headers={**given, **self._authorization()}) as answer:
-            if answer.status_code == httpx.codes.UNAUTHORIZED and self._login(answer):
-                with self.stream(path, start=start) as again:
-                    yield again
-                return
+
+        def once() -> httpx.Response:
+            given = {"Range": f"bytes={start}-"} if start else {}
+            asked = self._http.build_request(
+                "GET", path, headers={**given, **self._authorization()}
+            )
+            return self._http.send(asked, stream=True)
+
+        answer = self._logged_in(once)
+        try:
             if answer.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
                 answer.read()
                 raise self._refusal(answer)
             yield answer
+        finally:
+            answer.close()
 
     def retried(self, once: Callable[[], httpx.Response]) -> httpx.Response:
         """Call until there is an answer that is no server's failure; the last one is returned."""
@@ -127,6 +129,14 @@ class RegistryClient:
             else "HTTPS; a registry without it needs [deploy] insecure = true",
             next_step="see that it is reached from here, and [deploy] registry in onward.toml",
         )
+
+    def _logged_in(self, once: Callable[[], httpx.Response]) -> httpx.Response:
+        """Ask; where a login is asked for, give it and ask again, once."""
+        answer = once()
+        if answer.status_code == httpx.codes.UNAUTHORIZED and self._login(answer):
+            answer.close()
+            answer = once()
+        return answer
 
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": self._token} if self._token else {}

@@ -29,14 +29,12 @@ _RECORD: Final = ("environment.json", "requirements.txt")
 def model_layers(layout: Layout, model: ModelRef) -> list[Layer]:
     """Store the record of the environment and the model as two layers."""
     trained = Path(model.path)
-    found = {
-        path.relative_to(trained).as_posix(): path.read_bytes()
-        for path in sorted(trained.rglob("*"))
-        if path.is_file()
+    found = {p.relative_to(trained).as_posix(): p for p in trained.rglob("*") if p.is_file()}
+    record = {f"{HOME}/model/{name}": found[name] for name in _RECORD if name in found}
+    placed: dict[str, bytes | Path] = {
+        f"{HOME}/model/{name}": path for name, path in found.items() if name not in _RECORD
     }
-    record = {f"{HOME}/model/{n}": data for n, data in found.items() if n in _RECORD}
-    placed = {f"{HOME}/model/{n}": data for n, data in found.items() if n not in _RECORD}
-    plan = json.loads(found["plan.json"])
+    plan = json.loads(found["plan.json"].read_bytes())
     about = {
         "name": model.name,
         "version": model.version,

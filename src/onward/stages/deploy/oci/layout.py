@@ -97,10 +97,17 @@ class Layout:
         return Descriptor(media_type=media_type, digest=digest, size=path.stat().st_size)
 
     @contextmanager
-    def writing(self, written: list[Descriptor] | None = None) -> Iterator[BinaryIO]:
+    def writing(
+        self, written: list[Descriptor] | None = None, *, wanted: str | None = None
+    ) -> Iterator[BinaryIO]:
         """Give a file that becomes a blob when the block ends; nothing stays if it raises.
 
         With `written`, the blob's digest and size are added to it (the media type is empty).
+
+        Raises
+        ------
+        CorruptError
+            What was written has another digest than `wanted`.
         """
         blobs = self.folder / "blobs" / "sha256"
         blobs.mkdir(parents=True, exist_ok=True)
@@ -114,6 +121,12 @@ class Layout:
                 with scratch.open("rb") as whole:
                     name = hashlib.file_digest(whole, "sha256").hexdigest()
                 size = scratch.stat().st_size
+                if wanted not in (None, f"sha256:{name}"):
+                    raise CorruptError(
+                        f"something else came for blob {wanted}",
+                        expected=f"that digest, not sha256:{name}",
+                        next_step="pull again; if it stays so, the registry's storage is damaged",
+                    )
                 with self.locked():
                     scratch.replace(blobs / name)
             finally:
