@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from typer.testing import CliRunner
 
 import onward as ow
 from onward.app.load import load_definition
+from onward.app.on_request import _by_policy
 from onward.app.project import open_project
 from onward.app.services import online
 from onward.core.errors import DataError, DeclarationError, NotFoundError
+from onward.core.records import ViewPlan
 from onward.surfaces.cli.commands import cli
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "features.md").read_text()
@@ -77,23 +80,99 @@ def test_services_are_listed(trained: Path) -> None:
 def test_a_service_and_a_view_are_read_for_one_entity(trained: Path) -> None:
     with open_project(trained) as project:
         customer = project.site.lake.read("features.habits_v1")["customer"][0].as_py()
-    [served] = asked(trained, "get", "buying", f"customer={customer}")
+    served, basket = asked(trained, "get", "buying", f"customer={customer}")
+    assert (basket["feature"], basket["value"]) == ("basket", None)
+    assert basket["needs"] == ["amount", "items"]
     shown = CliRunner().invoke(
         cli, ["features", "get", "buying", f"customer={customer}", "--project", str(trained)]
     )
     assert f" {served['value']:.4g} " in shown.output
+    assert "on demand, needs amount= items=" in shown.output
     assert served["feature"] == "habits__mean_amount"
     assert served["value"] > 0
     assert not served["stale"]
     of_view = asked(trained, "get", "habits", f"customer={customer}")
     assert [s["feature"] for s in of_view] == ["habits__mean_amount", "habits__returns"]
     assert of_view[0]["value"] == served["value"]
-    [missing] = asked(trained, "get", "buying", "customer=nobody")
+    [missing, _] = asked(trained, "get", "buying", "customer=nobody")
     assert (missing["value"], missing["event_time"]) == (None, None)
     shown = CliRunner().invoke(
         cli, ["features", "get", "buying", "customer=nobody", "--project", str(trained)]
     )
     assert "missing" in shown.output
+
+
+def test_functions_are_computed_for_a_request_that_is_given(trained: Path) -> None:
+    found = asked(trained, "get", "buying", "customer=c1", "amount=20", "items=8")
+    assert [s["feature"] for s in found] == ["habits__mean_amount", "amount", "price"]
+    assert [(s["value"], s["function"]) for s in found[1:]] == [(20.0, "basket"), (2.5, "basket")]
+    assert [s["value"] for s in asked(trained, "get", "basket", "amount=1", "items=0")] == [1, None]
+    wrong = ["features", "get", "basket", "amount=much", "items=1", "--project", str(trained)]
+    done = CliRunner().invoke(cli, wrong)
+    assert isinstance(done.exception, DataError)
+    assert "request column 'amount' holds 'much'" in str(done.exception)
+
+
+ROW = (1_767_222_000_000_000, (0.5,))  # 2025-12-31T23:00Z, in microseconds
+
+
+@pytest.mark.parametrize(
+    ("policy", "row", "found"),
+    [
+        ({}, ROW, {"rate": 0.5}),
+        ({}, None, {}),
+        ({"ttl": "1m"}, ROW, {}),
+        ({"ttl": "1m", "on_stale": "last"}, ROW, {"rate": 0.5}),
+        ({"ttl": "1m", "on_stale": "last"}, None, {}),
+        ({"on_missing": "default", "defaults": {"rate": 0.1}}, None, {"rate": 0.1}),
+        ({"on_missing": "error"}, None, None),
+    ],
+)
+def test_a_function_gets_of_a_view_what_a_request_would_get(
+    policy: dict[str, Any], row: Any, found: Any
+) -> None:
+    view = ow.feature_view(entity="customer", **policy)(habits.function)
+    plan = ViewPlan(name="habits", version=1, table="t", entity=("customer",), columns=("rate",))
+    assert _by_policy(view, plan, row, datetime(2026, 1, 1, tzinfo=UTC)) == found
+
+
+READING = """
+
+@ow.on_demand(features=[habits])
+def usual(amount, at, first, note, habits__mean_amount):
+    return {"usual": amount / habits__mean_amount, "hour": at.dt.hour, "first": first, "note": note}
+
+
+asking = ow.feature_service("asking", [usual], tags=["new"])
+
+
+pipeline"""
+
+
+def test_a_function_that_only_a_service_declares_is_shown_and_computed(trained: Path) -> None:
+    file = trained / "pipeline.py"
+    before = file.read_text()
+    file.write_text(before.replace("\n\npipeline", READING))
+    request = ["amount=30", "at=2026-01-05T07:00:00Z", "first=true", "note=a b"]
+    try:
+        listed = asked(trained, "list")
+        service = asked(trained, "show", "asking")
+        shown = CliRunner().invoke(cli, ["features", "show", "asking", "--project", str(trained)])
+        found = asked(trained, "get", "asking", "customer=nobody", *request)
+        [usual] = asked(trained, "get", "asking", "customer=nobody")
+        beside = asked(trained, "get", "asking", "customer=c1", *request)[0]["value"]
+        mean = asked(trained, "get", "habits", "customer=c1")[0]["value"]
+    finally:
+        file.write_text(before)
+    [one] = [feature for feature in listed if feature["name"] == "usual"]
+    assert one["used_by"] == ["service asking"]
+    assert service["features"] == ["usual"]
+    assert "tags         new" in shown.output
+    assert {s["feature"]: s["value"] for s in found} == {
+        "usual": None, "hour": 7.0, "first": 1.0, "note": "a b",
+    }  # fmt: skip
+    assert beside == pytest.approx(30 / mean)
+    assert usual["needs"] == ["amount", "at", "first", "note"]
 
 
 def test_wrong_questions_are_answered(trained: Path) -> None:

@@ -1,4 +1,4 @@
-"""Features of one entity, as they are online now: what a model would read, for a person to see."""
+"""Features of one entity as they are now: what a model would read, for a person to see."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from onward.core.errors import DataError, NotFoundError, unknown_name
+from onward.app.entity import row_of, stale
+from onward.app.on_request import computed, missing
+from onward.core.errors import NotFoundError, unknown_name
 from onward.core.records import ViewPlan
+from onward.stages.features.on_demand import MARK, OnDemand
 
 if TYPE_CHECKING:
     from onward.app.project import Project
@@ -19,104 +22,88 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """One online feature of an entity: None where it is missing, or stale by its view's TTL."""
+    """One feature of an entity: of a view as it is online, or of an on-demand function.
+
+    The value is None where it is missing, or stale by its view's TTL. A function that reads what
+    was not given has one of these under its own name, and `needs` says what that is.
+    """
 
     feature: str
     value: float | str | None
-    event_time: datetime | None
-    stale: bool
+    event_time: datetime | None = None
+    stale: bool = False
+    function: str | None = None
+    needs: tuple[str, ...] = ()
 
 
 def service(project: Project, name: str) -> FeatureService:
-    """Return a declared feature service; a view's name stands for the view alone.
+    """Return a declared feature service; a view's or a function's name stands for that alone.
 
     Raises
     ------
     NotFoundError
-        Neither a service nor a view has that name.
+        Nothing has that name.
     """
     from onward.stages.features.service import FeatureService
 
-    services, views = project.definition.services, project.definition.views
-    if name in services:
-        return services[name]
-    view = next((v for v in views if v.name == name), None)
-    if view is None:
-        known = [*services, *(v.name for v in views)]
+    definition = project.definition
+    if name in definition.services:
+        return definition.services[name]
+    members: dict[str, FeatureView | OnDemand] = {view.name: view for view in definition.views}
+    members |= {function.name: function for function in definition.on_demand}
+    if name not in members:
+        known = [*definition.services, *members]
         what, expected = unknown_name("feature service", name, known)
         raise NotFoundError(what, expected=expected, next_step="`onward features` lists them")
-    return FeatureService(name=name, members=(view,))
+    return FeatureService(name=name, members=(members[name],))
 
 
-def online(project: Project, name: str, entity: Mapping[str, str]) -> Sequence[Served]:
-    """Return the online features of a service, or a view, for one entity.
+def online(project: Project, name: str, given: Mapping[str, str]) -> Sequence[Served]:
+    """Return the features of a service, a view or a function, for one entity and one request.
 
     Parameters
     ----------
-    entity
-        The value of each entity column, as text.
+    given
+        The value of each entity column, and of the request's columns that functions read, as text.
 
     Raises
     ------
     NotFoundError
         There is no such service, or a view of it was never published.
     DataError
-        An entity column has no value.
+        An entity column has no value, a value is not of its column's type, or a function fails.
     UnavailableError
         The online store does not answer.
     """
-    from onward.stages.features.step import current_version
-
     found: list[Served] = []
-    for view in service(project, name).views:
-        plan = current_version(view, project.site.lake)
-        if plan is None:
-            raise NotFoundError(
-                f"feature view {view.name!r} was never published",
-                next_step="`onward run` publishes it",
-            )
-        key = tuple(_entity_value(project, plan, column, entity) for column in plan.entity)
-        [[row]] = project.site.online.read([(plan, [key])])
-        found += _served(view, plan, row, project.clock.now())
+    for member in service(project, name).members:
+        if isinstance(member, OnDemand):
+            found += _of_function(project, member, given)
+        else:
+            found += _served(member, *row_of(project, member, given), project.clock.now())
     return found
 
 
-def _entity_value(
-    project: Project, view: ViewPlan, column: str, entity: Mapping[str, str]
-) -> int | str:
-    from onward.stages.features.step import columns_of
-
-    if column not in entity:
-        raise DataError(
-            f"feature view {view.name!r} is about {', '.join(view.entity)}: {column!r} is missing",
-            expected=f"{column}=VALUE",
-        )
-    types = {c.name: c.dtype for c in columns_of(view.name, project.site.lake, view.version)}
-    text = _as_stored(project, column, entity[column])
-    if types[column] != "int64":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise DataError(f"{column}={text!r}", expected="a whole number") from None
+def _of_function(
+    project: Project, function: OnDemand, given: Mapping[str, str]
+) -> Iterator[Served]:
+    if needs := missing(function, given):
+        yield Served(feature=function.name, value=None, function=function.name, needs=needs)
+        return
+    for name, value in computed(project, function, given).items():
+        yield Served(feature=name, value=value, function=function.name)
 
 
 def _served(
     view: FeatureView, plan: ViewPlan, row: OnlineRow | None, now: datetime
 ) -> Iterator[Served]:
     at = None if row is None else datetime.fromtimestamp(row[0] / 1e6, UTC)
-    stale = at is not None and view.ttl is not None and now - at > view.ttl
-    values = {} if row is None or stale else dict(zip(plan.columns, row[1], strict=True))
+    old = row is not None and stale(view, row, now)
+    values = {} if row is None or old else dict(zip(plan.columns, row[1], strict=True))
     for column in plan.columns if view.selected is None else view.selected:
         yield Served(
-            feature=f"{view.name}__{column}", value=values.get(column), event_time=at, stale=stale
+            feature=f"{view.name}{MARK}{column}",
+            value=values.get(column),
+            event_time=at,
+            stale=old,
         )
-
-
-def _as_stored(project: Project, column: str, text: str) -> str:
-    """Return a value as the tables have it: masked, where a source masks the column."""
-    for source in project.definition.sources.values():
-        mask = source.masked.get(column)
-        if mask is not None and mask.keyed and mask.stable:
-            return str(project.site.masks.value(mask, text))
-    return text

@@ -5,7 +5,7 @@ It stands on the gateway's hot path, once per tick of the event loop for all req
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -121,6 +121,26 @@ def outputs(function: OnDemand, series: Mapping[str, pd.Series], count: int) -> 
     for name, dtype in types.items():
         feature(function, name, given[name], count, dtype)
     return tuple(Column(name=name, dtype=dtype) for name, dtype in types.items())
+
+
+def answer(
+    function: OnDemand, columns: Iterable[Column], request: Mapping[str, Any]
+) -> Mapping[str, float | str | None]:
+    """Return what a function gives for one row of `columns`, by name; None for what is missing.
+
+    Raises
+    ------
+    DataError
+        A value is not of its column's type, or the function fails, or gives what is no feature.
+    """
+    values = {name: [value] for name, value in request.items()}
+    series, count = typed(columns, set(function.inputs), values)
+    given = called(function, series)
+    found = {
+        column.name: feature(function, column.name, given[column.name], count, column.dtype)
+        for column in outputs(function, series, count)
+    }
+    return {name: None if pd.isna(values[0]) else values.item(0) for name, values in found.items()}
 
 
 def called(function: OnDemand, series: Mapping[str, pd.Series]) -> Mapping[str, Any]:

@@ -56,17 +56,19 @@ def search(
 
 @features.command(epilog="Example: onward features show habits")
 def show(
-    name: Annotated[str, typer.Argument(help="A feature view's name, or a function's.")],
+    name: Annotated[str, typer.Argument(help="A view's name, a function's, or a service's.")],
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Show a view (columns, policy, versions, users), or a function."""
+    """Show a view (columns, policy, versions, users), a function, or a service."""
     from onward.app.features import feature_view
     from onward.app.functions import function
     from onward.app.project import open_project
 
     with open_project(project) as opened:
-        if (found := function(opened, name)) is not None:
+        if name in opened.definition.services:
+            services.show_service(opened.definition.services[name], as_json=as_json)
+        elif (found := function(opened, name)) is not None:
             show_function(found, as_json=as_json)
         else:
             show_view(feature_view(opened, name), opened.clock.now(), as_json=as_json)
@@ -181,7 +183,11 @@ def show_function(one: Function, *, as_json: bool) -> None:
 
     if put(one, as_json):
         return
-    gives = "not trained on yet" if one.gives is None else ", ".join(one.gives)
+    gives = (
+        "known once a champion takes it: `onward features get`"
+        if one.gives is None
+        else ", ".join(one.gives)
+    )
     console.print(f"[bold]{one.name}[/]  on demand")
     for name, text in (
         ("about", one.description), ("declared at", one.declared_at), ("version", one.version),

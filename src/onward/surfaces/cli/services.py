@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,12 +34,15 @@ def services(project: Folder = HERE, as_json: Json = False) -> None:
 
 
 def get(
-    service: Annotated[str, typer.Argument(help="A feature service's name, or a view's.")],
-    entity: Annotated[list[str], typer.Argument(help="The entity: COLUMN=VALUE for each column.")],
+    service: Annotated[str, typer.Argument(help="A service's name, a view's, or a function's.")],
+    entity: Annotated[
+        list[str],
+        typer.Argument(help="The entity, and of a request what functions read: COLUMN=VALUE."),
+    ],
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Show the online features of one entity."""
+    """Show the features of one entity."""
     from onward.app.project import open_project
     from onward.app.services import online
 
@@ -54,16 +57,7 @@ def show_services(found: Sequence[FeatureService], *, as_json: bool) -> None:
 
     from onward.surfaces.cli.show import console, plain, put
 
-    said = [
-        {
-            "name": service.name,
-            "features": [_member(member) for member in service.members],
-            "owner": service.owner,
-            "tags": service.tags,
-            "description": service.description,
-        }
-        for service in found
-    ]
+    said = [_facts(service) for service in found]
     if put(said, as_json):
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -75,6 +69,32 @@ def show_services(found: Sequence[FeatureService], *, as_json: bool) -> None:
             service.name, plain(members), plain(service.owner), plain(service.description)
         )
     console.print(table if found else "the pipeline declares no feature service")
+
+
+def show_service(service: FeatureService, *, as_json: bool) -> None:
+    """Show one service: its features, whose it is, and what it is for."""
+    from onward.surfaces.cli.show import console, plain, put
+
+    facts = _facts(service)
+    if put(facts, as_json):
+        return
+    console.print(f"[bold]{service.name}[/]  a service")
+    for name, text in (
+        ("about", service.description), ("owner", service.owner), ("tags", ", ".join(service.tags)),
+        ("declared at", service.location), ("features", ", ".join(facts["features"])),
+    ):  # fmt: skip
+        if text:
+            console.print(f"  [dim]{name:12}[/] {plain(str(text))}", soft_wrap=True)
+
+
+def _facts(service: FeatureService) -> dict[str, Any]:
+    return {
+        "name": service.name,
+        "features": [_member(member) for member in service.members],
+        "owner": service.owner,
+        "tags": service.tags,
+        "description": service.description,
+    }
 
 
 def _member(member: FeatureView | OnDemand) -> str:
@@ -96,6 +116,14 @@ def show_served(found: Sequence[Served], now: datetime, *, as_json: bool) -> Non
         table.add_column(column, justify="right" if column == "value" else "left")
     for served in found:
         value = "missing" if served.value is None else significant(served.value)
-        old = age(served.event_time, now) + (", stale" if served.stale else "")
-        table.add_row(served.feature, plain(value), old)
+        table.add_row(served.feature, "" if served.needs else plain(value), _age(served, now))
     console.print(table)
+
+
+def _age(served: Served, now: datetime) -> str:
+    """Say how old a feature is; one of a request is as old as the request."""
+    if served.needs:
+        return f"on demand, needs {' '.join(f'{name}=' for name in served.needs)}"
+    if served.function is not None:
+        return "on demand"
+    return age(served.event_time, now) + (", stale" if served.stale else "")
