@@ -193,7 +193,12 @@ def _parts(live: Live, calls: Calls, table: Table, headers: Headers) -> tuple[Pa
 
 
 def _is_features(live: Live, named: set[str], table: Table) -> bool:
-    return table.columns is None or {c.name for c in live.champion.model.plan.columns} <= named
+    """Whether a table is of features: it has all of them, or more of them than of the request."""
+    plan = live.champion.model.plan
+    features, request = ({c.name for c in columns} for columns in (plan.columns, plan.request))
+    return (
+        table.columns is None or features <= named or len(features & named) > len(request & named)
+    )
 
 
 def _as_rows(live: Live, table: Table) -> bytes:
@@ -224,7 +229,7 @@ def _tensors(live: Live, table: Table) -> list[Input]:
         return [_tensor("input", [n, len(table.rows[0])], "FP64", flat)]
     places = {name: place for place, name in enumerate(table.columns)}
     found: list[Input] = []
-    for column in columns:
+    for column in (column for column in columns if column.name in places):
         values = [row[places[column.name]] for row in table.rows]
         if column.dtype == "string":
             found.append(_tensor(column.name, [n], "BYTES", values))
