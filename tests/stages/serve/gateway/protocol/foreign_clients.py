@@ -60,6 +60,7 @@ def _column(kinds: Any, i: int, name: str) -> Any:
 def triton_over_http(address: str, model: str) -> dict[str, Any]:
     with triton_http.InferenceServerClient(address) as client:
         found = triton(client, triton_http, model)
+        found["properties"] = client.get_model_metadata("sorter")["properties"]
         matrix = triton_http.InferInput("input", list(ROWS.shape), "FP32")
         matrix.set_data_from_numpy(ROWS.astype(np.float32), binary_data=False)
         plain = triton_http.InferRequestedOutput("probability", binary_data=False)

@@ -79,6 +79,10 @@ def test_triton_gets_predictions_as_bytes(found, client):
     assert "there is no output 'odds'" in message
 
 
+def test_triton_is_told_the_classes(found):
+    assert json.loads(found["triton http"]["properties"]["classes"]) == ["large", "medium", "small"]
+
+
 @pytest.mark.parametrize("compression", ["gzip", "deflate"])
 def test_triton_may_compress(found, compression):
     assert found["triton http"][compression] == pytest.approx(PROBABILITY, rel=1e-6)
