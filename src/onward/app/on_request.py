@@ -79,7 +79,7 @@ def _request(
 
 def _champions(project: Project) -> Sequence[Column]:
     from onward.flow.plans import plan_of
-    from onward.flow.releases import champion
+    from onward.flow.release.releases import champion
 
     serving = champion(project.ledger, project.definition.model)
     return () if serving is None else plan_of(serving.model).request
