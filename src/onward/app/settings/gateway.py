@@ -80,9 +80,10 @@ class LimitSettings:
     """``[limits]``: how much each of the gateway's workers takes on.
 
     `waiting` bounds the requests accepted and not answered (429 beyond it), `waiting_bytes` their
-    bodies, `rows` and `body_bytes` a request (413), `connections` the open ones (503). A request
-    whose caller names no deadline has `deadline`, or none (504 once it passed); one that takes
-    longer than `receive` to arrive gets 408; a connection that is silent for `idle` is closed.
+    bodies and, beside those, what has arrived of others, `rows` and `body_bytes` a request (413),
+    `connections` the open ones (503). A request whose caller names no deadline has `deadline`, or
+    none (504 once it passed); one that takes longer than `receive` to arrive gets 408; a connection
+    that is silent for `idle`, or takes nothing of its answers, is closed.
     `drain` is how long requests under way may take at the end, `hang` how long one of several
     workers may stand still before it is replaced, 0 for ever. `model_bytes` bounds the memory of
     loaded versions, 0 not at all: those that routes need are loaded in any case, of the others as
