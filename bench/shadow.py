@@ -4,10 +4,10 @@ The same gateway and model; between rounds only the routes change. Three loads: 
 that the gateway answers alone and eight tenths, coming at random whatever the answers do, and as
 much as 64 connections ask one after the other. Each round measures without, with and without
 again, so that what two halves of the same thing differ by, which is noise, stands beside what the
-shadow makes. The shadow answers every request again, in a process of its own and in idle time. The
-note says how much of that it had done when the load ended: on two cores, one of them making the
-load, the last leaves little. CPU is the gateway's own, without the shadow's. Measure on a machine
-that has nothing else to do.
+shadow makes. The shadow answers every request again, in a process of its own and in idle time; the
+note says how much of that it had done when the load ended, and the next load begins when it is
+abreast. CPU is the gateway's own, without the shadow's. Measure on a machine that has nothing else
+to do.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from onward.stages.serve.routes import write_routes
 SHADOWED = "release:m@2.1"
 ALONE = "release:m@1"
 
-
 LOADS = (("half of the peak", 0.5), ("0.8 of the peak", 0.8), ("as much as it answers", 0.0))
 """Loads by name, as shares of the peak; 0 is a load that asks again when it is answered."""
 
 TURNS = ("without", "with", "without again")
+"""What a round measures, forwards and backwards in turn: what drifts, drifts through both."""
 
 
 @dataclass(frozen=True, slots=True)
