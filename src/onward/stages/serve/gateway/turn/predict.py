@@ -6,7 +6,6 @@ computed again on its own.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -90,7 +89,10 @@ def _flat(parts: Sequence[Part]) -> np.ndarray:
     import numpy as np
 
     given = [part.numbers for part in parts]
-    if all(isinstance(numbers, list) for numbers in given):
-        with contextlib.suppress(TypeError):  # a missing number, which is rare
-            return np.fromiter(chain.from_iterable(given), np.float64)
+    if {type(numbers) for numbers in given} == {list}:
+        values = given[0] if len(given) == 1 else chain.from_iterable(given)
+        try:
+            return np.fromiter(values, np.float64, sum(map(len, given)))
+        except TypeError:
+            pass  # a missing number, which is rare
     return np.concatenate([np.asarray(numbers, dtype=np.float64) for numbers in given])

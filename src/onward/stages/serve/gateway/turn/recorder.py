@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import struct
 import time
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -120,10 +119,10 @@ class Recorder:
         for target, parts in kept:
             name, version = target.model.name, target.model.version
             add = self._metrics.arm(name, version, target.arm).add
-            rows: Counter[int] = Counter()
+            rows: dict[int, int] = {}
             for part in parts:
                 add(part.latency_us * 1000)
-                rows[part.status] += len(part.units)
+                rows[part.status] = rows.get(part.status, 0) + len(part.units)
             for status, count in rows.items():
                 counts[name, version, target.arm, status] += count
 
