@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from onward.app.load import commit_of, load_definition
+from onward.app.load import commit_of, load_definition, own_files
 from onward.core.errors import DeclarationError, NotFoundError, OnwardError
 
 
@@ -145,3 +147,15 @@ def test_the_commit_is_told_and_so_is_a_change_after_it(shop: Path) -> None:
     assert len(clean) == 40
     (shop / "pipeline.py").write_text("changed = 1\n")
     assert commit_of(shop) == f"{clean}-dirty"
+
+
+def test_the_own_files_are_those_of_the_tree_that_are_no_installed_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, place in enumerate((".", "parts/deep", ".venv/lib", "env/lib/site-packages")):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        name = f"own_{number}"
+        (tmp_path / place / f"{name}.py").write_text("")
+        monkeypatch.syspath_prepend(tmp_path / place)
+        monkeypatch.setitem(sys.modules, name, importlib.import_module(name))
+    assert own_files(tmp_path) == [tmp_path / "own_0.py", tmp_path / "parts/deep/own_1.py"]

@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +21,13 @@ from typing import Any
 import httpx
 import pytest
 
-from onward.app.project import open_project
+import onward.app.up
+from onward.app.project import Project, open_project
 from onward.app.up import Up
-from onward.flow.run.requests import waiting
+from onward.core.errors import DataError
+from onward.core.records import RunRequest
+from onward.flow.run.requests import ask, waiting
+from onward.flow.run.runs import request
 from onward.stages.serve.gateway.process.local import read_address
 
 PATIENCE_S = 120.0
@@ -236,20 +242,95 @@ def test_an_interrupt_during_training_stops_it_cleanly_and_the_next_goes_on(shop
         assert [run.state for run in project.runs()] == ["promoted"]
 
 
-def test_a_full_disk_is_told_and_it_goes_on(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+class Hindered:
+    """A project that is up without a gateway's process, on a clock of its own.
 
-    for what in ("turn", "bring_in", "sweep_due"):
-        monkeypatch.setattr(f"onward.app.up.{what}", full)
-    said: list[str] = []
+    What is `broken`, by its name in `onward.app.up`, finds the disk full.
+    """
+
+    def __init__(self, project: Project, monkeypatch: pytest.MonkeyPatch, *broken: str) -> None:
+        self.said: list[str] = []
+        self.now = 1000.0
+        self.broken = set(broken)
+        self.called: list[str] = []
+        server = SimpleNamespace(alive=lambda: True)
+        self.up: Any = Up(project, say=self.said.append)
+        self.up._gateway = SimpleNamespace(server=server, settle=lambda model: None)
+        clock = SimpleNamespace(monotonic=lambda: self.now)
+        monkeypatch.setattr("onward.app.chore.time", clock)
+        for what in broken:
+            real = getattr(onward.app.up, what)
+            monkeypatch.setattr(f"onward.app.up.{what}", partial(self._call, what, real))
+
+    def _call(self, what: str, real: Callable[..., Any], *words: Any, **named: Any) -> Any:
+        self.called.append(what)
+        if what in self.broken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*words, **named)
+
+    def turn(self, *, after_s: float = 0.0) -> list[str]:
+        """Turn once; return what was said meanwhile."""
+        self.now += after_s
+        self.said.clear()
+        self.up.turn()
+        return [*self.said]
+
+
+def test_a_full_disk_is_told_once_and_what_needs_none_goes_on(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with open_project(shop) as project:
-        running: Any = Up(project, say=said.append)
-        running._gateway = SimpleNamespace(server=SimpleNamespace(alive=lambda: True))
-        running.turn()
-        resumed = []
+        assert project.run() is not None
+        hindered = Hindered(project, monkeypatch, "take_in", "judge_release", "bring_in")
+        hindered.broken = {"take_in", "bring_in"}
+        resumed: list[int] = []
         monkeypatch.setattr(project, "resume", lambda: resumed.append(1))
-        running._paused_until = 0.0
-        running.turn()
-    assert all(words.startswith("error: the disk is full") for words in said[:3])
-    assert resumed == [1], "a run that it ended goes on, and needs no other process for that"
+        said = hindered.turn()
+        assert [words.partition(":")[0] for words in said] == ["error"] * 2
+        assert all("the disk is full" in words for words in said)
+        assert hindered.called == ["take_in", "judge_release", "bring_in"], "the release goes on"
+        assert hindered.up._pause_s == 1.0
+        assert resumed == [1]
+        assert hindered.turn(after_s=1.0) == [], "it is the same, and not told again"
+        assert resumed == [1, 1], "a run that it ended goes on, and needs no other process for that"
+        assert hindered.up._pause_s == 2.0
+
+        hindered.broken.clear()
+        assert hindered.turn(after_s=1.0) == []
+        assert hindered.turn(after_s=1.0) == ["no longer in the way: the disk is full"] * 2
+        assert hindered.up._pause_s == inf
+        assert hindered.called.count("judge_release") == 4
+
+
+def test_a_pipeline_that_cannot_be_loaded_holds_nothing_else_up(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_project(shop) as project:
+        assert project.run() is not None
+        hindered = Hindered(project, monkeypatch, "judge_release")
+        hindered.broken.clear()
+        assert hindered.turn() == []
+        file, delivered = shop / "pipeline.py", []
+        good = file.read_text()
+        file.write_text(good.replace("ow.Source(", "ow.Sauce("))
+        [error] = hindered.turn(after_s=1.0)
+        assert "'Sauce'" in error
+        assert "did you mean 'Source'" in error
+        ask(project.site, project.definition.model, request(project.site, "asked"))
+        for _ in range(3):
+            assert hindered.turn(after_s=60.0) == []
+        assert len(waiting(project.ledger)) == 1, "what is asked for waits for the pipeline"
+        assert hindered.called.count("judge_release") == 5
+
+        def deliver(wish: RunRequest) -> Any:
+            delivered.append(wish.reason)
+            if wish.reason == "the pipeline changed":
+                raise DataError("the source is away")
+            return SimpleNamespace(id=wish.id, state="unchanged", reason="nothing new")
+
+        monkeypatch.setattr(project, "deliver", deliver)
+        file.write_text(good.replace("amount > 0", "amount > 0.5"))
+        said = hindered.turn()  # at once, although the next try was a minute away
+        assert said[0].startswith("no longer in the way: the pipeline file raised")
+        assert said[1:] == ["the pipeline changed: training", "error: the source is away"]
+        assert delivered == ["the pipeline changed"]

@@ -147,6 +147,26 @@ def test_a_held_batch_changes_nothing_that_a_reader_sees(
         assert champion(project.ledger, "order_return") == champion_before
 
 
+def test_what_was_held_is_judged_again_when_the_pipeline_changed(
+    shop: Path, orders: Callable[..., Path]
+) -> None:
+    project, clock = opened(shop)
+    with project:
+        project.run()
+        orders(shop, "few", rows=5, start=START + timedelta(days=41), days=1)
+        clock.advance(FIRST + timedelta(days=3))
+        held = turn(project.site, project.definition, project.deliver)
+        assert held.refreshed is not None
+        assert held.refreshed.state == "held"
+        again = turn(project.site, project.definition, project.deliver)
+        assert again.refreshed is None, "the same batch, by the same rules, is held again"
+        change(shop, "_.count() > 20", "_.count() > 2")
+        project.reload()
+        after = turn(project.site, project.definition, project.deliver)
+        assert after.refreshed is not None
+        assert after.refreshed.state == "refreshed"
+
+
 def test_a_challenger_trained_on_shuffled_labels_is_not_registered(
     shop: Path, orders: Callable[..., Path]
 ) -> None:

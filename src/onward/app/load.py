@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -11,11 +12,14 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 from onward.core.errors import DeclarationError, Location, NotFoundError, OnwardError, nearest
 from onward.flow.pipeline.definition import Definition, define
 from onward.stages.transform.config import DbtProject
 from onward.stages.transform.port import Manifest
+
+_INSTALLED: Final = ("site-packages", "dist-packages")
 
 
 def load_definition(
@@ -102,16 +106,36 @@ def _import(file: Path) -> ModuleType:
     return module
 
 
+def own_files(folder: Path) -> list[Path]:
+    """Return the Python files in a folder's tree that are imported."""
+    return [Path(str(module.__file__)) for module in _own(folder)]
+
+
 def _own(folder: Path) -> list[ModuleType]:
-    """Return the modules that stand beside the pipeline file and are imported."""
+    """Return the modules that came from Python files in a folder's tree and are the user's own.
+
+    An environment that lies in it is not, nor is Onward itself.
+    """
+    inside = f"{folder}{os.sep}"
     files = ((m, getattr(m, "__file__", None)) for m in list(sys.modules.values()))
-    return [m for m, f in files if f and Path(f).parent == folder and m.__name__ != "__main__"]
+    return [
+        module
+        for module, file in files
+        if file and file.startswith(inside) and _is_own(module, Path(file).relative_to(folder))
+    ]
+
+
+def _is_own(module: ModuleType, file: Path) -> bool:
+    hidden = any(part in _INSTALLED or part.startswith(".") for part in file.parts)
+    top = module.__name__.partition(".")[0]
+    return file.suffix == ".py" and not hidden and top not in ("__main__", "onward")
 
 
 def _forget_own(folder: Path) -> None:
     """Let the user's own modules be imported as they stand now: they may have changed."""
     for module in _own(folder):
         sys.modules.pop(module.__name__, None)
+    importlib.invalidate_caches()  # of a folder's names, which may be older than a new file
 
 
 def _meant(error: Exception) -> str:

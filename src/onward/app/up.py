@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from math import inf
 from types import TracebackType
 from typing import Final, Self
 
 from onward.app.access import require_run
+from onward.app.chore import Chore
 from onward.app.gateway.kept import kept
 from onward.app.gateway.serving import require_free, settle
-from onward.app.load import commit_of
 from onward.app.log import logging_to
-from onward.app.openlineage import try_to_send
+from onward.app.openlineage import send
+from onward.app.pipeline_files import PipelineFiles
 from onward.app.project import Project
-from onward.core.disk import full_disk_told
 from onward.core.errors import OnwardError
 from onward.core.records import RunRequest, Suppressed
 from onward.core.wording import counted
 from onward.flow.data.features import keep_online
+from onward.flow.data.windows import catch_up
 from onward.flow.keeping.images import prune_images
 from onward.flow.keeping.upkeep import compact, sweep, sweep_due
 from onward.flow.release.observe import bring_in, keep_log
 from onward.flow.release.releases import champion
 from onward.flow.release.routing import enact
 from onward.flow.release.serving import declare
-from onward.flow.run.loop import Turn, turn
+from onward.flow.run.loop import Turn, judge_release, take_in, watch_production
 from onward.flow.run.requests import waiting
 from onward.flow.run.runs import changed, request
 from onward.infra.memory import give_back
 
 FOLD_S: Final = 60.0  # between two folds of the prediction log
-PAUSE_S: Final = 60.0  # after an error, before the same is tried again
 
 
 class Up:
@@ -51,11 +52,25 @@ class Up:
         self._say = say
         self._cut_short = True  # there may be runs that the last process did not finish
         self._held = ExitStack()
-        self._paused_until = 0.0
-        self._unsent_until = 0.0
-        self._compact_at = 0.0
-        self._fold_at = 0.0
-        self._seen: tuple[object, ...] = ()
+        self._pause_s = inf
+        self._wishes: Sequence[RunRequest] = ()
+        self._files = PipelineFiles(project)
+        self._looking = Chore(self._look_at_files, say)
+        self._loading = Chore(self._files.load, say)
+        self._resuming = Chore(self._resume, say)
+        self._running = Chore(self._run, say)
+        self._moving = Chore(lambda: catch_up(project.site, project.definition), say)
+        self._judging = Chore(self._judge, say)
+        self._watching = Chore(self._watch, say)
+        every_s = project.settings.lake.compact_every.total_seconds()
+        self._upkeep = (
+            Chore(lambda: keep_online(project.site, project.definition), say),
+            Chore(self._send_lineage, say, prefix="lineage waits"),
+            Chore(self._keep_log, say, every_s=FOLD_S),
+            Chore(give_back, say, every_s=FOLD_S),
+            Chore(lambda: compact(project.site), say, every_s=every_s),
+            Chore(self._sweep, say),
+        )
 
     def __enter__(self) -> Self:
         require_run(self._project)
@@ -96,84 +111,104 @@ class Up:
         poll = self._project.settings.triggers.poll.total_seconds()
         while True:
             self.turn()
-            time.sleep(poll)
+            time.sleep(min(poll, self._pause_s))
 
     def turn(self) -> None:
-        """Look once; an error is told, and the loop goes on."""
+        """Look once. What is in the way of one thing is told; everything else goes on."""
         if not self._gateway.server.alive():
             raise OnwardError(
                 "the gateway has ended, and does not start again",
                 next_step=f"see its log in {self._project.settings.state / 'gateway'}",
             )
-        if time.monotonic() < self._paused_until:
-            return
-        if not self._done(self._turn):
-            self._paused_until = time.monotonic() + PAUSE_S
-        self._send_lineage()
-        if time.monotonic() >= self._fold_at:
-            self._fold_at = time.monotonic() + FOLD_S
-            self._done(self._keep_up_log)
-            give_back()
-        self._done(self._keep_up_lake)
+        self._pause_s = inf
+        self._follow_files()
+        able = self._do(self._resuming)  # only now, so that a champion serves meanwhile
+        if able:
+            self._do(self._running)
+        self._do(self._moving)
+        self._do(self._judging)
+        if able:  # it may train
+            self._do(self._watching)
+        for chore in self._upkeep:
+            self._do(chore)
 
-    def _done(self, work: Callable[[], None]) -> bool:
-        """Whether it could be done; what was in the way is told, and serving goes on."""
-        try:
-            with full_disk_told():
-                work()
-        except (OnwardError, OSError) as error:
-            self._say(f"error: {error}")
-            self._cut_short = True  # it may have been a run that had no room to say so
-            return False
-        return True
+    def _do(self, chore: Chore) -> bool:
+        """Do it if it is due; return whether nothing is in its way."""
+        if chore.look():
+            return True
+        self._pause_s = min(self._pause_s, chore.wait_s)
+        self._cut_short = True  # it may have been a run that had no room to say so
+        return False
 
-    def _turn(self) -> None:
-        self._resume()  # only now, so that a champion serves meanwhile
+    def _follow_files(self) -> None:
+        """Have the pipeline be what its files say; while they cannot be loaded, what it was."""
+        if self._do(self._looking) and not self._files.loaded:
+            self._do(self._loading)
+
+    def _look_at_files(self) -> None:
+        self._wishes = ()
         wishes = waiting(self._project.ledger)  # before the files are looked at, which may have
-        self._follow_commits(asked=bool(wishes))  # been changed just before a run was asked for
-        done = turn(
-            self._project.site,
-            self._project.definition,
-            self._project.deliver,
-            wishes=wishes,
-            on_data=self._project.settings.triggers.on_data,
+        if self._trains or wishes:  # been changed just before a run was asked for
+            if self._files.changed():
+                for chore in (self._loading, self._resuming, self._running):
+                    chore.soon()  # somebody may have mended what was in its way
+            self._wishes = wishes
+
+    @property
+    def _trains(self) -> bool:
+        """Whether a change of the pipeline calls for training."""
+        return self._project.settings.triggers.on_commit
+
+    def _run(self) -> None:
+        """Train where the pipeline changed, also while nobody looked; do what others wish."""
+        project = self._project
+        loaded = self._files.loaded
+        if self._trains and loaded and changed(project.ledger, project.definition):
+            self._say("the pipeline changed: training")
+            outcome = project.deliver(request(project.site, "the pipeline changed", "commit"))
+            self._tell(Turn(outcomes=(outcome,)))
+        done = take_in(
+            project.site,
+            project.definition,
+            project.deliver,
+            wishes=self._wishes if loaded else (),
+            on_data=project.settings.triggers.on_data,
         )
-        refused = settle(self._project.site, self._gateway, self._project.definition.model)
+        self._tell(done)
+
+    def _judge(self) -> None:
+        site, model = self._project.site, self._project.definition.model
+        done = judge_release(site, self._project.definition)
+        refused = settle(site, self._gateway, model)
         self._tell(done)  # what is said of a release is what the gateway serves
         if refused is not None:
             self._say(f"rolled back: the gateway refused the candidate: {refused}")
-        keep_online(self._project.site, self._project.definition)
 
-    def _keep_up_log(self) -> None:
+    def _watch(self) -> None:
+        project = self._project
+        self._tell(watch_production(project.site, project.definition, project.deliver))
+
+    def _keep_log(self) -> None:
         """Fold the prediction log, and let go what has been in the lake for long."""
         bring_in(self._project.site)
         keep_log(self._project.site, self._project.settings.gateway.log_keep)
 
-    def _keep_up_lake(self) -> None:
-        """Tidy the lake, when it is time. It takes no lock: writers are not disturbed."""
+    def _sweep(self) -> None:
+        """Tidy the lake and the images, when it is time. It takes no lock: writers go on."""
         settings, site = self._project.settings.lake, self._project.site
-        if time.monotonic() >= self._compact_at:
-            self._compact_at = time.monotonic() + settings.compact_every.total_seconds()
-            compact(site)
-        if sweep_due(site, settings.sweep_every):
-            done = sweep(site, keep=settings.keep, grace=settings.grace)
-            if files := sum(table.files for table in done):
-                self._say(f"lake: {counted(files, 'file')} that nothing needs removed")
-            self._prune_images()
-
-    def _prune_images(self) -> None:
+        if not sweep_due(site, settings.sweep_every):
+            return
+        done = sweep(site, keep=settings.keep, grace=settings.grace)
+        if files := sum(table.files for table in done):
+            self._say(f"lake: {counted(files, 'file')} that nothing needs removed")
         keep = self._project.settings.deploy.keep_images
-        done = prune_images(self._project.site, self._project.definition, newest=keep)
-        if gone := sum(verdict.because is None for verdict in done.verdicts):
+        pruned = prune_images(site, self._project.definition, newest=keep)
+        if gone := sum(verdict.because is None for verdict in pruned.verdicts):
             self._say(f"images: {gone} that nothing names removed")
 
     def _send_lineage(self) -> None:
-        if time.monotonic() < self._unsent_until:
-            return
-        failed = try_to_send(self._project)
-        if failed is not None:
-            self._say(f"lineage waits: {failed}")
-            self._unsent_until = time.monotonic() + PAUSE_S
+        if self._project.settings.lineage.openlineage:
+            send(self._project)
 
     def _resume(self) -> None:
         """Finish what the last process, or what was in the way a moment ago, cut short."""
@@ -196,34 +231,6 @@ class Up:
                     expected=outcome.reason,
                     next_step=f"`onward runs {outcome.id}` shows why",
                 )
-
-    def _follow_commits(self, *, asked: bool) -> None:
-        """Train where the pipeline changed, as long as it does: a run takes its time.
-
-        At the first look that is what changed while nobody looked.
-        """
-        project = self._project
-        trains = project.settings.triggers.on_commit
-        while (trains or asked) and self._loaded_anew():
-            if trains and changed(project.ledger, project.definition):
-                self._say("the pipeline changed: training")
-                self._done(self._train)
-
-    def _train(self) -> None:
-        project = self._project
-        outcome = project.deliver(request(project.site, "the pipeline changed", "commit"))
-        self._say(f"run {outcome.id}: {outcome.state}; {outcome.reason}")
-
-    def _loaded_anew(self) -> bool:
-        """Load the pipeline again if its files or the commit changed since the last look."""
-        folder = self._project.settings.folder
-        files = sorted(p for kind in ("*.py", "*.sql") for p in folder.glob(kind))
-        seen = (commit_of(folder), *((p, p.stat().st_mtime_ns) for p in files))
-        if seen == self._seen:
-            return False
-        self._seen = seen
-        self._project.reload()
-        return True
 
     def _tell(self, done: Turn) -> None:
         if done.refreshed is not None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from onward.core.ports import Ledger
 from onward.core.records import MonitorReport, ReleaseDecision, RunRequest, Suppressed
 from onward.flow.data.quarantine import released
 from onward.flow.data.windows import catch_up
@@ -46,28 +45,52 @@ def turn(
     on_data: bool = True,
 ) -> Turn:
     """Do what others wish, take in new data, judge the release, and watch production."""
-    outcomes = list(take_up(site, definition, wishes, deliver))
-    refreshed = _refresh(site, definition, deliver) if on_data else None
+    came = take_in(site, definition, deliver, wishes=wishes, on_data=on_data)
     catch_up(site, definition)
-    declare(site.folders, definition)
-    decision = advance(site, definition)
-    report, verdict = watch(site, definition) if due(site, definition) else (None, None)
-    if isinstance(verdict, RunRequest):
-        outcomes.append(deliver(verdict))
-    return Turn(
-        refreshed=refreshed,
-        decision=decision,
-        report=report,
-        verdict=verdict,
-        outcomes=tuple(outcomes),
+    judged = judge_release(site, definition)
+    watched = watch_production(site, definition, deliver)
+    return replace(
+        watched,
+        refreshed=came.refreshed,
+        decision=judged.decision,
+        outcomes=(*came.outcomes, *watched.outcomes),
     )
+
+
+def take_in(
+    site: Site,
+    definition: Definition,
+    deliver: Callable[[RunRequest], RunOutcome],
+    *,
+    wishes: Sequence[RunRequest] = (),
+    on_data: bool = True,
+) -> Turn:
+    """Do what others wish, and take in new data."""
+    outcomes = take_up(site, definition, wishes, deliver)
+    refreshed = _refresh(site, definition, deliver) if on_data else None
+    return Turn(refreshed=refreshed, outcomes=tuple(outcomes))
+
+
+def judge_release(site: Site, definition: Definition) -> Turn:
+    """Have the gateway serve as declared, and take the release under way a step on, or back."""
+    declare(site.folders, definition)
+    return Turn(decision=advance(site, definition))
+
+
+def watch_production(
+    site: Site, definition: Definition, deliver: Callable[[RunRequest], RunOutcome]
+) -> Turn:
+    """Judge production when it is time, and train where that calls for it."""
+    report, verdict = watch(site, definition) if due(site, definition) else (None, None)
+    outcomes = (deliver(verdict),) if isinstance(verdict, RunRequest) else ()
+    return Turn(report=report, verdict=verdict, outcomes=outcomes)
 
 
 def _refresh(
     site: Site, definition: Definition, deliver: Callable[[RunRequest], RunOutcome]
 ) -> RunOutcome | None:
     reason = _news(site, definition)
-    if reason is None or _held_lately(site.ledger, site):
+    if reason is None or _held_lately(site, definition):
         return None
     return deliver(request(site, reason, "data", train=False))
 
@@ -87,11 +110,15 @@ def _news(site: Site, definition: Definition) -> str | None:
     return f"rows of {', '.join(let_out)} were released from quarantine" if let_out else None
 
 
-def _held_lately(ledger: Ledger, site: Site) -> bool:
-    """Whether the last run was held a moment ago: the same batch would be held again."""
-    last = ledger.events(kind="run.finished", newest_first=True, limit=1)
+def _held_lately(site: Site, definition: Definition) -> bool:
+    """Whether the last run was held a moment ago: the same batch would be held again.
+
+    By another pipeline it may not be.
+    """
+    last = site.ledger.events(kind="run.finished", newest_first=True, limit=1)
     return bool(
         last
         and last[0].event.facts["state"] == "held"
+        and last[0].event.facts["digest"] == definition.digest
         and site.clock.now() - last[0].event.at < HELD_AGAIN
     )
