@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -133,3 +134,58 @@ def test_a_return_to_what_is_loaded_waits_for_no_load_of_another():
         await slow
 
     asyncio.run(run())
+
+
+def turns(
+    load_s: float, *, rest: float, patience_s: float
+) -> tuple[list[float], NoRoomError | None]:
+    """Ask for two versions in turn that have room for one, beside one that routes need.
+
+    Returns when each load began, in seconds since the first ended, and what was refused.
+    """
+    began: list[float] = []
+    ended: list[float] = []
+
+    def load(each: Route) -> Any:
+        began.append(time.monotonic())
+        time.sleep(load_s)
+        ended.append(time.monotonic())
+        return SimpleNamespace(name="m", version=each.image.model.version)
+
+    async def run() -> NoRoomError | None:
+        held = Models(2, Metrics(), load=load, least=lambda _: 1)
+        await held.need(route(1))
+        live: Any = object()
+        try:
+            for version in (2, 3, 2, 1, 3):
+                await held.ask(route(version), lambda _: live)
+        except NoRoomError as error:
+            await held.need(route(4))  # what routes need waits for nobody
+            return error
+        return None
+
+    with (
+        patch.object(pool.memory, "measured", lambda load, least: (load(), least)),
+        patch.object(pool.memory, "give_back", lambda _: None),
+        patch.object(pool, "_on_one_thread", lambda: None),
+        patch.object(pool, "REST", rest),
+        patch.object(pool, "PATIENCE_S", patience_s),
+    ):
+        refused = asyncio.run(run())
+    pauses = [start - end for start, end in zip(began[1:], ended, strict=False)]
+    return pauses, refused
+
+
+def test_versions_asked_for_in_turn_are_not_loaded_without_end():
+    pauses, refused = turns(0.02, rest=4.0, patience_s=30.0)
+    assert refused is None
+    assert len(pauses) == 4
+    assert all(pause >= 4 * 0.02 for pause in pauses[1:]), "only a load for which others go waits"
+
+
+def test_who_would_wait_for_too_long_is_told_when_to_come_again():
+    pauses, refused = turns(0.02, rest=4_000.0, patience_s=30.0)
+    assert len(pauses) == 2
+    assert refused is not None
+    assert (refused.again_s or 0) > 30
+    assert "has no room yet" in str(refused)

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Final, cast
 
 from onward.core.errors import OnwardError
@@ -19,7 +20,7 @@ from onward.stages.serve.gateway.handlers.calls import error_body
 from onward.stages.serve.gateway.protocol.http import Headers
 from onward.stages.serve.gateway.routing.job import Handler, Job
 from onward.stages.serve.gateway.routing.live import Live
-from onward.stages.serve.gateway.routing.versions import Models
+from onward.stages.serve.gateway.routing.versions import Models, NoRoomError
 from onward.stages.serve.gateway.words import say
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 UNAVAILABLE: Final = 503
 
-AGAIN_S: Final = 5
-"""Seconds until a version is tried again that could not be loaded, or found no room."""
+AGAIN_S: Final = 5.0
+"""Seconds until a version is tried again that could not be loaded, or never has room."""
 
 Call = Callable[[], None]
 
@@ -85,8 +86,9 @@ class Asked:
 
     def _wait(self, routes: Live, image: ImageRef, job: Job, call: Call) -> None:
         until, reason = self._refused.get(image.digest, (0.0, ""))
-        if time.monotonic() < until:
-            _refuse(job, reason)
+        left_s = until - time.monotonic()
+        if left_s > 0:
+            _refuse(job, reason, left_s)
             return
         cast("Connection", job.caller).hold()
         job.held = True
@@ -104,12 +106,14 @@ class Asked:
 
     async def _load(self, routes: Live, image: ImageRef, load: _Load) -> None:
         """Load a version, and give those who wait for it their turn."""
-        reason = None
+        reason, again_s = None, AGAIN_S
         try:
             await self._models.ask(routes.route_of(image), lambda model: routes.alone(image, model))
         except Exception as error:
             reason = str(error) if isinstance(error, OnwardError) else repr(error)
-            self._refused[image.digest] = time.monotonic() + AGAIN_S, reason
+            if isinstance(error, NoRoomError):
+                again_s = error.again_s or AGAIN_S
+            self._refused[image.digest] = time.monotonic() + again_s, reason
             say(f"{load.model}: version {image.model.version} is not loaded: {reason}")
         else:
             self._refused.pop(image.digest, None)
@@ -118,7 +122,7 @@ class Asked:
             if timer is not None:
                 timer.cancel()
             if reason is not None:
-                _refuse(job, reason)
+                _refuse(job, reason, again_s)
             self._turn(job, load.model, call if reason is None else _nothing)
         self._models.tidy()
 
@@ -130,9 +134,9 @@ class Asked:
         self._turn(job, load.model, _nothing)
 
 
-def _refuse(job: Job, reason: str) -> None:
+def _refuse(job: Job, reason: str, again_s: float) -> None:
     job.ready(UNAVAILABLE, error_body(reason))
-    job.headers += b"\r\nRetry-After: %d" % AGAIN_S
+    job.headers += b"\r\nRetry-After: %d" % ceil(again_s)
 
 
 def _nothing() -> None:

@@ -2,8 +2,9 @@
 
 What routes need is loaded before it is served, and never let go. A version beside them is loaded
 when somebody asks for it by its number (`handlers/asked.py`), and stays until its room is needed:
-then the one that nobody has asked for the longest goes first. One load is under way at a time,
-beside the event loop; everything else here runs in it.
+then the one that nobody has asked for the longest goes first, but not so soon that versions that are
+asked for in turn would be loaded without end (`REST`). One load is under way at a time, beside the
+event loop; everything else here runs in it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from onward.core.errors import OnwardError
 from onward.core.records import Route
@@ -23,9 +25,21 @@ from onward.stages.serve.gateway.routing.job import Handler
 from onward.stages.serve.gateway.routing.live import Live
 from onward.stages.serve.gateway.words import megabytes, say
 
+REST: Final = 4.0
+"""No version is let go for another sooner after a load than this many times what that took: no more
+than a fifth of the time goes into loading, whatever is asked for in turn.
+"""
+
+PATIENCE_S: Final = 30.0
+"""How long a version waits until others may go for it; what would wait longer is refused."""
+
 
 class NoRoomError(OnwardError):
-    """A version that does not fit beside those that routes need."""
+    """A version that has no room: `again_s` seconds from now it may, None where it never fits."""
+
+    def __init__(self, what: str, *, expected: str, again_s: float | None = None) -> None:
+        super().__init__(what, expected=expected)
+        self.again_s = again_s
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +89,7 @@ class Models:
         self._needed: set[str] = set()
         self._sizes: dict[str, int] = {}
         self._turn = asyncio.Lock()
+        self._rests_until = 0.0
         metrics.models = lambda: [(m.model.name, m.model.version, m.bytes) for m in self._all]
         metrics.model_limit = limit
 
@@ -99,7 +114,7 @@ class Models:
         Raises
         ------
         NoRoomError
-            What routes need leaves no room for it.
+            What routes need leaves no room for it, or it would wait for too long.
         CorruptError
             It cannot be used.
         """
@@ -148,30 +163,55 @@ class Models:
             asyncio.get_running_loop().run_in_executor(None, memory.give_back, gone)
 
     async def _have(self, route: Route, *, beside: bool) -> Loaded:
-        """Return a version, loaded if it is not; one `beside` may find no room."""
+        """Return a version, loaded if it is not; one `beside` waits until it has room."""
         digest = route.image.digest
         if digest in self._held:  # a return to what is loaded waits for no load of another
             return self._held[digest]
-        async with self._turn:
-            if digest in self._held:
-                return self._held[digest]
-            run = asyncio.get_running_loop().run_in_executor
-            least = self._sizes.get(digest)
-            if least is None:
-                least = await run(None, self._least, route)
-            if beside:
-                self._require_room(route, least)
-            gone = self._make_room(least)
-            if gone:
-                await run(None, memory.give_back, gone)
-            began = time.perf_counter_ns()
-            load = partial(memory.measured, partial(self._load, route), least)
-            model, size = await run(None, load)
-            self._metrics.model_loaded(model.name, time.perf_counter_ns() - began)
-            self._sizes[digest] = size
-            found = self._held[digest] = Loaded(model, size)
-            _on_one_thread()
-            return found
+        refused_at = time.monotonic() + PATIENCE_S
+        while True:
+            async with self._turn:
+                if digest in self._held:
+                    return self._held[digest]
+                size = await self._size_of(route)
+                if beside:
+                    self._require_room(route, size)
+                wait_s = self._rest_s(size) if beside else 0.0
+                if wait_s <= 0:
+                    return await self._load_now(route, size)
+            if time.monotonic() + wait_s > refused_at:
+                raise _no_room_yet(route, wait_s)
+            await asyncio.sleep(wait_s)
+
+    async def _size_of(self, route: Route) -> int:
+        """Return what a version took when it was loaded last, or what it takes at least."""
+        known = self._sizes.get(route.image.digest)
+        if known is not None:
+            return known
+        return await asyncio.get_running_loop().run_in_executor(None, self._least, route)
+
+    def _rest_s(self, size: int) -> float:
+        """Return how long it is until others may go for `size` bytes; 0 where none have to."""
+        taken = sum(loaded.bytes for loaded in self._all)
+        if not self._limit or taken + size <= self._limit:
+            return 0.0
+        return self._rests_until - time.monotonic()
+
+    async def _load_now(self, route: Route, size: int) -> Loaded:
+        """Load a version of about `size` bytes, in the room of others."""
+        run = asyncio.get_running_loop().run_in_executor
+        gone = self._make_room(size)
+        if gone:
+            await run(None, memory.give_back, gone)
+        began = time.perf_counter_ns()
+        load = partial(memory.measured, partial(self._load, route), size)
+        model, taken = await run(None, load)
+        took_ns = time.perf_counter_ns() - began
+        self._metrics.model_loaded(model.name, took_ns)
+        self._sizes[route.image.digest] = taken
+        self._rests_until = time.monotonic() + REST * took_ns / 1e9
+        found = self._held[route.image.digest] = Loaded(model, taken)
+        _on_one_thread()
+        return found
 
     def _require_room(self, route: Route, size: int) -> None:
         left = self._limit - self._taken_by_needed()
@@ -203,6 +243,15 @@ class Models:
 
     def _taken_by_needed(self) -> int:
         return sum(loaded.bytes for d, loaded in self._held.items() if d in self._needed)
+
+
+def _no_room_yet(route: Route, wait_s: float) -> NoRoomError:
+    wanted = route.image.model
+    return NoRoomError(
+        f"version {wanted.version} of {wanted.name!r} has no room yet: another has just got it",
+        expected="limits.model_bytes to be larger, where versions are asked for in turn",
+        again_s=wait_s,
+    )
 
 
 def _on_one_thread() -> None:
