@@ -84,8 +84,8 @@ class LimitSettings:
     `connections` the open ones (503). A request whose caller names no deadline has `deadline`, or
     none (504 once it passed); one that takes longer than `receive` to arrive gets 408; a connection
     that is silent for `idle`, or takes nothing of its answers, is closed.
-    `drain` is how long requests under way may take at the end, `hang` how long one of several
-    workers may stand still before it is replaced, 0 for ever. `model_bytes` bounds the memory of
+    `drain` is how long requests under way may take at the end, `hang` how long a worker may stand
+    still before it is ended and another started, 0 for ever. `model_bytes` bounds the memory of
     loaded versions, 0 not at all: those that routes need are loaded in any case, of the others as
     many as have room.
     """

@@ -26,7 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     idle_s
         How long a connection may stay open between requests, or without taking its answers.
     hang_s
-        How long a worker's event loop may stand still before its supervisor ends it; 0 for ever.
+        How long a worker's event loop may stand still before it is ended; 0 for ever.
     model_bytes
         The memory of the versions that are loaded; 0 bounds it not. Those that routes need are
         loaded in any case.

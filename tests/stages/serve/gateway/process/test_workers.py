@@ -232,3 +232,22 @@ def test_a_worker_that_retires_while_the_board_is_read_is_counted_once(tmp_path)
     place.tell(told)  # its last word comes late
     assert place.read() == ([], Retired(ids=["0-a"], samples=samples))
     assert place.find("1-b") is None
+
+
+def test_a_garbled_word_counts_for_nothing_and_is_told_once(tmp_path, capsys):
+    place = Board(tmp_path)
+    place.clear()
+    told = Told(id="0-a", slot=0, pid=1, since=0.0, state="ready", routes={}, samples={})
+    for file in ("0-a", "retired"):
+        (tmp_path / "workers" / file).write_bytes(b"\xc1")
+    for _ in range(2):
+        assert place.read() == ([], Retired())
+    said = capsys.readouterr().err
+    assert said.count("0-a is garbled, what it counted is left out") == 1
+    assert said.count("retired is garbled") == 1
+    place.tell(told)
+    assert place.read()[0] == [told]
+    assert capsys.readouterr().err == ""
+    (tmp_path / "workers" / "0-a").write_bytes(b"")
+    assert place.find("0-a") is None
+    assert "0-a is garbled" in capsys.readouterr().err

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -48,6 +50,50 @@ def test_a_worker_that_hangs_is_replaced_and_its_stacks_are_told(tmp_path):
     assert "ended: SIGKILL" in said
     logged = {p.id for p in read(tmp_path / "predictions")[0]}
     assert {entry["id"] for each in answered for entry in each["predictions"]} <= logged
+
+
+@pytest.mark.crash
+def test_a_worker_alone_that_hangs_ends_and_loses_nothing_that_it_answered(tmp_path):
+    gate = tmp_path / "gate"
+    gate.touch()
+    trained = small.train(tmp_path / "trained", small.Waiting(1.0, str(gate)))
+    routes = routes_of((package(trained, folder=tmp_path / "images"), 100.0))
+    with serving(tmp_path, routes, limits=Limits(hang_s=2.0)) as site:
+        answered = [site.predict(small.rows(1, seed=n)).json() for n in range(10)]
+        gate.unlink()
+        with pytest.raises(httpx.TransportError):
+            site.predict(small.rows(1))
+        site.until(lambda: not site.server.alive())
+        said = (tmp_path / "state/gateway.log").read_text()
+    assert "in predict_proba" in said
+    logged = {p.id for p in read(tmp_path / "predictions")[0]}
+    assert {entry["id"] for each in answered for entry in each["predictions"]} <= logged
+
+
+WATCHED = """
+import asyncio, sys, time
+from onward.stages.serve.gateway.process.watchdog import watched
+
+async def work(hang_s, turning_s, still_s):
+    with watched(hang_s):
+        await asyncio.sleep(turning_s)
+        time.sleep(still_s)
+    time.sleep(still_s)  # nobody watches any more
+
+asyncio.run(work(*map(float, sys.argv[1:])))
+"""
+
+
+@pytest.mark.parametrize(
+    ("hang_s", "turning_s", "still_s", "status"),
+    [(4.0, 5.0, 0.0, 0), (0.2, 0.0, 600.0, 1), (0.0, 0.0, 0.5, 0)],
+    ids=["turns", "stands still", "unwatched"],
+)
+def test_only_a_loop_that_stands_still_is_ended(hang_s, turning_s, still_s, status):
+    words = [sys.executable, "-c", WATCHED, *map(str, (hang_s, turning_s, still_s))]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == status, ended.stderr
+    assert ("in work" in ended.stderr) == bool(status)
 
 
 def test_who_slept_with_the_machine_is_not_taken_for_hanging(tmp_path):

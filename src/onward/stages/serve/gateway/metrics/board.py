@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
 from onward.core.files import write_whole
 from onward.stages.serve.gateway.metrics.counters import FAMILIES, Samples
+from onward.stages.serve.gateway.words import say
+
+T = TypeVar("T")
 
 FOLDER: Final = "workers"
 EVERY_S: Final = 0.5
@@ -50,6 +53,7 @@ class Board:
 
     def __init__(self, state: Path) -> None:
         self._folder = state / FOLDER
+        self._garbled: set[str] = set()
 
     def clear(self) -> None:
         """Forget what another life of the gateway left."""
@@ -67,11 +71,8 @@ class Board:
         (self._folder / retired.ids[-1]).unlink(missing_ok=True)
 
     def find(self, id: str) -> Told | None:
-        """Return a worker's last word, None if it never had one."""
-        try:
-            return msgspec.msgpack.decode((self._folder / id).read_bytes(), type=Told)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None
+        """Return a worker's last word, None if it never had one, or one that nobody understands."""
+        return self._found(id, Told)
 
     def read(self) -> tuple[list[Told], Retired]:
         """Return every worker's last word by slot, and what is retired: nobody is in both."""
@@ -83,10 +84,25 @@ class Board:
 
     def retired(self) -> Retired:
         """Return what is retired."""
+        return self._found(_RETIRED, Retired) or Retired()
+
+    def _found(self, name: str, kind: type[T]) -> T | None:
+        """Return what a file says. One that nobody understands counts for nothing: that is told.
+
+        Files are put in place whole, so a disk or a foreign hand garbled it. A worker's word is
+        written again in `EVERY_S`; what was retired is lost, and counters begin anew.
+        """
         try:
-            return msgspec.msgpack.decode((self._folder / _RETIRED).read_bytes(), type=Retired)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return Retired()
+            found = msgspec.msgpack.decode((self._folder / name).read_bytes(), type=kind)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            if name not in self._garbled:
+                say(f"{self._folder / name} is garbled, what it counted is left out: {error}")
+            self._garbled.add(name)
+            return None
+        self._garbled.discard(name)
+        return found
 
     def _write(self, name: str, data: bytes) -> None:
         write_whole(self._folder / name, data)

@@ -32,6 +32,7 @@ from onward.stages.serve.gateway.process.descriptors import connections_within
 from onward.stages.serve.gateway.process.follower import Follower
 from onward.stages.serve.gateway.process.local import announce, withdraw
 from onward.stages.serve.gateway.process.place import Place
+from onward.stages.serve.gateway.process.watchdog import watched
 from onward.stages.serve.gateway.protocol.http import Connection
 from onward.stages.serve.gateway.protocol.listener import Listener, bound, busy
 from onward.stages.serve.gateway.protocol.sweep import Sweeper
@@ -76,16 +77,17 @@ async def serve(config: GatewayConfig, place: Place | None = None) -> None:
     worker = Worker(config, place)
     try:
         await worker.start(stopped)
-        while not stopped.is_set():
-            if place is None and config.parent is not None and os.getppid() != config.parent:
-                say(f"process {config.parent}, which started this gateway, is gone")
-                break
-            await worker.look()
-            try:
-                await asyncio.wait_for(stopped.wait(), config.poll_s)
-            except TimeoutError:
-                continue
-        await worker.drain()
+        with watched(config.limits.hang_s if place is None else 0.0):
+            while not stopped.is_set():
+                if place is None and config.parent is not None and os.getppid() != config.parent:
+                    say(f"process {config.parent}, which started this gateway, is gone")
+                    break
+                await worker.look()
+                try:
+                    await asyncio.wait_for(stopped.wait(), config.poll_s)
+                except TimeoutError:
+                    continue
+            await worker.drain()
     finally:
         worker.close()
 

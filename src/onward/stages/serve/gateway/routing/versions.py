@@ -2,9 +2,9 @@
 
 What routes need is loaded before it is served, and never let go. A version beside them is loaded
 when somebody asks for it by its number (`handlers/asked.py`), and stays until its room is needed:
-then the one that nobody has asked for the longest goes first, but not so soon that versions that are
-asked for in turn would be loaded without end (`REST`). One load is under way at a time, beside the
-event loop; everything else here runs in it.
+then the one that nobody has asked for the longest goes first, but not so soon that versions asked
+for in turn would be loaded without end (`REST`). One load is under way at a time, beside the event
+loop; everything else here runs in it.
 """
 
 from __future__ import annotations
