@@ -148,6 +148,41 @@ def test_every_setting_is_listed_with_who_said_it(
         settings_of(tmp_path, "gatway")
 
 
+def test_every_default_can_be_written_as_it_is_shown(tmp_path: Path) -> None:
+    write(tmp_path, "")
+    shown = settings_of(tmp_path).entries
+    lines = [f"[{s}]\n" + "".join(f"{e.name} = {e.default}\n" for e in shown if e.section == s)
+             for s in sections()]  # fmt: skip
+    assert read(tmp_path, "".join(lines)) == read(tmp_path, "")
+    for entry in shown:
+        named = {entry.variable: entry.default.strip('"')}
+        assert read(tmp_path, "", **named) == read(tmp_path, "")
+
+
+@pytest.mark.parametrize("name", ["deadline", "hang", "drain"])
+@pytest.mark.parametrize("zero", ["0", "'0s'", "'0 ms'"])
+def test_no_time_at_all_can_be_said_where_it_means_something(
+    tmp_path: Path, name: str, zero: str
+) -> None:
+    settings = read(tmp_path, f"[limits]\n{name} = {zero}\n")
+    assert getattr(settings.limits, name) == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[limits]\nreceive = '0s'\n", "a positive number"),
+        ("[triggers]\npoll = 0\n", "a positive number"),
+        ("[limits]\ndeadline = '-1s'\n", "'0s' for none"),
+        ("[limits]\nhang = false\n", "'0s' for none"),
+    ],
+)
+def test_where_it_means_nothing_it_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(DeclarationError) as no:
+        read(tmp_path, text)
+    assert expected in str(no.value)
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

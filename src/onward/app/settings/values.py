@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any, Final, Protocol, get_args
 
@@ -28,6 +29,12 @@ _BOUNDS: Final = {
 """The least and the most of numbers; others are not negative."""
 
 
+_NONE: Final = ("deadline", "hang", "drain", "leeway")
+"""Lengths of time that may be 0: none at all."""
+
+_ZERO: Final = re.compile(r"\s*0+(\.0+)?\s*(ms|s|min|m|h|d|w)?\s*")
+
+
 class Written(Protocol):
     """Where a value was given: what it is called there, and the line, if it has one."""
 
@@ -48,15 +55,15 @@ def checked(value: Any, default: Any, kind: Any, name: str, given: Written) -> A
     DeclarationError
         It is of another type, none of the words, or out of bounds.
     """
-    made = _typed(value, default, given)
+    made = _typed(value, default, name, given)
     _require_known(made, name, get_args(kind), given)
     _require_within(made, name, given)
     return made
 
 
-def _typed(value: Any, default: Any, given: Written) -> Any:
+def _typed(value: Any, default: Any, name: str, given: Written) -> Any:
     if isinstance(default, timedelta):
-        return _duration(value, given)
+        return _duration(value, name, given)
     if isinstance(default, bool):
         if isinstance(value, str) and value.lower() in ("true", "false", "1", "0"):
             return value.lower() in ("true", "1")
@@ -74,12 +81,15 @@ def _typed(value: Any, default: Any, given: Written) -> Any:
     return value
 
 
-def _duration(value: Any, given: Written) -> timedelta:
+def _duration(value: Any, name: str, given: Written) -> timedelta:
+    if name in _NONE and type(value) is not bool and _ZERO.fullmatch(str(value)):
+        return timedelta(0)
     try:
         return duration(str(value), given.location)
     except DeclarationError as error:
+        expected = f"{error.expected}; or '0s' for none" if name in _NONE else error.expected
         raise DeclarationError(
-            f"{given.name} is {value!r}", expected=error.expected, location=given.location
+            f"{given.name} is {value!r}", expected=expected, location=given.location
         ) from None
 
 
