@@ -57,7 +57,8 @@ def test_an_unknown_name_lists_what_there_is():
 
 
 def test_an_unknown_name_where_nothing_is_declared():
-    assert unknown_name("source", "x", [])[1] == "one of: (none is declared)"
+    assert unknown_name("source", "x", [])[1] == "a source, of which there is none yet"
+    assert unknown_name("option", "x", [])[1] == "an option, of which there is none yet"
 
 
 @given(st.lists(st.text(min_size=1), min_size=13, max_size=30, unique=True))

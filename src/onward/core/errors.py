@@ -134,7 +134,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> tuple[str, str]:
     """Return (what, expected) for a mistyped `name`, naming the closest valid one."""
     names = sorted(known)
+    if not names:
+        article = "an" if kind[0] in "aeiou" else "a"
+        return f"there is no {kind} {name!r}", f"{article} {kind}, of which there is none yet"
     close = nearest(name, names)
     listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     hint = f"did you mean {close!r}? " if close else ""
-    return f"there is no {kind} {name!r}", f"{hint}one of: {listed or '(none is declared)'}"
+    return f"there is no {kind} {name!r}", f"{hint}one of: {listed}"

@@ -75,6 +75,16 @@ def test_an_unknown_ref_is_answered_with_the_nearest(ledger, delivered, walk):
         walk("modl:flight_delay@2", ledger=ledger)
 
 
+def test_where_nothing_was_made_yet_it_is_said_what_makes_it(ledger):
+    with pytest.raises(NotFoundError) as told:
+        trace("model:x@3", ledger=ledger)
+    assert str(told.value).splitlines() == [
+        "the ledger knows no model:x@3",
+        "  expected: a model, of which there is none yet",
+        "  next: `onward run` makes what can be traced",
+    ]
+
+
 def test_an_event_that_names_what_it_reads_among_what_it_makes_is_no_loop(ledger, tell):
     tell("features.published", ["features:a@1"], ["features:a@1"])
     tell("features.published", ["features:a@1"], ["features:a@1"])

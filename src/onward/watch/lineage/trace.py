@@ -69,7 +69,11 @@ def known(ref: str, ledger: Ledger) -> str:
         return ref
     others = ledger.refs(f"{parsed.kind}:", limit=_NEAREST)
     _, expected = unknown_name(parsed.kind, ref, others)
-    raise NotFoundError(f"the ledger knows no {ref}", expected=expected)
+    raise NotFoundError(
+        f"the ledger knows no {ref}",
+        expected=expected,
+        next_step=None if others else "`onward run` makes what can be traced",
+    )
 
 
 def _walk(
