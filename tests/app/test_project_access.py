@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from onward.app.access import approve, caller, make_token, require, standing
-from onward.app.erase import erase_subject
+from onward.app.erase import erase_subject, readmit
 from onward.app.ingest import ingest_once
 from onward.app.project import Project, open_project
 from onward.app.quarantine import replay, show
@@ -18,6 +18,7 @@ from onward.app.reveal import reveal
 from onward.app.tables import find_table
 from onward.app.transform import transform
 from onward.core.errors import DataError, DeclarationError, DeniedError, NotFoundError
+from onward.flow.release.approval import approvals
 from onward.flow.run.runs import request
 from onward.infra.search.files import files_with
 from onward.infra.secrets.environment import EnvironmentSecrets
@@ -61,6 +62,10 @@ def shop(folder: Path) -> Project:
 @pytest.fixture
 def ask_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return lambda name: monkeypatch.setenv("ONWARD_USER", name)
+
+
+def cut_short(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def told(project: Project, kind: str) -> list[dict]:
@@ -139,12 +144,18 @@ def test_a_value_is_revealed_to_its_role_and_the_ledger_says_so(
     assert said.output.split() == found
 
 
+def waited(act: Callable[[], object]) -> str:
+    """Return the number of what an act waits for."""
+    with pytest.raises(DeniedError, match="approval of a second person") as waits:
+        act()
+    assert waits.value.next_step is not None
+    return waits.value.next_step.split()[-1].strip("`")
+
+
 def test_an_erasure_waits_for_a_second_person(shop: Project, ask_as: Callable[[str], None]) -> None:
     ask_as("grace")
-    with pytest.raises(DeniedError, match="approval of a second person") as waits:
-        erase_subject(shop, "customer-none")
-    assert waits.value.next_step is not None
-    asked = waits.value.next_step.split()[-1].strip("`")
+    assert erase_subject(shop, "customer-none", dry_run=True).dry_run, "it changes nothing"
+    asked = waited(lambda: erase_subject(shop, "customer-none"))
     with pytest.raises(DeniedError, match="grace asked for it"):
         approve(shop, asked, "me")
     ask_as("bob")
@@ -156,10 +167,65 @@ def test_an_erasure_waits_for_a_second_person(shop: Project, ask_as: Callable[[s
     folder = str(shop.settings.folder)
     words = ["approve", asked, "--reason", "as agreed", "--project", folder]
     said = CliRunner().invoke(cli, words, catch_exceptions=False)
-    assert "grace may erase customer" in said.output
+    assert "grace may erase customer, subject " in said.output
+    assert "customer-none" not in said.output
     ask_as("grace")
+    assert waited(lambda: erase_subject(shop, "customer-other")) != asked
     erase_subject(shop, "customer-none")
     assert told(shop, "subject.erased")[0]["by"] == "grace"
+
+
+def test_an_approval_of_an_erasure_is_of_one_subject_and_used_up_by_it(
+    shop: Project, ask_as: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_as("grace")
+    first = waited(lambda: erase_subject(shop, "customer-once"))
+    ask_as("hopper")
+    approve(shop, first, "as agreed")
+    ask_as("grace")
+    with monkeypatch.context() as cut:
+        cut.setattr("onward.app.erase.erase", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            erase_subject(shop, "customer-once")
+    erase_subject(shop, "customer-once")  # what was cut short is finished by the same approval
+    again = waited(lambda: erase_subject(shop, "customer-once"))
+    back = waited(lambda: readmit(shop, "customer-once"))
+    assert len({first, again, back}) == 3, "one approval is of one act"
+    standing_of = {one.request: one.state for one in approvals(shop.ledger)}
+    assert [standing_of[request] for request in (first, again, back)] == ["used", "waits", "waits"]
+    ask_as("hopper")
+    with pytest.raises(NotFoundError, match="grace has done what hopper approved"):
+        approve(shop, first, "again")
+    approve(shop, back, "the subject asked for it")
+    ask_as("grace")
+    assert readmit(shop, "customer-once") == ("customer",)
+    folder = str(shop.settings.folder)
+    listed = CliRunner().invoke(cli, ["approve", "--project", folder], catch_exceptions=False)
+    assert "used, given" in " ".join(listed.output.split())
+
+
+def test_an_approval_of_a_reveal_is_of_just_these_values_once(
+    shop: Project, ask_as: Callable[[str], None]
+) -> None:
+    pipeline = shop.settings.folder / "pipeline.py"
+    before = pipeline.read_text()
+    pipeline.write_text(before.replace('approvals=["erase"]', 'approvals=["reveal"]'))
+    try:
+        shop.reload()
+        stored = shop.site.lake.read("raw.orders")["customer"].unique().to_pylist()[:3]
+        ask_as("ada")
+        asked = waited(lambda: reveal(shop, "orders.customer", stored[:2], "case 19"))
+        one = next(one for one in approvals(shop.ledger) if one.request == asked)
+        assert one.about.startswith("orders.customer, 2 values (")
+        assert one.reason == "case 19", "who approves it reads why"
+        ask_as("hopper")
+        approve(shop, asked, "agreed")
+        ask_as("ada")
+        waited(lambda: reveal(shop, "orders.customer", stored, "case 19"))
+        assert len(reveal(shop, "orders.customer", stored[:2], "case 19")) == 2
+        assert waited(lambda: reveal(shop, "orders.customer", stored[:2], "case 19")) != asked
+    finally:
+        pipeline.write_text(before)
 
 
 def test_a_token_says_who_asks_and_is_kept_as_a_digest(

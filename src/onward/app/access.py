@@ -17,7 +17,14 @@ from onward.core.ports.callers import TOKENS
 from onward.core.records import ImageRef
 from onward.core.records.access import Action, Approval, Caller
 from onward.flow.happened import happened
-from onward.flow.release.approval import approvals, approver, ask, asked_for
+from onward.flow.release.approval import (
+    approvals,
+    approver,
+    ask,
+    asked_for,
+    asked_for_once,
+    use_up,
+)
 from onward.watch.access.step import decide, roles_of
 
 if TYPE_CHECKING:
@@ -93,6 +100,8 @@ def require(
     *,
     role: str = "",
     images: Sequence[ImageRef] = (),
+    of: str = "",
+    why: str = "",
     waits: bool = True,
 ) -> Caller:
     """Return who asks, if they may do `action` on `target`; a denial is an event.
@@ -101,6 +110,10 @@ def require(
     ----------
     images
         The versions that an approval has to be of, where it is about versions.
+    of
+        Just what it is about, where an approval is of one act: `used_up` when that is done.
+    why
+        What the caller says to whoever is to approve it.
     waits
         Whether it may have to wait for an approval.
 
@@ -112,7 +125,7 @@ def require(
     asking = caller(open_project_secrets(project.settings))
     if project.definition.access is None:
         return asking
-    wanted = asked_for(asking.name, action, target, images)
+    wanted = _wanted(project, asking.name, action, target, images, of)
     answer = decide(
         project.definition.access,
         asking,
@@ -125,7 +138,7 @@ def require(
     if answer.verdict == "allow":
         return asking
     if answer.verdict == "wait":
-        ask(project.site, replace(wanted, reason=answer.reason), asking.known_by)
+        ask(project.site, replace(wanted, reason=why or answer.reason), asking.known_by)
         raise DeniedError(
             answer.reason,
             next_step=f"another person approves it: `onward approve {wanted.request}`",
@@ -145,6 +158,20 @@ def require(
         answer.reason,
         next_step="ask somebody with that role, or have your roles in the pipeline file changed",
     )
+
+
+def used_up(project: Project, by: Caller, action: Action, target: str, of: str) -> None:
+    """Tell that `by` has done what they may have needed an approval for: it was of this one act."""
+    if project.definition.access is not None:
+        use_up(project.site, asked_for_once(project.ledger, by.name, action, target, of))
+
+
+def _wanted(
+    project: Project, by: str, action: Action, target: str, images: Sequence[ImageRef], of: str
+) -> Approval:
+    if of:
+        return asked_for_once(project.ledger, by, action, target, of)
+    return asked_for(by, action, target, images)
 
 
 def approved_by(
@@ -195,6 +222,11 @@ def approve(project: Project, request: str, reason: str) -> Approval:
         raise NotFoundError(
             f"{wanted.about} neither serves nor is released any more: there is nothing to approve",
             next_step="an approval is of one version; `onward approve` lists what waits",
+        )
+    if wanted.state == "used":
+        raise NotFoundError(
+            f"{wanted.by} has done what {wanted.approver} approved: there is nothing to approve",
+            next_step="who needs to do it again asks again",
         )
     happened(project.site, "approval.given", request, key=request, by=by.name, reason=reason)
     return next(one for one in approvals(project.ledger) if one.request == request)

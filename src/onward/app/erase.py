@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from onward.app.access import require
+from onward.app.access import require, used_up
 from onward.app.ingest import none_taken_in
 from onward.core.errors import BusyError, NotFoundError
 from onward.core.records import TOMBSTONE, ErasureReport, Removed, Residue, Subject
@@ -33,7 +33,8 @@ def erase_subject(
     """Erase whoever `value` stands for in the columns, then search every byte for what is left.
 
     The ledger tells that it was begun and how it ended, with a keyed hash of the value. Repeating
-    it after a crash finishes it.
+    it after a crash finishes it. An approval is of this subject, and used up when it has ended; a
+    dry run needs none.
 
     Raises
     ------
@@ -49,11 +50,12 @@ def erase_subject(
     """
     site, definition = project.site, project.definition
     named = subject_columns(definition, columns)
+    hashed = str(site.masks.value(TOMBSTONE, value))
+    of = f"subject {hashed}"
     for column in named:
-        asking = require(project, "erase", column)
+        asking = require(project, "erase", column, of=of, waits=not dry_run)
     with nullcontext() if dry_run else _still(project):
         subject = find_subject(site, definition, value, named)
-        hashed = str(site.masks.value(TOMBSTONE, value))
         key = f"{hashed}@{site.clock.now().isoformat()}"
         if not dry_run:
             happened(site, BEGUN, hashed, key=key, columns=named, by=asking.name)
@@ -78,6 +80,8 @@ def erase_subject(
         )
         if not dry_run:
             happened(site, ERASED, hashed, key=key, report=report, by=asking.name)
+            for column in named:
+                used_up(project, asking, "erase", column, of)
     return report
 
 
@@ -95,9 +99,10 @@ def readmit(project: Project, value: str, *, columns: Sequence[str] = ()) -> tup
     """
     site = project.site
     named = subject_columns(project.definition, columns)
-    for column in named:
-        asking = require(project, "erase", column)
     hashed = str(site.masks.value(TOMBSTONE, value))
+    of = f"subject {hashed} let in again"
+    for column in named:
+        asking = require(project, "erase", column, of=of)
     if not standing(site.ledger) & {(column, hashed) for column in named}:
         raise NotFoundError(
             f"nobody of that name in {', '.join(named)} was erased",
@@ -105,6 +110,8 @@ def readmit(project: Project, value: str, *, columns: Sequence[str] = ()) -> tup
         )
     key = f"{hashed}@{site.clock.now().isoformat()}"
     happened(site, READMITTED, hashed, key=key, columns=named, by=asking.name)
+    for column in named:
+        used_up(project, asking, "erase", column, of)
     return named
 
 

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from onward.app.access import require
+from onward.app.access import require, used_up
 from onward.core.errors import DataError, NotFoundError, unknown_name
 from onward.core.records import Mask
+from onward.core.wording import counted
 from onward.flow.happened import happened
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def reveal(project: Project, column: str, values: Sequence[str], reason: str) ->
     NotFoundError
         No such column is revealable.
     DeniedError
-        The caller has not the role.
+        The caller has not the role, or it waits for an approval of just these values.
     DataError
         A value is none of this column.
     """
@@ -47,16 +48,24 @@ def reveal(project: Project, column: str, values: Sequence[str], reason: str) ->
     if not reason:
         raise DataError("no reason is given", expected="why the values are needed, in words")
     mask = masks[column]
-    caller = require(project, "reveal", column, role=mask.role)
+    digests = [hashlib.sha256(value.encode()).hexdigest()[:16] for value in values]
+    of = _of(digests)
+    caller = require(project, "reveal", column, role=mask.role, of=of, why=reason)
     revealed = [project.site.masks.reveal(mask, value) for value in values]
-    _tell(project, column, mask, values, by=caller.name, reason=reason)
+    used_up(project, caller, "reveal", column, of)
+    _tell(project, column, mask, digests, by=caller.name, reason=reason)
     return revealed
 
 
+def _of(digests: Sequence[str]) -> str:
+    """Return which values these are, however many, without saying one of them."""
+    which = hashlib.sha256("\0".join(sorted(digests)).encode()).hexdigest()[:16]
+    return f"{counted(len(digests), 'value')} ({digests[0] if len(digests) == 1 else which})"
+
+
 def _tell(
-    project: Project, column: str, mask: Mask, values: Sequence[str], *, by: str, reason: str
+    project: Project, column: str, mask: Mask, digests: Sequence[str], *, by: str, reason: str
 ) -> None:
-    digests = [hashlib.sha256(value.encode()).hexdigest()[:16] for value in values]
     happened(
         project.site,
         "column.revealed",

@@ -74,8 +74,12 @@ class Approval:
         Its number, made of all that it is about.
     images
         The versions that it is of, where it is about versions: it allows no others.
+    of
+        Just what it is of, where it is about persons, in words that name nobody: digests of the
+        values to reveal, or of the subject to erase.
     state
-        ``waits``; ``given``; or ``void``: what it is of neither serves nor is released any more.
+        ``waits``; ``given``; ``used``: what it allowed was done; or ``void``: what it is of neither
+        serves nor is released any more.
     """
 
     request: str
@@ -83,13 +87,14 @@ class Approval:
     action: Action
     target: str
     images: tuple[ApprovedImage, ...] = ()
+    of: str = ""
     reason: str = ""
-    state: Literal["waits", "given", "void"] = "waits"
+    state: Literal["waits", "given", "used", "void"] = "waits"
     asked_at: datetime | None = None
     approver: str | None = None
     given_at: datetime | None = None
 
     @property
     def about(self) -> str:
-        """The target, and its versions where it is of versions, in words."""
-        return ", ".join((self.target, *map(str, self.images)))
+        """The target, and just what of it where it is of a part, in words."""
+        return ", ".join((self.target, *([self.of] if self.of else []), *map(str, self.images)))

@@ -1,14 +1,16 @@
 """Approvals: what waits for a second person, and what was approved, by whom.
 
 An approval is of one request: who asks, what for and, where versions are promoted, exactly these
-images. Another version, or the same one packaged anew, is another request.
+images. Another version, or the same one packaged anew, is another request. Where it is about
+persons it is of one act: just these values, or this subject, once.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Final, Literal
 
 from onward.core.events import Recorded
@@ -23,20 +25,46 @@ from onward.flow.site import Site
 LOOP: Final = "onward"
 """Who asks, where no person does."""
 
+USED: Final = "approval.used"
+
 
 def asked_for(
-    by: str, action: Action, target: str, images: Sequence[ImageRef] = (), reason: str = ""
+    by: str,
+    action: Action,
+    target: str,
+    images: Sequence[ImageRef] = (),
+    reason: str = "",
+    *,
+    of: str = "",
+    before: int = 0,
 ) -> Approval:
-    """Return a request, named by all that it is about but its reason."""
+    """Return a request, named by all that it is about but its reason.
+
+    `before` is how often the same was approved and done before.
+    """
     about = tuple(
         ApprovedImage(version=image.model.version, digest=image.digest)
         for image in sorted(images, key=lambda i: (i.model.version, i.digest))
     )
     words = [by, action, target, *(f"{image.version} {image.digest}" for image in about)]
+    words += [of, str(before)] if of else []
     request = hashlib.sha256("\0".join(words).encode()).hexdigest()[:12]
     return Approval(
-        request=request, by=by, action=action, target=target, images=about, reason=reason
+        request=request, by=by, action=action, target=target, images=about, of=of, reason=reason
     )
+
+
+def asked_for_once(ledger: Ledger, by: str, action: Action, target: str, of: str) -> Approval:
+    """Return a request of one act: a new one each time that an approval of the same was used."""
+    used = {told.event.subject for told in ledger.events(kind=USED)}
+    requests = (asked_for(by, action, target, of=of, before=before) for before in count())
+    return next(wanted for wanted in requests if wanted.request not in used)
+
+
+def use_up(site: Site, wanted: Approval) -> None:
+    """Tell that what was approved is done: the approval allows nothing more."""
+    if approver(site.ledger, wanted.request) is not None:
+        happened(site, USED, wanted.request, key=wanted.request, by=wanted.by)
 
 
 def approver(ledger: Ledger, request: str) -> str | None:
@@ -59,6 +87,7 @@ def ask(
         action=wanted.action,
         target=wanted.target,
         images=wanted.images,
+        of=wanted.of,
         reason=wanted.reason,
     )
 
@@ -66,11 +95,14 @@ def ask(
 def approvals(ledger: Ledger) -> Sequence[Approval]:
     """Return what was asked for, oldest first, and how each stands."""
     given = {told.event.subject: told for told in ledger.events(kind="approval.given")}
+    used = {told.event.subject for told in ledger.events(kind=USED)}
     asked = ledger.events(kind="approval.requested")
-    return [_standing(ledger, told, given.get(told.event.subject)) for told in asked]
+    return [_standing(ledger, told, given.get(told.event.subject), used) for told in asked]
 
 
-def _standing(ledger: Ledger, asked: Recorded, given: Recorded | None) -> Approval:
+def _standing(
+    ledger: Ledger, asked: Recorded, given: Recorded | None, used: Container[str]
+) -> Approval:
     facts = asked.event.facts
     found = Approval(
         request=asked.event.subject,
@@ -78,12 +110,14 @@ def _standing(ledger: Ledger, asked: Recorded, given: Recorded | None) -> Approv
         action=facts["action"],
         target=facts["target"],
         images=tuple(ApprovedImage(**image) for image in facts.get("images", ())),
+        of=facts.get("of", ""),
         reason=facts["reason"],
         asked_at=asked.event.at,
     )
     if given is not None:
         by, at = given.event.facts["by"], given.event.at
-        return replace(found, state="given", approver=by, given_at=at)
+        state: Literal["given", "used"] = "used" if found.request in used else "given"
+        return replace(found, state=state, approver=by, given_at=at)
     if {image.digest for image in found.images} <= _in_question(ledger, found.target):
         return found
     return replace(found, state="void")

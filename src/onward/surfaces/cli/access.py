@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -70,6 +70,9 @@ def approve(
         console.print(f"approved: {plain(found.by)} may {found.action} {plain(found.about)}")
 
 
+_STATES: Final = {"given": "given", "used": "used, given"}
+
+
 def _show_approvals(found: Sequence[Approval], *, as_json: bool) -> None:
     from rich.table import Table
 
@@ -84,9 +87,11 @@ def _show_approvals(found: Sequence[Approval], *, as_json: bool) -> None:
     for column in ("request", "what", "asked by", "at", "state"):
         table.add_column(column, no_wrap=column == "request", overflow="fold")
     for one in found:
-        by = f"given by {one.approver}" if one.approver else one.state
+        by = f"{_STATES[one.state]} by {one.approver}" if one.approver else one.state
         at = f"{one.asked_at:%Y-%m-%d %H:%M}" if one.asked_at else ""
-        table.add_row(one.request, plain(f"{one.action} {one.about}"), plain(one.by), at, plain(by))
+        why = f", as {one.by} says: {one.reason}" if one.action == "reveal" else ""
+        what = plain(f"{one.action} {one.about}{why}")
+        table.add_row(one.request, what, plain(one.by), at, plain(by))
     console.print(table)
 
 
