@@ -36,23 +36,30 @@ class Turns(asyncio.Protocol):
             self.all.set()
 
 
-class Full(socket.socket):
-    """A socket whose first connection finds no descriptor free."""
+class Troubled(socket.socket):
+    """A socket whose first connection is gone before it is taken, and the next finds no room."""
 
-    refused = 0
+    def __init__(self, number: int) -> None:
+        super().__init__(fileno=number)
+        self.troubles = [errno.EMFILE, errno.ECONNABORTED]
 
     def accept(self):
-        if not self.refused:
-            self.refused += 1
-            raise OSError(errno.EMFILE, "too many open files")
+        if self.troubles:
+            number = self.troubles.pop()
+            raise OSError(number, errno.errorcode[number])
         return super().accept()
 
 
-async def connections(own: socket.socket) -> list[int]:
-    """Have `CLIENTS` connections wait before the loop's next turn; return the turns they got."""
+async def connections(own: socket.socket, *, closed: bool = False) -> list[int]:
+    """Have `CLIENTS` connections wait before the loop's next turn; return the turns they got.
+
+    Where it is `closed`, no turn comes before that.
+    """
     turns = Turns()
     listening = Listener(own, lambda: turns)
     clients = [socket.create_connection(own.getsockname()) for _ in range(CLIENTS)]
+    if closed:
+        listening.close()
     await turns.all.wait()
     listening.close()
     listening.close()
@@ -68,6 +75,11 @@ def test_connections_that_came_together_are_taken_together():
     assert made[-1] - made[0] <= 2  # uvloop's own server: one a turn, 63
 
 
+def test_those_who_came_before_the_end_are_taken():
+    [own] = bound("127.0.0.1", 0)
+    assert len(uvloop.run(connections(own, closed=True))) == CLIENTS
+
+
 def test_no_more_are_taken_at_once_than_are_bounded(monkeypatch):
     monkeypatch.setattr(listener, "AT_ONCE", 8)
     [own] = bound("127.0.0.1", 0)
@@ -76,9 +88,9 @@ def test_no_more_are_taken_at_once_than_are_bounded(monkeypatch):
     assert max(made.count(turn) for turn in made) <= 8
 
 
-def test_connections_wait_until_there_is_room_for_them(monkeypatch):
+def test_connections_outlast_those_that_end_and_wait_where_there_is_no_room(monkeypatch):
     monkeypatch.setattr(listener, "AGAIN_S", 0.0)
     [own] = bound("127.0.0.1", 0)
-    full = Full(fileno=own.detach())
-    assert len(uvloop.run(connections(full))) == CLIENTS
-    assert full.refused == 1
+    troubled = Troubled(own.detach())
+    assert len(uvloop.run(connections(troubled))) == CLIENTS
+    assert not troubled.troubles

@@ -264,11 +264,13 @@ class Worker:
         if self._rpc is not None:
             await self._rpc.stop(self._config.drain_s)
         begin = time.monotonic()
-        while endpoints.connections and time.monotonic() < begin + self._config.drain_s:
+        while time.monotonic() < begin + self._config.drain_s:
+            await asyncio.sleep(0.005)  # who was taken last is a connection then
+            if not endpoints.connections:
+                break
             if time.monotonic() > begin + QUIET_S:
                 for connection in [c for c in endpoints.connections if c.idle]:
                     connection.close()
-            await asyncio.sleep(0.005)
 
     def close(self) -> None:
         """Withdraw the address, bring the log to the disk, tell the last, let go of the store."""

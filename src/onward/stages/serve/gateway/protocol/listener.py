@@ -55,8 +55,9 @@ class Listener:
         self._open()
 
     def close(self) -> None:
-        """Take no more connections; those that were taken stay."""
+        """Take those that are there, and no more."""
         if self._own.fileno() >= 0:
+            self._take()
             self._loop.remove_reader(self._own)
             self._own.close()
 
@@ -68,11 +69,11 @@ class Listener:
         for _ in range(AT_ONCE):
             try:
                 taken, _ = self._own.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno not in _NO_ROOM:
-                    raise
+                    continue  # it is over with that connection before it began: accept(2)
                 self._loop.remove_reader(self._own)
                 self._loop.call_later(AGAIN_S, self._open)
                 return
