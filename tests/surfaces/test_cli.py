@@ -25,7 +25,7 @@ COMMANDS = (
     "init", "run", "up", "status", "predict", "score", "feedback", "lineage", "rollback", "runs",
     "models", "settings", "cancel",
     "experiment", "demo", "transform", "graph", "test", "profile", "openlineage", "diff", "erase",
-    "ingest", "catalog", "reveal", "approve", "predictions", "gateway",
+    "ingest", "catalog", "reveal", "approve", "predictions", "gateway", "monitors",
 )  # fmt: skip
 
 
@@ -138,6 +138,16 @@ def test_status_and_runs_and_models(project: Path) -> None:
     assert run["id"] in asked(project, "runs")
 
 
+def test_what_a_caller_would_send_is_printed_and_nobody_asked(project: Path) -> None:
+    before = told(project, "predictions", "--limit", "1000")
+    body = json.loads(asked(project, "predict", "--sample", "2", "--body"))
+    assert [*body] == ["rows"]
+    assert {*body["rows"][0]} >= {"order_id", "customer", "amount", "items"}
+    assert told(project, "predictions", "--limit", "1000") == before
+    again = told(project, "predict", json.dumps(body["rows"]))["predictions"]
+    assert [p["unit"] for p in again] == [row["order_id"] for row in body["rows"]]
+
+
 def test_predict_and_trace(project: Path) -> None:
     answer = told(project, "predict", "--sample", "2")
     assert len(answer["predictions"]) == 2
@@ -216,6 +226,7 @@ def test_feedback_of_a_prediction(project: Path) -> None:
         (("predictions", "--since", "yesterday"), 2, "no time"),
         (("predictions", "a.0.8.0"), 2, "there is no prediction 'a.0.8.0'"),
         (("lineage", "model:order_return@9"), 2, "model:order_return@1"),
+        (("predict", '{"order_id": "x"}'), 3, "`onward predict --body` shows what a whole row is"),
         (("rollback",), 2, "no predecessor"),
     ],
 )
@@ -224,7 +235,7 @@ def test_a_mistake_ends_in_its_message(
 ) -> None:
     error = refused(project, *words)
     assert error.exit_code == code
-    assert said in str(error)
+    assert said in f"{error} {error.next_step}"
 
 
 def test_the_ledger_is_verified(project: Path) -> None:

@@ -18,7 +18,7 @@ from onward.app.project import Project, open_project
 from onward.app.settings.sources import read_settings
 from onward.core.clock import duration
 from onward.core.errors import NotFoundError
-from onward.core.records import SkewReport, Suppressed
+from onward.core.records import MonitorReport, SkewReport, Suppressed
 from onward.flow.data.features import reads
 from onward.flow.run.runs import request
 from onward.flow.run.watch import watch
@@ -226,11 +226,37 @@ def test_a_row_that_was_tampered_with_is_named_in_the_report_and_written_right_a
     assert logged[7].id in breach.detail
     assert isinstance(verdict, Suppressed)
     assert "a new model would not cure it" in verdict.reason
+    _told_by_monitors(project, found)
     [written] = told(project, "materialize", "habits", "--full")
     assert written == {"view": "features:habits@1", "rows": 40}
     assert told(project, "materialize") == [{"view": "features:habits@1", "rows": 0}]
     assert "up to date" in invoke(project, "materialize").output
     assert ask(project, "well")[7].features["habits__mean_amount"] == right["mean_amount"]
+
+
+def _told_by_monitors(project: Project, report: MonitorReport) -> None:
+    """Hold `onward monitors` against the report that was made."""
+    at = ["--project", str(project.settings.folder)]
+
+    def said(*words: str) -> str:
+        return CliRunner().invoke(cli, [*words, *at], env={"COLUMNS": "200"}).output
+
+    [newest] = json.loads(said("monitors", "--json"))
+    reports = json.loads(said("monitors", "--last", "5", "--json"))
+    assert reports[0] == newest
+    assert newest["report"]["id"] == report.id
+    shown = said("monitors")
+    assert f"{report.labelled:,} with a label" in shown
+    for result in report.results:
+        assert result.monitor in shown
+        assert result.subject in shown
+    assert shown.splitlines()[-1].startswith("no retraining: skew (feature habits__mean_amount)")
+    assert "skew (feature habits__mean_amount), skew (feature of_usual): `onward" in said("status")
+    [now] = json.loads(said("monitors", "--now", "--json"))
+    assert now["report"]["predictions"] >= report.predictions
+    listed = said("monitors", "--last", "5")
+    assert listed.count(" to ") == len(reports), "nothing is recorded"
+    assert "skew (feature habits__mean_amount), skew (feature of_usual)" in listed
 
 
 def test_a_changed_view_is_a_new_version_and_the_old_model_keeps_reading_its_own(

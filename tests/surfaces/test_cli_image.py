@@ -40,6 +40,7 @@ def delivered(tmp_path_factory: pytest.TempPathFactory, shops: Callable[[Path], 
 
 def test_an_image_is_built_shown_and_checked(delivered: Path) -> None:
     assert "the model alone" in invoke(delivered, "list").output
+    assert invoke(delivered).output == invoke(delivered, "list").output
     with pytest.raises(DeclarationError, match="an image needs a base") as refused:
         invoke(delivered, "build")
     assert "[deploy] base" in refused.value.next_step

@@ -107,6 +107,7 @@ def test_functions_are_computed_for_a_request_that_is_given(trained: Path) -> No
     assert [s["feature"] for s in found] == ["habits__mean_amount", "amount", "price"]
     assert [(s["value"], s["function"]) for s in found[1:]] == [(20.0, "basket"), (2.5, "basket")]
     assert [s["value"] for s in asked(trained, "get", "basket", "amount=1", "items=0")] == [1, None]
+    assert asked(trained, "get", "basket")[0]["needs"] == ["amount", "items"]
     wrong = ["features", "get", "basket", "amount=much", "items=1", "--project", str(trained)]
     done = CliRunner().invoke(cli, wrong)
     assert isinstance(done.exception, DataError)
@@ -180,6 +181,9 @@ def test_wrong_questions_are_answered(trained: Path) -> None:
         with pytest.raises(NotFoundError, match="no feature service 'bying'") as caught:
             online(project, "bying", {"customer": "c1"})
         assert "did you mean 'buying'" in caught.value.expected
+        with pytest.raises(NotFoundError, match="no feature service 'baskt'") as caught:
+            online(project, "baskt", {})
+        assert "did you mean 'basket'" in caught.value.expected
         with pytest.raises(DataError, match="'customer' is missing"):
             online(project, "buying", {"costumer": "c1"})
 

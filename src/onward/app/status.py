@@ -63,8 +63,9 @@ class Status:
             quarantined = f", {data.quarantined:,} quarantined" if data.quarantined else ""
             yield data.name, f"{counted(data.rows, 'row')} published{quarantined}{held}"
         if self.monitor is not None:
-            breaches = ", ".join(b.detail or b.monitor for b in self.monitor.breaches)
-            yield "monitors", f"{self.monitor.at:%Y-%m-%d %H:%M}: {breaches or 'no breach'}"
+            breaches = ", ".join(f"{b.monitor} ({b.subject})" for b in self.monitor.breaches)
+            said = f"{breaches}: `onward monitors`" if breaches else "no breach"
+            yield "monitors", f"{self.monitor.at:%Y-%m-%d %H:%M}: {said}"
         yield "gateway", self.gateway or "not running: `onward up`"
         for about, words in self.alerts.items():
             yield about, f"ALERT: {words}"

@@ -60,7 +60,12 @@ class Caller:
         )
         body: Mapping[str, Any] = answer.json()
         if answer.status_code != 200:
-            raise DataError(f"the gateway answered {answer.status_code}: {body.get('error', body)}")
+            raise DataError(
+                f"the gateway answered {answer.status_code}: {body.get('error', body)}",
+                next_step="`onward predict --body` shows what a whole row is"
+                if route == "predict" and answer.status_code == 400
+                else None,
+            )
         return body
 
 

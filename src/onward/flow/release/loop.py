@@ -305,6 +305,7 @@ def rollback(site: Site, model: str, reason: str, *, by: str) -> Release:
         raise NotFoundError(
             f"version {line[-1].model.version if line else '?'} of {model!r} has no predecessor",
             expected="an earlier version that was champion once",
+            next_step="`onward models` lists them",
         )
     leaving, returning = line[-1], there(line[-2])
     at, number = site.clock.now(), reversions(site.ledger, model) + 1

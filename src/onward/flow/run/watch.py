@@ -47,15 +47,7 @@ def watch(
     site: Site, definition: Definition
 ) -> tuple[MonitorReport, RunRequest | Suppressed | None]:
     """Measure the window up to now, tell who listens, and say whether to retrain, or why not."""
-    now = site.clock.now()
-    found = measure(
-        definition.pipeline.monitors,
-        model=definition.model,
-        run_id=f"watch-{now:%Y%m%d-%H%M%S}",
-        window=(now - definition.pipeline.every, now),
-        observed=observe(site, definition),
-        clock=site.clock,
-    )
+    found = measured(site, definition)
     earlier = _earlier(site, definition.model)
     happened(
         site,
@@ -75,6 +67,19 @@ def watch(
                     reason=failure,
                 )  # fmt: skip
     return found, _verdict(site, definition, found, earlier)
+
+
+def measured(site: Site, definition: Definition) -> MonitorReport:
+    """Measure the window up to now, and tell nobody."""
+    now = site.clock.now()
+    return measure(
+        definition.pipeline.monitors,
+        model=definition.model,
+        run_id=f"watch-{now:%Y%m%d-%H%M%S}",
+        window=(now - definition.pipeline.every, now),
+        observed=observe(site, definition),
+        clock=site.clock,
+    )
 
 
 def observe(site: Site, definition: Definition) -> Observed:

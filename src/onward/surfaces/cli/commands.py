@@ -24,6 +24,7 @@ from onward.surfaces.cli import (
     importing,
     ingest,
     lake,
+    monitors,
     openlineage,
     predictions,
     profile,
@@ -127,13 +128,16 @@ def predict(
         int,
         typer.Option(help="Without rows: so many that the model was evaluated on.", min=1),
     ] = 1,
+    body: Annotated[
+        bool, typer.Option("--body", help="Ask nobody: print the request's body, for curl.")
+    ] = False,
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
     """Predict rows through the gateway."""
     from onward.surfaces.cli.predict import predict_rows
 
-    predict_rows(project, rows, sample=sample, as_json=as_json)
+    predict_rows(project, rows, sample=sample, body=body, as_json=as_json)
 
 
 @cli.command(epilog="Example: onward lineage model:flight_delay@2")
@@ -243,4 +247,5 @@ cancel.register(cli)
 image.register(cli)
 gateway.register(cli)
 release.register(cli)
+monitors.register(cli)
 deploy.register(cli)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onward.core.wording import counted, size
-from onward.surfaces.cli.options import HERE, Folder, Json
+from onward.surfaces.cli.options import HERE, Folder, Json, alone
 
 if TYPE_CHECKING:
     from onward.app.images import ImageInfo
     from onward.flow.keeping.images import PrunedImages
 
-_cli = typer.Typer(help="Images: what containers run.", no_args_is_help=True)
+_cli = typer.Typer(help="Images: what containers run.", invoke_without_command=True)
 
 Reference = Annotated[str, typer.Argument(help="model:version, or a digest.")]
 
@@ -23,6 +23,13 @@ Reference = Annotated[str, typer.Argument(help="model:version, or a digest.")]
 def register(cli: typer.Typer) -> None:
     """Add this file's commands."""
     cli.add_typer(_cli, name="image")
+
+
+@_cli.callback()
+def every(context: typer.Context, project: Folder = HERE, as_json: Json = False) -> None:
+    """Images: what containers run."""
+    if alone(context, project, as_json):
+        list_images(project, as_json)
 
 
 @_cli.command("list", epilog="Example: onward image list")

@@ -13,10 +13,12 @@ from onward.surfaces.cli.figures import probabilities, significant
 from onward.surfaces.cli.show import console, plain, put
 
 
-def predict_rows(folder: Path, text: str | None, *, sample: int, as_json: bool) -> None:
-    """Predict and show one line per row."""
+def predict_rows(folder: Path, text: str | None, *, sample: int, body: bool, as_json: bool) -> None:
+    """Predict and show one line per row, or print what a caller would send."""
     with open_project(folder) as project:
         rows = project.sample(sample) if text is None else _parse(text)
+        if put({"rows": rows}, body):
+            return
         answer = project.predict(rows)
     if put(answer, as_json):
         return

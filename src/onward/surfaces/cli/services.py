@@ -35,10 +35,10 @@ def services(project: Folder = HERE, as_json: Json = False) -> None:
 
 def get(
     service: Annotated[str, typer.Argument(help="A service's name, a view's, or a function's.")],
-    entity: Annotated[
-        list[str],
+    given: Annotated[
+        list[str] | None,
         typer.Argument(help="The entity, and of a request what functions read: COLUMN=VALUE."),
-    ],
+    ] = None,
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
@@ -46,7 +46,7 @@ def get(
     from onward.app.project import open_project
     from onward.app.services import online
 
-    pairs = dict(pair.partition("=")[::2] for pair in entity)
+    pairs = dict(pair.partition("=")[::2] for pair in given or ())
     with open_project(project) as opened:
         show_served(online(opened, service, pairs), opened.clock.now(), as_json=as_json)
 
