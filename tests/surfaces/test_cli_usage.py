@@ -46,6 +46,8 @@ def onward(
         (["runs", "--limit"], "option '--limit' requires an argument", ""),
         (["runs", "--limit", "few"], "invalid value for '--limit'", "`onward runs --help`"),
         (["check", "--json", "suggest", "x"], "--json stands before `suggest`", "suggest … --json"),
+        (["release", "--json", "pause"], "--json stands before `pause`", "release pause … --json"),
+        (["image", "--json", "show", "x"], "--json stands before `show`", "image show … --json"),
     ],
 )
 def test_a_wrong_call_says_what_was_expected(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from onward.surfaces.cli.options import HERE, Folder, Json
+from onward.surfaces.cli.options import HERE, Folder, Json, alone
 
 if TYPE_CHECKING:
     from onward.app.release import ReleaseStatus
@@ -33,7 +33,7 @@ def register(cli: typer.Typer) -> None:
 @_cli.callback(epilog="Example: onward release")
 def standing(context: typer.Context, project: Folder = HERE, as_json: Json = False) -> None:
     """Show arms, shares, guardrails, and what is missing for a verdict."""
-    if context.invoked_subcommand is not None:
+    if not alone(context, project, as_json):
         return
     from onward.app.project import open_project
     from onward.app.release import release_status
