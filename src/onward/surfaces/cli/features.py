@@ -60,7 +60,7 @@ def show(
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Show a view (columns, policy, versions, users), a function, or a service."""
+    """Show a view and its versions, a function, or a service."""
     from onward.app.features import feature_view
     from onward.app.functions import function
     from onward.app.project import open_project
