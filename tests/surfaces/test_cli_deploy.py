@@ -156,7 +156,10 @@ def test_what_serves_is_pushed_and_handed_to_the_targets_tool(
     done = json.loads(invoke(whole, "deploy", "apply", "--target", "kubernetes", "--json").output)
     assert done["pushed"][0].endswith("/deployed/order_return:1")
     folder = whole / ".onward" / "deploy" / "kubernetes"
-    assert (tmp_path / "called").read_text().split() == ["apply", "--filename", str(folder)]
+    assert (tmp_path / "called").read_text().split() == [
+        "apply",
+        *(f"--filename={folder / name}" for name in ("gateway.yaml", "routes.yaml", "")),
+    ]
     image = yaml.safe_load((folder / "deployment.yaml").read_text())["spec"]["template"]["spec"]
     assert image["containers"][0]["image"].startswith(done["pushed"][0] + "@sha256:")
     assert "applied" in invoke(whole, "deploy", "apply", "--target", "kubernetes").output

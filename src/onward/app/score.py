@@ -67,6 +67,7 @@ def score(
 
 
 def _image(project: Project, version: int | None) -> ImageRef:
+    from onward.flow.release.image import there
     from onward.flow.release.releases import champion, packaged
 
     model = project.definition.model
@@ -86,4 +87,4 @@ def _image(project: Project, version: int | None) -> ImageRef:
             expected=f"one of {', '.join(map(str, sorted(images)))}" if images else "a first run",
             next_step="`onward models` lists the versions",
         )
-    return images[version]
+    return there(images[version])

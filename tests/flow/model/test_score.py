@@ -20,7 +20,9 @@ from onward.app.project import Project, open_project
 from onward.app.score import score
 from onward.app.settings.sources import read_settings
 from onward.core.errors import DataError, DeclarationError, NotFoundError
+from onward.flow.release.releases import champion
 from onward.flow.run.runs import taken_in
+from onward.stages.deploy.oci.layout import Layout
 from onward.surfaces.cli.commands import cli
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "guide" / "scoring.md").read_text()
@@ -89,6 +91,17 @@ def test_what_a_killed_scoring_left_is_removed(project: Project) -> None:
     shutil.rmtree(busy)
 
 
+def test_a_version_whose_image_was_pruned_scores_all_the_same(project: Project) -> None:
+    image = champion(project.ledger, "order_return")
+    assert image is not None
+    layout = Layout(Path(image.layout))
+    layout.write_index([entry for entry in layout.entries() if entry.digest != image.digest])
+    layout.path(image.digest).unlink()
+    shutil.rmtree(project.site.folders.gateway / "unpacked", ignore_errors=True)
+    scored = score(project, "sold", version=image.model.version, into="again")
+    assert scored.published is not None
+
+
 def test_scoring_is_no_news_to_the_loop(project: Project) -> None:
     before = project.ledger.events(newest_first=True, limit=1)[0].seq
     score(project, "sold", into="quiet")
@@ -120,7 +133,6 @@ def test_what_cannot_be_scored_is_said(project, dataset, options, error, words) 
 
 def test_a_table_must_have_the_models_columns(project: Project) -> None:
     from onward.flow.plans import plan_of
-    from onward.flow.release.releases import champion
     from onward.stages.serve.scoring import require_columns
 
     image = champion(project.ledger, "order_return")

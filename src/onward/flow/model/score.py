@@ -150,7 +150,7 @@ def score(site: Site, scoring: Scoring, *, heard: Heard) -> Scored:
 def _forget_killed(folder: Path) -> None:
     """Remove the rows that killed processes left: nobody else would, and they may be personal."""
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.iterdir():
+    for left in folder.glob("[0-9]*-*"):
         try:
             os.kill(int(left.name.partition("-")[0]), 0)
         except ProcessLookupError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from onward.core.errors import DeclarationError
 from onward.stages.deploy.adapters.kubernetes import (
-    KubernetesTarget,
+    applying,
     as_yaml,
     config_map,
     resource,
@@ -51,7 +51,7 @@ class KServeTarget:
 
     def command(self, folder: Path, workload: Workload) -> Sequence[str]:
         """Return kubectl's command."""
-        return KubernetesTarget().command(folder, workload)
+        return applying(workload, str(folder))
 
 
 def _service(workload: Workload) -> dict[str, Any]:

@@ -39,9 +39,17 @@ class KubernetesTarget:
         return {f"{name}.yaml": as_yaml(found) for name, found in manifests(workload).items()}
 
     def command(self, folder: Path, workload: Workload) -> Sequence[str]:
-        """Return kubectl's command."""
-        where = ["--namespace", workload.wants.namespace] if workload.wants.namespace else []
-        return ["kubectl", "apply", *where, "--filename", str(folder)]
+        """Return kubectl's command. What pods are told goes first: a pod that started before it
+        came would have the old file for as long as it lives.
+        """
+        told = [str(folder / "gateway.yaml"), str(folder / "routes.yaml")]
+        return applying(workload, *told, str(folder))
+
+
+def applying(workload: Workload, *files: str) -> Sequence[str]:
+    """Return kubectl's command for files and folders, in their order."""
+    where = ["--namespace", workload.wants.namespace] if workload.wants.namespace else []
+    return ["kubectl", "apply", *where, *(f"--filename={file}" for file in files)]
 
 
 def manifests(workload: Workload) -> dict[str, Manifest]:
