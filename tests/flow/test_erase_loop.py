@@ -19,6 +19,7 @@ import pytest
 from onward.app.erase import _elsewhere, erase_subject
 from onward.app.gateway.calling import calling
 from onward.app.project import Project, open_project
+from onward.app.score import score
 from onward.core.errors import DeclarationError, NotFoundError
 from onward.core.ports import Erased
 from onward.core.records import ErasureReport
@@ -113,6 +114,22 @@ def units(project: Project) -> set[str]:
     """The customer's orders, as the source has them."""
     lines = (project.settings.folder / "data" / "orders" / "first.csv").read_text().split("\n")
     return {line.split(",")[0] for line in lines if WHO in line}
+
+
+def test_scores_of_a_customers_orders_go_too(shop: Project) -> None:
+    """A score has the order's key, and not the customer; it goes while the orders tell whose."""
+    score(shop, "orders")
+    table = shop.site.lake.read("scores.orders")
+    mine = units(shop) & set(table["order_id"].to_pylist())
+    assert mine
+    assert "customer" not in table.column_names
+    report = erase_subject(shop, WHO)
+    gone = {part.place: part.rows for part in report.removed}
+    assert gone["scores.orders"] == len(mine)
+    assert list(gone).index("scores.orders") < list(gone).index("raw.orders")
+    left = set(shop.site.lake.read("scores.orders")["order_id"].to_pylist())
+    assert left == set(table["order_id"].to_pylist()) - mine
+    assert report.complete, report.residues
 
 
 def test_what_was_predicted_about_a_customers_orders_goes_too(shop: Project) -> None:

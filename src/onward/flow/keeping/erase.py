@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from onward.core.errors import DeclarationError, NotFoundError, unknown_name
 from onward.core.records import Removed, Subject
 from onward.core.wording import counted
+from onward.flow.model.score import NAMESPACE as SCORES
 from onward.flow.pipeline.definition import Definition
 from onward.flow.site import Site
 from onward.stages.features.erase import erase_online, erase_training_sets
@@ -88,7 +89,8 @@ def find_subject(
 
 
 def tables(site: Site, definition: Definition) -> Sequence[str]:
-    """Return every table, also those that may have a branch alone; predictions come first.
+    """Return every table, also those that may have a branch alone; predictions come first, scores
+    among them.
 
     Of a prediction other tables tell whom it was about: they go after it. Feedback is not among
     them: a prediction tells whom that is about, so it goes before everything else.
@@ -96,7 +98,13 @@ def tables(site: Site, definition: Definition) -> Sequence[str]:
     declared = [s.table for s in definition.sources.values()]
     declared += [t.table for t in definition.transforms]
     found = {*site.lake.tables(), *declared, *map(table_of, declared)} - {FEEDBACK}
-    return sorted(found, key=lambda table: (table != PREDICTIONS, table))
+    return sorted(found, key=lambda table: (table != PREDICTIONS, not _scored(table), table))
+
+
+def _scored(table: str) -> bool:
+    """Whether a table holds what was predicted of other tables' rows, or what was refused of it."""
+    scores = f"{SCORES}."
+    return table.startswith((scores, table_of(scores)))
 
 
 def erase(
@@ -121,11 +129,11 @@ def erase(
     if not dry_run:
         shutil.rmtree(folders.staging, ignore_errors=True)  # logs of golden requests
     for table in tables(site, definition):
-        rows = _count(site, table, subject)
+        rows = _count(site, definition, table, subject)
         if dry_run:
             yield Removed(place=table, rows=rows)
-        else:
-            yield _from_table(site, table, rows, subject)
+        else:  # from all that the lake keeps of it: a column may have been there once
+            yield _erased(site, table, rows, _predicates(definition, table, subject))
 
 
 def _predicted(site: Site, subject: Subject) -> Iterator[str]:
@@ -147,22 +155,25 @@ def _from_feedback(site: Site, ids: Collection[str], *, dry_run: bool) -> Remove
     return _erased(site, FEEDBACK, rows, (on,))
 
 
-def _predicates(table: str, subject: Subject) -> Iterator[Where]:
-    """Yield which rows of a table are the subject's, one predicate for each column."""
+def _predicates(definition: Definition, table: str, subject: Subject) -> Iterator[Where]:
+    """Yield which rows of a table are the subject's, one predicate for each way to know."""
     if table == PREDICTIONS:
         yield logged_rows(subject)
         return
     for column in subject.columns:
         yield partial(_in_column, column, sorted(subject.values))
+    if _scored(table):
+        yield partial(_in_key, definition.pipeline.model.label.key, sorted(subject.units))
 
 
 def _in_column(column: str, values: Sequence[str], rows: ir.Table) -> ir.BooleanValue:
     return rows[column].cast("string").isin(values)
 
 
-def _from_table(site: Site, table: str, rows: int, subject: Subject) -> Removed:
-    """Erase from all that the lake keeps of a table: a column may have been there once."""
-    return _erased(site, table, rows, _predicates(table, subject))
+def _in_key(key: Sequence[str], units: Sequence[str], rows: ir.Table) -> ir.BooleanValue:
+    import ibis
+
+    return ibis.literal("|").join([rows[c].cast("string") for c in key]).isin(units)
 
 
 def _erased(site: Site, table: str, rows: int, predicates: Iterable[Where]) -> Removed:
@@ -176,10 +187,10 @@ def _erased(site: Site, table: str, rows: int, predicates: Iterable[Where]) -> R
     return Removed(place=table, rows=rows, detail=detail)
 
 
-def _count(site: Site, table: str, subject: Subject) -> int:
+def _count(site: Site, definition: Definition, table: str, subject: Subject) -> int:
     if site.lake.head(table) is None:
         return 0
-    return _rows_of(site, table, partial(_about, site, table, subject))
+    return _rows_of(site, table, partial(_about, site, definition, table, subject))
 
 
 def _rows_of(site: Site, table: str, where: Callable[[ir.Table], ir.BooleanValue | None]) -> int:
@@ -190,12 +201,17 @@ def _rows_of(site: Site, table: str, where: Callable[[ir.Table], ir.BooleanValue
         return count
 
 
-def _about(site: Site, table: str, subject: Subject, rows: ir.Table) -> ir.BooleanValue | None:
+def _about(
+    site: Site, definition: Definition, table: str, subject: Subject, rows: ir.Table
+) -> ir.BooleanValue | None:
     """Return which rows of a published table are the subject's; None where none can be."""
     if table == PREDICTIONS:
         return logged_rows(subject)(rows)
-    present = set(subject.columns) & set(_columns(site, table))
-    found = [_in_column(c, sorted(subject.values), rows) for c in sorted(present)]
+    key, there = definition.pipeline.model.label.key, set(_columns(site, table))
+    present = sorted(set(subject.columns) & there)
+    found = [_in_column(column, sorted(subject.values), rows) for column in present]
+    if _scored(table) and set(key) <= there:
+        found.append(_in_key(key, sorted(subject.units), rows))
     return reduce(operator.or_, found) if found else None
 
 
@@ -212,7 +228,7 @@ def _units(site: Site, definition: Definition, subject: Subject) -> Iterator[str
             continue
         with site.lake.open({"_rows": site.lake.dataset(table)}) as backend:
             rows = backend.table("_rows")
-            wanted = _about(site, table, subject, rows)
+            wanted = _about(site, definition, table, subject, rows)
             if wanted is not None:
                 parts = rows.filter(wanted).select(*(rows[c].cast("string") for c in key))
                 for row in parts.distinct().to_pyarrow().to_pylist():
