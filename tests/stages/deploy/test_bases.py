@@ -8,6 +8,7 @@ import pytest
 
 import small_images as tiny
 from onward.core.errors import CorruptError, NotFoundError
+from onward.stages.deploy.adapters.cyclonedx import _component
 from onward.stages.deploy.image.base import LayoutBase, RootBase, inspect
 from onward.stages.deploy.oci.descriptor import INDEX, canonical
 from onward.stages.deploy.oci.image import add_image, read_image
@@ -76,10 +77,40 @@ def test_what_is_not_there_or_was_altered_is_refused(other, tmp_path):
         read_image(other, broken)
 
 
-def test_alpines_packages_are_listed_too(tmp_path):
+LEFT = """
+Package: curl
+Status: deinstall ok config-files
+Architecture: amd64
+Version: 7.88
+
+Package: libc6
+Status: install ok installed
+Architecture: i386
+Version: 2.36-9
+"""
+
+
+def test_what_was_removed_is_no_part_of_a_base_and_its_distribution_is_known(tmp_path):
+    root = tiny.root(tmp_path / "root")
+    status = root / "var" / "lib" / "dpkg" / "status"
+    status.write_text(status.read_text() + LEFT)
+    (root / "etc").mkdir()
+    (root / "etc" / "os-release").write_text('NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\n')
+    layout = Layout(tmp_path / "images")
+    found = inspect(layout, RootBase(root).fetch(layout, platform=PLATFORM))
+    assert [(c.name, c.architecture, c.distro) for c in found.components] == [
+        ("libc6", "amd64", "ubuntu"),
+        ("libc6", "i386", "ubuntu"),
+        ("tzdata", "all", "ubuntu"),
+    ]
+    assert str(_component(found.components[0]).purl) == "pkg:deb/ubuntu/libc6@2.36-9?arch=amd64"
+
+
+@pytest.mark.parametrize("place", ["lib", "usr/lib"])
+def test_alpines_packages_are_listed_too(tmp_path, place):
     root = tmp_path / "root"
-    (root / "lib" / "apk" / "db").mkdir(parents=True)
-    (root / "lib" / "apk" / "db" / "installed").write_text(APK)
+    (root / place / "apk" / "db").mkdir(parents=True)
+    (root / place / "apk" / "db" / "installed").write_text(APK)
     layout = Layout(tmp_path / "images")
     found = inspect(layout, RootBase(root).fetch(layout, platform=PLATFORM))
     assert [(c.kind, c.name, c.version, c.architecture) for c in found.components] == [

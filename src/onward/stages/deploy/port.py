@@ -18,7 +18,8 @@ from onward.stages.deploy.workload import Workload
 class Component:
     """Something that an image holds: a distribution, or a package of the base.
 
-    `kind` is a package URL's type (``pypi``, ``deb``), `sha256` the wheel's where there was one.
+    `kind` is a package URL's type (``pypi``, ``deb``), `distro` its namespace where the base says
+    which distribution it is, `sha256` the wheel's where there was one.
     """
 
     kind: str
@@ -27,6 +28,7 @@ class Component:
     architecture: str = ""
     licence: str = ""
     sha256: str = ""
+    distro: str = ""
 
 
 class Packages(Protocol):

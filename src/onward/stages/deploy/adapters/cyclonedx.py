@@ -20,6 +20,7 @@ from onward.stages.deploy.oci.image import EPOCH
 from onward.stages.deploy.port import Component, Subject
 
 _HASH: Final = HashAlgorithm.SHA_256
+_DISTROS: Final = {"deb": "debian", "apk": "alpine"}
 
 
 class CycloneDx:
@@ -81,10 +82,9 @@ def _model(subject: Subject) -> Iterator[BomComponent]:
 
 def _component(component: Component) -> BomComponent:
     qualifiers = {"arch": component.architecture} if component.architecture else None
-    namespace = {"deb": "debian", "apk": "alpine"}.get(component.kind)
     purl = PackageURL(
         component.kind,
-        namespace=namespace,
+        namespace=component.distro or _DISTROS.get(component.kind),
         name=component.name,
         version=component.version,
         qualifiers=qualifiers,

@@ -20,7 +20,8 @@ from onward.stages.deploy.port import Component
 
 _PYTHON: Final = re.compile(r"(?:^|/)bin/python(3\.\d+)$")
 _DPKG: Final = re.compile(r"^var/lib/dpkg/status(?:\.d/[^/]+)?$")
-_APK: Final = "lib/apk/db/installed"
+_APK: Final = re.compile(r"^(?:usr/)?lib/apk/db/installed$")
+_RELEASE: Final = re.compile(r"^(?:usr/lib|etc)/os-release$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +98,21 @@ def inspect(layout: Layout, base: Image) -> Contents:
     """Look through the base's layers, from the bottom up."""
     pythons: dict[str, str] = {}
     packages: dict[str, tuple[Component, ...]] = {}
+    distro = ""
     for layer in base.layers:
         layout.require(layer.descriptor.digest)
         for name, text in _told(layout, layer):
             found = _PYTHON.search(name)
             if found is not None:
                 pythons.setdefault(found.group(1), f"/{name}")
+            elif _RELEASE.match(name):
+                distro = _distro(text) or distro
             else:
-                listed = _apk(text) if name == _APK else _dpkg(text)
+                listed = _apk(text) if _APK.match(name) else _dpkg(text)
                 packages[name] = tuple(listed)  # an upper layer's list replaces a lower one's
-    every = {c.name: c for listed in packages.values() for c in listed}
-    return Contents(pythons=pythons, components=tuple(every[name] for name in sorted(every)))
+    every = {(c.name, c.architecture): c for listed in packages.values() for c in listed}
+    components = tuple(replace(every[name], distro=distro) for name in sorted(every))
+    return Contents(pythons=pythons, components=components)
 
 
 def require_python(found: Contents, version: str) -> str:
@@ -132,7 +137,7 @@ def _told(layout: Layout, layer: Layer) -> Iterator[tuple[str, str]]:
     with tarfile.open(layout.path(layer.descriptor.digest)) as tar:
         for member in tar:
             name = posixpath.normpath(member.name).lstrip("/")
-            listed = _DPKG.match(name) or name == _APK
+            listed = any(known.match(name) for known in (_DPKG, _APK, _RELEASE))
             content = tar.extractfile(member) if listed and member.isreg() else None
             if content is not None:
                 yield name, content.read().decode(errors="replace")
@@ -143,13 +148,20 @@ def _told(layout: Layout, layer: Layer) -> Iterator[tuple[str, str]]:
 def _dpkg(text: str) -> Iterator[Component]:
     for block in re.split(r"\n\s*\n", text.strip()):
         said = Parser().parsestr(block, headersonly=True)
-        if said["Package"] and said["Version"]:
+        there = (said["Status"] or "installed").split()[-1] == "installed"  # or its files are left
+        if said["Package"] and said["Version"] and there:
             yield Component(
                 kind="deb",
                 name=said["Package"],
                 version=said["Version"],
                 architecture=said["Architecture"] or "",
             )
+
+
+def _distro(text: str) -> str:
+    """Return the ``ID`` of an os-release file, such as ``debian``."""
+    found = re.search(r"^ID=[\"']?([\w.-]+)", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _apk(text: str) -> Iterator[Component]:
