@@ -25,9 +25,11 @@ from onward.stages.deploy.adapters.ed25519 import Ed25519Verifier, new_key, sign
 from onward.stages.deploy.image.build import build
 from onward.stages.deploy.image.dockerfile import write_context
 from onward.stages.deploy.image.lock import lock
+from onward.stages.deploy.image.model import PART
 from onward.stages.deploy.image.provenance import opened
 from onward.stages.deploy.image.verification import check
-from onward.stages.deploy.oci.image import read_image
+from onward.stages.deploy.oci.image import add_image, add_layer, read_image
+from onward.stages.deploy.oci.layer import files
 from onward.stages.deploy.oci.layout import Layout
 from onward.stages.deploy.oci.referrers import content, referrers
 from onward.stages.deploy.port import Made
@@ -293,24 +295,42 @@ def test_what_is_neither_recorded_nor_installed_is_named(tmp_path):
         lock(Path(model.path), extras=["No_Such.Thing"])
 
 
-def test_a_builder_gets_the_same_file_system_from_the_dockerfile(built, tmp_path):
-    image, layout = built
-    file = write_context(layout, layout.resolve(image.digest), tmp_path / "context")
-    storage = ["--root", str(tmp_path / "storage"), "--runroot", str(tmp_path / "run"),
+def buildah(file, folder):
+    """Return what a builder makes of a Dockerfile, in the layout ``docker`` of `folder`."""
+    storage = ["--root", str(folder / "storage"), "--runroot", str(folder / "run"),
                "--storage-driver", "vfs"]  # fmt: skip
     build_it = ["buildah", *storage, "build", "--isolation", "chroot", "--quiet", "--tag", "t",
                 "--file", str(file), str(file.parent)]  # fmt: skip
-    push = ["buildah", *storage, "push", "--quiet", "t", f"oci:{tmp_path / 'docker'}:t"]
+    push = ["buildah", *storage, "push", "--quiet", "t", f"oci:{folder / 'docker'}:t"]
     for command in (build_it, push):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    theirs = read_image(Layout(tmp_path / "docker"), Layout(tmp_path / "docker").resolve("t"))
+    made = Layout(folder / "docker")
+    return read_image(made, made.resolve("t"))
+
+
+def test_a_builder_gets_the_same_file_system_from_the_dockerfile(built, tmp_path):
+    image, layout = built
+    file = write_context(layout, layout.resolve(image.digest), tmp_path / "context")
+    theirs = buildah(file, tmp_path)
     ours = read_image(layout, layout.resolve(image.digest))
     assert _tree(Layout(tmp_path / "docker"), theirs) == _tree(layout, ours)
     for name in ("Entrypoint", "User", "WorkingDir", "ExposedPorts"):
         assert theirs.config[name] == ours.config[name]
     assert set(ours.config["Env"]) <= set(theirs.config["Env"])
     assert ours.config["Labels"].items() <= theirs.config["Labels"].items()
+
+
+def test_a_builder_reads_variables_and_labels_back_as_they_are(tmp_path):
+    layout = Layout(tmp_path / "images")
+    layer = add_layer(layout, files({"etc/some": b""}), created_by="", annotations={PART: "base"})
+    odd = 'café costs "$5" \\ $HOME ${PATH}'
+    config = {"Env": [f"ODD={odd}"], "Labels": {"odd": odd}, "ExposedPorts": {"80/tcp": {}},
+              "WorkingDir": "/", "User": "1:1", "Entrypoint": ["some"]}  # fmt: skip
+    found = add_image(layout, [layer], config=config, annotations={}, platform="linux/amd64")
+    built = buildah(write_context(layout, found, tmp_path / "context"), tmp_path)
+    assert f"ODD={odd}" in built.config["Env"]
+    assert built.config["Labels"]["odd"] == odd
 
 
 def _tree(layout, image):

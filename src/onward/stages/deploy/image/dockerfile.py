@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,11 +54,16 @@ def _lines(layout: Layout, image: Image, folder: Path) -> Iterator[str]:
     config = image.config
     for setting in config["Env"]:
         variable, _, value = setting.partition("=")
-        yield f"ENV {variable}={json.dumps(value)}"
+        yield f"ENV {variable}={_quoted(value)}"
     for name, value in sorted(config["Labels"].items()):
-        yield f"LABEL {json.dumps(name)}={json.dumps(value)}"
+        yield f"LABEL {_quoted(name)}={_quoted(value)}"
     for port in sorted(config["ExposedPorts"]):
         yield f"EXPOSE {port}"
     yield f"WORKDIR {config['WorkingDir']}"
     yield f"USER {config['User']}"
     yield f"ENTRYPOINT {json.dumps(config['Entrypoint'])}"
+
+
+def _quoted(value: str) -> str:
+    """Return the value as a builder reads it back: it puts variables in for what a dollar begins."""
+    return '"' + re.sub(r'(["$\\])', r"\\\1", value) + '"'
