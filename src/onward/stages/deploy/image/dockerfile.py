@@ -65,5 +65,5 @@ def _lines(layout: Layout, image: Image, folder: Path) -> Iterator[str]:
 
 
 def _quoted(value: str) -> str:
-    """Return the value as a builder reads it back: it puts variables in for what a dollar begins."""
+    """Return the value so that a builder reads it back, and puts no variable in for a dollar."""
     return '"' + re.sub(r'(["$\\])', r"\\\1", value) + '"'
