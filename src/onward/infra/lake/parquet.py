@@ -15,7 +15,7 @@ from pyiceberg.schema import Schema, sanitize_column_names
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.types import IcebergType, ListType, MapType, StructType
 
-from onward.infra.lake.views import literal
+from onward.core.sql import literal
 from onward.infra.lake.writing import named
 
 

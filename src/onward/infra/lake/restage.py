@@ -27,6 +27,7 @@ from pyiceberg.table.metadata import TableMetadata
 from onward.core.files import sync
 from onward.core.ports import Staged
 from onward.core.records import ROW, Evolution
+from onward.core.sql import identifier, literal
 from onward.infra.lake import commit, views
 from onward.infra.lake.columns import of_iceberg
 from onward.infra.lake.durable import make_folder
@@ -74,7 +75,7 @@ def read(rows: Held, spill: Path) -> Iterator[pa.RecordBatchReader]:
         views.show(backend, "staged", rows.table, rows.stored, rows.tasks, row=ROW)
         first, last = 1, sum(task.file.record_count for task in rows.tasks)
         kept = _kept(connection, rows.without, first, last, f"{ROW} - 1")
-        columns = ", ".join(map(views.identifier, rows.schema.names))
+        columns = ", ".join(map(identifier, rows.schema.names))
         query = f"SELECT {columns} FROM staged WHERE {kept}"
         yield connection.execute(query).to_arrow_reader(_ROWS_AT_A_TIME)
     finally:
@@ -157,12 +158,12 @@ def _copied(connection: DuckDBPyConnection, query: str, metadata: TableMetadata)
     make_folder(path.parent)
     stored = zip(schema.fields, sanitize_column_names(schema).fields, strict=True)
     columns = ", ".join(
-        f"{views.identifier(field.name)} AS {views.identifier(kept.name)}" for field, kept in stored
+        f"{identifier(field.name)} AS {identifier(kept.name)}" for field, kept in stored
     )
     options = f"FORMAT parquet, COMPRESSION zstd, FIELD_IDS {field_ids(schema)}"
     try:
         connection.execute(
-            f"COPY (SELECT {columns} FROM {query}) TO {views.literal(str(path))} ({options})"
+            f"COPY (SELECT {columns} FROM {query}) TO {literal(str(path))} ({options})"
         )
         sync(path)
         sync(path.parent)

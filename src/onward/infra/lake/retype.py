@@ -15,6 +15,7 @@ from pyiceberg.table import FileScanTask, Table
 
 from onward.core.errors import DataError
 from onward.core.records import Evolution
+from onward.core.sql import identifier
 from onward.infra.lake import columns, views
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def retyped(
     try:
         held = show_evolved(backend, "_main", table, schema, tasks, target, evolution)
         selected = ", ".join(
-            views.identifier(f.name) if f.name in held else f"NULL AS {views.identifier(f.name)}"
+            identifier(f.name) if f.name in held else f"NULL AS {identifier(f.name)}"
             for f in target
         )
         rows = backend.con.execute(f"SELECT {selected} FROM _main")
@@ -73,20 +74,20 @@ def show_evolved(
             _require_exact(backend, old, table)
     selected = ", ".join(
         (
-            f"CAST({views.identifier(old)} AS {kinds[new]})"
+            f"CAST({identifier(old)} AS {kinds[new]})"
             if new in evolution.retyped
-            else views.identifier(old)
+            else identifier(old)
         )
-        + f" AS {views.identifier(new)}"
+        + f" AS {identifier(new)}"
         for old, new in zip(before, after, strict=True)
     )
-    quoted = views.identifier(name)
+    quoted = identifier(name)
     backend.con.execute(f"CREATE VIEW {quoted} AS SELECT {selected} FROM _stored")
     return after
 
 
 def _require_exact(backend: Backend, column: str, table: Table) -> None:
-    quoted = views.identifier(column)
+    quoted = identifier(column)
     found = backend.con.execute(
         f"SELECT {quoted} FROM _stored WHERE abs(CAST({quoted} AS HUGEINT)) > {_EXACT} LIMIT 1"
     ).fetchone()

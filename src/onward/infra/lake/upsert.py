@@ -16,6 +16,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from onward.core.records import Evolution
+from onward.core.sql import identifier, literal
 from onward.infra.lake import views
 from onward.infra.lake.retype import show_evolved
 
@@ -54,15 +55,15 @@ def merged(
         backend.con.register("_given", given)
         backend.con.execute("CREATE TEMP TABLE _arrived AS FROM _given")
         backend.con.unregister("_given")
-        keys = ", ".join(map(views.identifier, key))
-        newest = f"{views.identifier(order)} DESC NULLS LAST, " if order else ""
+        keys = ", ".join(map(identifier, key))
+        newest = f"{identifier(order)} DESC NULLS LAST, " if order else ""
         backend.con.execute(
             "CREATE TEMP TABLE _new AS FROM _arrived QUALIFY row_number() OVER "
             f"(PARTITION BY {keys} ORDER BY {newest}rowid DESC) = 1"
         )
         without, held = show_touched(backend, table, key, given.schema, evolution)
         if held and order is not None and order in held:
-            ours, theirs = f"_main.{views.identifier(order)}", f"_new.{views.identifier(order)}"
+            ours, theirs = f"_main.{identifier(order)}", f"_new.{identifier(order)}"
             backend.con.execute(
                 f"DELETE FROM _new WHERE EXISTS (FROM _main WHERE {_same(key)} "
                 f"AND {ours} IS NOT NULL AND ({theirs} IS NULL OR {ours} > {theirs}))"
@@ -108,7 +109,7 @@ def show_touched(
     if views.in_parquet(table, schema, tasks) is not None:
         views.show(backend, "_main", table, schema, tasks)
     else:  # they were copied: do not do that twice
-        listed = ", ".join(map(views.literal, sorted(paths)))
+        listed = ", ".join(map(literal, sorted(paths)))
         backend.con.execute(
             f"CREATE VIEW _main AS SELECT * EXCLUDE ({_FILE}) FROM _all WHERE {_FILE} IN ({listed})"
         )
@@ -119,20 +120,17 @@ def staying(
     backend: Backend, names: Sequence[str], key: Sequence[str], held: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     """Yield, in the columns `names`, the rows of ``_main`` that have no key of ``_new``."""
-    columns = ", ".join(
-        views.identifier(n) if n in held else f"NULL AS {views.identifier(n)}" for n in names
-    )
+    columns = ", ".join(identifier(n) if n in held else f"NULL AS {identifier(n)}" for n in names)
     query = f"SELECT {columns} FROM _main WHERE NOT EXISTS (FROM _new WHERE {_same(key)})"
     yield from backend.con.execute(query).to_arrow_reader(_ROWS_AT_A_TIME)
 
 
 def _new(backend: Backend, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    columns = ", ".join(map(views.identifier, names))
+    columns = ", ".join(map(identifier, names))
     yield from backend.con.execute(f"SELECT {columns} FROM _new").to_arrow_reader(_ROWS_AT_A_TIME)
 
 
 def _same(key: Sequence[str]) -> str:
     return " AND ".join(
-        f"_main.{views.identifier(name)} IS NOT DISTINCT FROM _new.{views.identifier(name)}"
-        for name in key
+        f"_main.{identifier(name)} IS NOT DISTINCT FROM _new.{identifier(name)}" for name in key
     )

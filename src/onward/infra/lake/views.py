@@ -30,6 +30,7 @@ from pyiceberg.types import (
 )
 
 from onward.core.errors import CorruptError, NotFoundError
+from onward.core.sql import identifier, literal
 from onward.infra.lake.columns import of_iceberg
 from onward.infra.lake.commit import added_files
 from onward.infra.lake.scan import scanned
@@ -214,16 +215,6 @@ def _require(table: Table, snapshot: int) -> int:
     return snapshot
 
 
-def identifier(name: str) -> str:
-    """Return `name` quoted for SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _column(field: NestedField, kind: str) -> str:
     entry = f"{{name: {literal(field.name)}, type: {literal(kind)}, default_value: NULL}}"
     return f"{field.field_id}: {entry}"
-
-
-def literal(text: str) -> str:
-    """Return `text` as a SQL string."""
-    return "'" + text.replace("'", "''") + "'"

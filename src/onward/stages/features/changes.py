@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.errors import DataError
 from onward.core.records import Column
+from onward.core.sql import identifier
 from onward.core.wording import counted
 from onward.stages.features.config import FeatureView
 from onward.stages.features.evaluation import failed, kind
 from onward.stages.features.point_in_time import IN_ORDER, marks
-from onward.stages.features.sql import comma, name, same
+from onward.stages.features.sql import comma, prefixed, same
 from onward.stages.features.view import TIMES, ViewRows
 
 if TYPE_CHECKING:
@@ -96,9 +97,9 @@ def _new(view: FeatureView, features: Sequence[Column]) -> str:
         SELECT {columns} FROM _given AS g ANTI JOIN _held AS h
             ON {same("g", "h", (*moment, "available_at"))}
         UNION ALL
-        SELECT {_prefixed("g", (*view.entity, "event_time"))},
+        SELECT {prefixed("g", (*view.entity, "event_time"))},
             greatest(?::TIMESTAMPTZ, h.available_at + to_microseconds(1)),
-            {_prefixed("g", (c.name for c in features))}
+            {prefixed("g", (c.name for c in features))}
         FROM {newest.format("_given")} AS g JOIN {newest.format("_held")} AS h
             ON {same("g", "h", moment)}
         WHERE h.available_at >= g.available_at
@@ -106,12 +107,8 @@ def _new(view: FeatureView, features: Sequence[Column]) -> str:
         ORDER BY {entity}"""
 
 
-def _prefixed(relation: str, columns: Any) -> str:
-    return ", ".join(f"{relation}.{name(column)}" for column in columns)
-
-
 def _differs(feature: Column) -> str:
-    new, old = f"g.{name(feature.name)}", f"h.{name(feature.name)}"
+    new, old = f"g.{identifier(feature.name)}", f"h.{identifier(feature.name)}"
     if feature.dtype == "string":
         return f"{new} IS DISTINCT FROM {old}"
     near = f"abs({new} - {old}) <= {_SAME} * greatest(abs({new}), abs({old}))"
@@ -120,9 +117,10 @@ def _differs(feature: Column) -> str:
 
 def _require_times(view: FeatureView, backend: Backend) -> None:
     for column in TIMES:
+        key = identifier(view.entity[0])
         missing, example = _first(
             backend,
-            f"SELECT count(*), min({name(view.entity[0])}) FROM _given WHERE {column} IS NULL",
+            f"SELECT count(*), min({key}) FROM _given WHERE {column} IS NULL",
         )
         if missing:
             raise DataError(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from onward.core.ports import Lake
 from onward.core.records import DatasetRef, Delta
 from onward.core.refs import parse_ref
+from onward.core.sql import identifier
 from onward.stages.features.config import FeatureView
-from onward.stages.features.sql import comma, name, same
+from onward.stages.features.sql import comma, same
 from onward.stages.features.versions import Published, versions_of
 from onward.stages.features.view import ViewRows
 from onward.stages.features.windows import Reach
@@ -52,8 +53,10 @@ class Touched:
         Of the rows held, those of the moments touched matter, and those that became known later
         than one of these may: they could be out of order now.
         """
-        entity, moment = self.view.entity, name(self.reach.event_time)
-        present = " AND ".join(f"{name(c)} IS NOT NULL" for c in (*entity, self.reach.event_time))
+        entity, moment = self.view.entity, identifier(self.reach.event_time)
+        present = " AND ".join(
+            f"{identifier(c)} IS NOT NULL" for c in (*entity, self.reach.event_time)
+        )
         span = self.reach.span // timedelta(microseconds=1)
         backend.raw_sql(
             f"CREATE TEMP TABLE {_TOUCHED} AS SELECT {comma(entity)}, min(_at) AS _since"
@@ -63,7 +66,7 @@ class Touched:
             parameters=[self.before],
         )
         backend.raw_sql(
-            f"CREATE TEMP VIEW {name(self.reach.source)} AS SELECT w.* FROM {_WHOLE} AS w"
+            f"CREATE TEMP VIEW {identifier(self.reach.source)} AS SELECT w.* FROM {_WHOLE} AS w"
             f" JOIN {_TOUCHED} AS t ON {same('w', 't', entity)}"
             f" WHERE w.{moment} > t._since - to_microseconds({span})"
         )

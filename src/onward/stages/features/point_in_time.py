@@ -29,7 +29,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from onward.core.records import ViewPlan
-from onward.stages.features.sql import comma, name, same, text
+from onward.core.sql import identifier, literal
+from onward.stages.features.sql import comma, same
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,7 +84,7 @@ def join(connection: Any, spine: pa.Table, views: Sequence[Joined]) -> pa.Table:
 def query(spine: str, views: Sequence[Joined]) -> str:
     """Return the join as one DuckDB query; rows come in the order of the spine's ``_row``."""
     features = [
-        f"{_by_policy(joined.view, f'v{i}', at)} AS {name(joined.column(feature))}"
+        f"{_by_policy(joined.view, f'v{i}', at)} AS {identifier(joined.column(feature))}"
         for i, joined in enumerate(views)
         for at, feature in enumerate(joined.view.columns)
     ]
@@ -130,7 +131,7 @@ def _rows(joined: Joined) -> str:
 
 def _by_policy(view: ViewPlan, row: str, at: int) -> str:
     """Return the expression for the view's feature number `at`, of the joined row or instead."""
-    value = f"{row}.{name(view.columns[at])}"
+    value = f"{row}.{identifier(view.columns[at])}"
     default = _literal(view.defaults[at]) if view.defaults else "NULL"
     stale = {"default": default, "last": value}.get(view.on_stale, "NULL")
     missing = default if view.on_missing == "default" else "NULL"
@@ -161,4 +162,4 @@ def _stale(view: ViewPlan, row: str) -> str:
 def _literal(value: float | str | None) -> str:
     if value is None:
         return "NULL"
-    return text(value) if isinstance(value, str) else f"{value!r}::DOUBLE"
+    return literal(value) if isinstance(value, str) else f"{value!r}::DOUBLE"

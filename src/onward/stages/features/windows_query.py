@@ -15,11 +15,11 @@ Late rows
 # ruff: noqa: S608 (identifiers are quoted)
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from onward.stages.features.sql import comma, name, same
+from onward.core.sql import identifier
+from onward.stages.features.sql import comma, prefixed, same
 
 if TYPE_CHECKING:
     from onward.stages.features.windows import Aggregation, Windows
@@ -39,11 +39,11 @@ def query(windows: Windows, source: str) -> str:
         for over in _overs(windows)
     }
     final = ", ".join(
-        f"{_call(a, '_event')} OVER {frames[a.over]} AS {name(a.name)}"
+        f"{_call(a, '_event')} OVER {frames[a.over]} AS {identifier(a.name)}"
         for a in windows.aggregations
     )
     joined = ", ".join(
-        f"{_call(a, f'x._t > v._tick - {_interval(a.over)}')} AS {name(a.name)}"
+        f"{_call(a, f'x._t > v._tick - {_interval(a.over)}')} AS {identifier(a.name)}"
         for a in windows.aggregations
     )
     features = comma(a.name for a in windows.aggregations)
@@ -62,40 +62,42 @@ _final AS (
     FROM _line
 ),
 _versions AS (
-    SELECT DISTINCT {_of("f", windows.entity)}, f._tick, x._a AS _known
+    SELECT DISTINCT {prefixed("f", windows.entity)}, f._tick, x._a AS _known
     FROM _final AS f JOIN _events AS x ON {same("f", "x", windows.entity)}
         AND x._t > f._tick - {span} AND x._t <= f._tick AND x._a > f._tick AND x._a < f._known
     WHERE NOT f._event AND f._known > f._tick
     UNION
-    SELECT {_of("f", windows.entity)}, f._tick, max(x._a)
+    SELECT {prefixed("f", windows.entity)}, f._tick, max(x._a)
     FROM _final AS f JOIN _events AS x ON {same("f", "x", windows.entity)}
         AND x._t > f._tick - {span} AND x._t <= f._tick AND x._a <= f._tick
     WHERE NOT f._event AND f._known > f._tick AND f._punctual
-    GROUP BY {_of("f", windows.entity)}, f._tick
+    GROUP BY {prefixed("f", windows.entity)}, f._tick
 )
 SELECT {entity}, _tick AS event_time, _known AS available_at, {features}
 FROM _final WHERE NOT _event
 UNION ALL
-SELECT {_of("v", windows.entity)}, v._tick, v._known, {joined}
+SELECT {prefixed("v", windows.entity)}, v._tick, v._known, {joined}
 FROM _versions AS v JOIN _events AS x ON {same("v", "x", windows.entity)}
     AND x._t > v._tick - {span} AND x._t <= v._tick AND x._a <= v._known
-GROUP BY {_of("v", windows.entity)}, v._tick, v._known"""
+GROUP BY {prefixed("v", windows.entity)}, v._tick, v._known"""
 
 
 def _events(windows: Windows, source: str) -> str:
     """Return the rows that count: their entity, times and values, these as ``_v_<column>``."""
     columns = dict.fromkeys(a.column for a in windows.aggregations if a.column is not None)
-    values = "".join(f", {name(c)} AS {_value(c)}" for c in columns)
+    values = "".join(f", {identifier(c)} AS {_value(c)}" for c in columns)
     # Of rows with one time, the greatest value is the last.
     lasts = dict.fromkeys(a.column for a in windows.aggregations if a.function == "last")
     peers = comma((*windows.entity, windows.event_time, windows.available_at))
     values += "".join(
-        f", max({name(c)}) OVER (PARTITION BY {peers}) AS {_last(c)}" for c in lasts if c
+        f", max({identifier(c)}) OVER (PARTITION BY {peers}) AS {_last(c)}" for c in lasts if c
     )
-    times = f"{name(windows.event_time)} AS _t, {name(windows.available_at)} AS _a"
+    times = f"{identifier(windows.event_time)} AS _t, {identifier(windows.available_at)} AS _a"
     required = (*windows.entity, windows.event_time, windows.available_at)
-    present = " AND ".join(f"{name(column)} IS NOT NULL" for column in required)
-    return f"SELECT {comma(windows.entity)}, {times}{values} FROM {name(source)} WHERE {present}"
+    present = " AND ".join(f"{identifier(column)} IS NOT NULL" for column in required)
+    return (
+        f"SELECT {comma(windows.entity)}, {times}{values} FROM {identifier(source)} WHERE {present}"
+    )
 
 
 def _ticks(windows: Windows) -> str:
@@ -143,15 +145,11 @@ def _overs(windows: Windows) -> list[timedelta]:
 
 
 def _value(column: str) -> str:
-    return name(f"_v_{column}")
+    return identifier(f"_v_{column}")
 
 
 def _last(column: str) -> str:
-    return name(f"_l_{column}")
-
-
-def _of(relation: str, columns: Iterable[str]) -> str:
-    return ", ".join(f"{relation}.{name(column)}" for column in columns)
+    return identifier(f"_l_{column}")
 
 
 def _interval(length: timedelta) -> str:

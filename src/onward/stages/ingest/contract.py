@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from onward.core.errors import DataError, DeclarationError, nearest, unknown_name
 from onward.core.records import UNREADABLE, Evolution
+from onward.core.sql import identifier
 from onward.stages.ingest.config import Source
 from onward.stages.ingest.looks import infer
 from onward.stages.ingest.reading import (
@@ -20,7 +21,7 @@ from onward.stages.ingest.reading import (
     read_as,
     unreadable,
 )
-from onward.stages.ingest.scan import Scan, Shape, identifier
+from onward.stages.ingest.scan import Scan, Shape
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from onward.core.sql import identifier
 from onward.stages.ingest.reading import ABSENT, TIMESTAMP, normal
-from onward.stages.ingest.scan import Scan, identifier
+from onward.stages.ingest.scan import Scan
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

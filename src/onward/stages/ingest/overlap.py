@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from onward.core.ports import Lake
+from onward.core.sql import identifier
 from onward.stages.ingest.config import Source
 from onward.stages.ingest.port import Intake
-from onward.stages.ingest.scan import identifier
 
 if TYPE_CHECKING:
     import pyarrow as pa

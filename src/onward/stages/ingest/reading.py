@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from onward.stages.ingest.scan import Scan, identifier
+from onward.core.sql import identifier
+from onward.stages.ingest.scan import Scan
 
 if TYPE_CHECKING:
     import pyarrow as pa

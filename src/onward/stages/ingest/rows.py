@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Final
 from onward.core.disk import full
 from onward.core.errors import DataError
 from onward.core.records import UNREADABLE
+from onward.core.sql import identifier, literal
 from onward.stages.ingest.looks import look
 from onward.stages.ingest.reading import Column, read_as, unreadable
-from onward.stages.ingest.scan import Scan, identifier, literal
+from onward.stages.ingest.scan import Scan
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from onward.core.errors import DataError
 from onward.core.records import UNREADABLE
+from onward.core.sql import identifier, literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -201,16 +202,6 @@ def _selected(columns: Iterable[str], there: Container[str]) -> str:
     return ", ".join(
         identifier(c) if c in there else f"NULL::VARCHAR AS {identifier(c)}" for c in columns
     )
-
-
-def identifier(name: str) -> str:
-    """Return `name` quoted for SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return `text` as a SQL string."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _header(path: Path) -> tuple[str, tuple[str, ...]]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from onward.core.sql import literal
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -43,7 +45,7 @@ class TextBins:
     def aggregate(self, value: str) -> str:
         """Return the SQL aggregate that counts `value`, a text, by bin; NULL without rows."""
         case = " ".join(
-            f"WHEN {value} = {_quoted(category)} THEN {position}"
+            f"WHEN {value} = {literal(category)} THEN {position}"
             for position, category in enumerate(self.categories)
         )
         other = len(self.categories)
@@ -83,7 +85,3 @@ def counted(bins: Bins, by_bin: list[int] | None, rows: int) -> np.ndarray:
     """Return counts in the shape of `bins.reference` from what its aggregate gave on `rows`."""
     found = np.array(by_bin or [0] * (len(bins.reference) - 1))
     return np.append(found, rows - found.sum())
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

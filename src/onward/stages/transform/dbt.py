@@ -15,6 +15,7 @@ from onward.core.declarations import Check, require_name
 from onward.core.errors import DeclarationError, Location, unknown_name
 from onward.core.ports import Lake
 from onward.core.records import Batch, DatasetRef
+from onward.core.sql import identifier, literal
 from onward.stages.transform.code import checks_of
 from onward.stages.transform.config import DbtProject, Transform
 from onward.stages.transform.derive import table_rows
@@ -167,23 +168,23 @@ def _fill(
     databases = {TARGET, *(source.relation.database for source in sources)}
     with lake.open({source.name: inputs[source.name] for source in sources}) as backend:
         for database in sorted(databases):
-            file = str(scratch / f"{database}.duckdb").replace("'", "''")
-            backend.con.execute(f"ATTACH '{file}' AS {_quoted(f'_{database}')}")
+            file = literal(str(scratch / f"{database}.duckdb"))
+            backend.con.execute(f"ATTACH {file} AS {identifier(f'_{database}')}")
         for source in sources:
             _show(backend, source)
 
 
 def _show(backend: Backend, source: DbtSource) -> None:
     where = source.relation
-    schema = f"{_quoted(f'_{where.database}')}.{_quoted(where.schema)}"
+    schema = f"{identifier(f'_{where.database}')}.{identifier(where.schema)}"
     backend.con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     found = backend.con.execute(
         "SELECT sql FROM duckdb_views() WHERE view_name = ? AND NOT internal", [source.name]
     ).fetchone()
-    kind, body = "TABLE", f"FROM {_quoted(source.name)}"
+    kind, body = "TABLE", f"FROM {identifier(source.name)}"
     if found is not None:
         kind, body = "VIEW", found[0].partition(" AS ")[2].rstrip(";\n ")
-    backend.con.execute(f"CREATE {kind} {schema}.{_quoted(where.name)} AS {body}")
+    backend.con.execute(f"CREATE {kind} {schema}.{identifier(where.name)} AS {body}")
 
 
 def _stage(staging: Staging, model: DbtModel, scratch: Path) -> Batch:
@@ -201,7 +202,3 @@ def _stage(staging: Staging, model: DbtModel, scratch: Path) -> Batch:
         )
     finally:
         backend.disconnect()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

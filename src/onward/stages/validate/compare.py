@@ -12,8 +12,8 @@ from onward.core import distance
 from onward.core.errors import DeclarationError, unknown_name
 from onward.core.ports import Lake
 from onward.core.records import Column, ColumnDiff, DatasetRef, Diff, Retyped, RowDiff
+from onward.core.sql import identifier
 from onward.stages.validate.distribution import bins
-from onward.stages.validate.opened import quoted
 from onward.stages.validate.profile import profile
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _by_key(
     common: Sequence[str],
     key: tuple[str, ...],
 ) -> RowDiff:
-    same = " AND ".join(f"a.{quoted(k)} = b.{quoted(k)}" for k in key)
+    same = " AND ".join(f"a.{identifier(k)} = b.{identifier(k)}" for k in key)
     other = [name for name in common if name not in key]
     differs = {
         name: f"{_value('a', name, old, new)} IS DISTINCT FROM {_value('b', name, old, new)}"
@@ -129,7 +129,7 @@ def _by_row(
     common: Sequence[str],
     why: str,
 ) -> RowDiff:
-    listed = ", ".join(f"{_value('t', name, old, new)} AS {quoted(name)}" for name in common)
+    listed = ", ".join(f"{_value('t', name, old, new)} AS {identifier(name)}" for name in common)
     # Without a column in common no row is another's.
     rows = {side: f"SELECT {listed or repr(side)} FROM {side} AS t" for side in (_BEFORE, _AFTER)}
     found = con.execute(
@@ -143,14 +143,14 @@ def _by_row(
 
 
 def _repeated(con: DuckDBPyConnection, table: str, key: Sequence[str]) -> bool:
-    listed = ", ".join(quoted(name) for name in key)
+    listed = ", ".join(identifier(name) for name in key)
     query = f"SELECT 1 FROM {table} GROUP BY {listed} HAVING count(*) > 1 LIMIT 1"
     return con.execute(query).fetchone() is not None
 
 
 def _value(side: str, name: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
     """Return a column; as text where its type is another on the other side."""
-    column = f"{side}.{quoted(name)}"
+    column = f"{side}.{identifier(name)}"
     return column if old[name] == new[name] else f"{column}::VARCHAR"
 
 
@@ -163,7 +163,7 @@ def _columns(
 ) -> tuple[ColumnDiff, ...]:
     """Compare the columns that both have; times as seconds, so that they are numbers too."""
     for side, types in ((_BEFORE, old), (_AFTER, new)):
-        listed = ", ".join(f"{_number(name, types[name])} AS {quoted(name)}" for name in common)
+        listed = ", ".join(f"{_number(name, types[name])} AS {identifier(name)}" for name in common)
         con.execute(f"CREATE TEMP VIEW {side}_numbers AS SELECT {listed or '1 AS one'} FROM {side}")
     if not common:
         return ()
@@ -211,7 +211,7 @@ def _distance(
 
 def _number(name: str, kind: str) -> str:
     timely = kind in ("DATE", "TIME") or kind.startswith("TIMESTAMP")
-    return f"epoch({quoted(name)})" if timely and not kind.endswith("]") else quoted(name)
+    return f"epoch({identifier(name)})" if timely and not kind.endswith("]") else identifier(name)
 
 
 def _share(facts: Mapping[str, Any], of: Mapping[str, Any]) -> float:

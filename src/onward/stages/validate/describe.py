@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from onward.core.sql import identifier
 from onward.stages.validate.profile import profile
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def describe(
     }
     asked: dict[str, tuple[str, str]] = {}
     for name, facts in found["columns"].items():
-        quoted = _quoted(name)
+        quoted = identifier(name)
         if name in spans:
             asked[name] = ("bars", _counts(quoted, facts["type"], stored[name], *spans[name]))
         elif facts["type"] == "boolean":
@@ -74,8 +75,8 @@ def _distinct(
     told = {n: facts for n, facts in found["columns"].items() if "distinct" in facts}
     if not exact or not told:
         return {n: min(facts["distinct"], rows - facts["nulls"]) for n, facts in told.items()}
-    listed = ", ".join(f"count(DISTINCT {_quoted(name)})" for name in told)
-    row = connection.execute(f"SELECT {listed} FROM {_quoted(table)}").fetchone()
+    listed = ", ".join(f"count(DISTINCT {identifier(name)})" for name in told)
+    row = connection.execute(f"SELECT {listed} FROM {identifier(table)}").fetchone()
     assert row is not None
     return dict(zip(told, row, strict=True))
 
@@ -143,7 +144,7 @@ def _asked(
     if not wanted:
         return {}
     row = connection.execute(
-        f"SELECT {', '.join(wanted.values())} FROM {_quoted(table)}"
+        f"SELECT {', '.join(wanted.values())} FROM {identifier(table)}"
     ).fetchone()
     assert row is not None
     return {
@@ -153,8 +154,4 @@ def _asked(
 
 
 def _describe(table: str) -> str:
-    return f"DESCRIBE {_quoted(table)}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f"DESCRIBE {identifier(table)}"

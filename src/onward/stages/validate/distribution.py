@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from onward.core import distance
 from onward.core.declarations import Check
-from onward.stages.validate.opened import BATCH, Opened, quoted
+from onward.core.sql import identifier, literal
+from onward.stages.validate.opened import BATCH, Opened
 from onward.stages.validate.profile import histogram
 from onward.stages.validate.rules import BatchRule, Verdict, batch_rule, misfit, require_columns
 
@@ -94,7 +95,7 @@ def _mean_difference(
     con: DuckDBPyConnection, column: str, facts: Mapping[str, Any]
 ) -> float | None:
     before = facts.get("mean"), facts.get("std")
-    value = f"{quoted(column)}::DOUBLE"
+    value = f"{identifier(column)}::DOUBLE"
     usual = f"CASE WHEN abs({value}) < 1e150 THEN {value} END"
     asked = con.execute(f"SELECT avg({usual}), stddev_samp({usual}) FROM {BATCH}").fetchall()
     now: tuple[float | None, float | None] = asked[0]
@@ -108,7 +109,7 @@ def bins(column: str, facts: Mapping[str, Any], rows: int) -> tuple[str, Sequenc
 
     The last count is of what is missing; the aggregate leaves it out.
     """
-    name = quoted(column)
+    name = identifier(column)
     match facts["type"]:
         case "number" if "histogram" in facts:
             return histogram(name, facts["histogram"]["edges"]), facts["histogram"]["counts"]
@@ -125,8 +126,8 @@ def bins(column: str, facts: Mapping[str, Any], rows: int) -> tuple[str, Sequenc
 def _categories(name: str, facts: Mapping[str, Any], rows: int) -> tuple[str, Sequence[float]]:
     top = {category: share * rows for category, share in facts["top"]}
     rest = max(0.0, rows - facts["nulls"] - math.fsum(top.values()))
-    each = [_counted(f"{name} = {_literal(category)}") for category in top]
-    others = " AND ".join(f"{name} <> {_literal(category)}" for category in top) or "TRUE"
+    each = [_counted(f"{name} = {literal(category)}") for category in top]
+    others = " AND ".join(f"{name} <> {literal(category)}" for category in top) or "TRUE"
     aggregate = f"[{', '.join([*each, _counted(f'{name} IS NOT NULL AND {others}')])}]"
     return aggregate, [*top.values(), rest, facts["nulls"]]
 
@@ -134,7 +135,3 @@ def _categories(name: str, facts: Mapping[str, Any], rows: int) -> tuple[str, Se
 def _counted(test: str) -> str:
     """Count where `test` is true: DuckDB's count_if gives NULL where it is NULL in every row."""
     return f"count(*) FILTER (WHERE {test})"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

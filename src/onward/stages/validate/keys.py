@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from onward.core.declarations import Check
 from onward.core.errors import DeclarationError
 from onward.core.records import ROW
-from onward.stages.validate.opened import BATCH, PUBLISHED, Opened, beside, holds, quoted
+from onward.core.sql import identifier
+from onward.stages.validate.opened import BATCH, PUBLISHED, Opened, beside, holds
 from onward.stages.validate.rules import RowRule, require_columns, row_rule
 
 if TYPE_CHECKING:
@@ -42,13 +43,13 @@ class Unique:
 
     def offending(self, seen: Opened) -> str:
         """Return the query of keys that occur twice, or are `known` as published."""
-        keys = ", ".join(f"{quoted(c)} AS k{i}" for i, c in enumerate(self.columns))
-        present = " AND ".join(f"{quoted(c)} IS NOT NULL" for c in self.columns)
+        keys = ", ".join(f"{identifier(c)} AS k{i}" for i, c in enumerate(self.columns))
+        present = " AND ".join(f"{identifier(c)} IS NOT NULL" for c in self.columns)
         twice = f"SELECT {keys} FROM {BATCH} WHERE {present} GROUP BY ALL HAVING count(*) > 1"
         if not self.published or seen.batch.mode != "append" or seen.before is None:
             return f"SELECT *, FALSE AS known FROM ({twice})"
-        same = " AND ".join(f"p.{quoted(c)} = b.{quoted(c)}" for c in self.columns)
-        listed = ", ".join(f"p.{quoted(c)} AS k{i}" for i, c in enumerate(self.columns))
+        same = " AND ".join(f"p.{identifier(c)} = b.{identifier(c)}" for c in self.columns)
+        listed = ", ".join(f"p.{identifier(c)} AS k{i}" for i, c in enumerate(self.columns))
         known = f"SELECT DISTINCT {listed} FROM {PUBLISHED} p SEMI JOIN {BATCH} b ON {same}"
         return (
             "SELECT * EXCLUDE (known), bool_or(known) AS known FROM "
@@ -59,10 +60,10 @@ class Unique:
     def spared(self, columns: Sequence[str], keys: str) -> str:
         """Return the condition under which a row holds the rule though its key offends."""
         assert self.by is not None
-        parted = ", ".join(f"b.{quoted(c)}" for c in self.columns)
+        parted = ", ".join(f"b.{identifier(c)}" for c in self.columns)
         falling = " DESC" if self.keep == "last" else ""
-        rest = ", ".join(f"b.{quoted(c)}{falling}" for c in columns if c != self.by)
-        order = f"b.{quoted(self.by)}{falling} NULLS LAST, {rest}"
+        rest = ", ".join(f"b.{identifier(c)}{falling}" for c in columns if c != self.by)
+        order = f"b.{identifier(self.by)}{falling} NULLS LAST, {rest}"
         rank = f"row_number() OVER (PARTITION BY {parted} ORDER BY {order})"
         return f"(NOT {keys}.known AND {rank} = 1)"
 
@@ -87,11 +88,11 @@ class References:
 
     def offending(self, seen: Opened) -> str:
         """Return the query of the batch's keys that are not there."""
-        keys = ", ".join(f"{quoted(c)} AS k{i}" for i, c in enumerate(self.columns))
-        present = " AND ".join(f"{quoted(c)} IS NOT NULL" for c in self.columns)
-        listed = ", ".join(f"{quoted(c)} AS k{i}" for i, c in enumerate(self.keys))
+        keys = ", ".join(f"{identifier(c)} AS k{i}" for i, c in enumerate(self.columns))
+        present = " AND ".join(f"{identifier(c)} IS NOT NULL" for c in self.columns)
+        listed = ", ".join(f"{identifier(c)} AS k{i}" for i, c in enumerate(self.keys))
         if self.dataset != seen.batch.dataset:
-            there = f"SELECT {listed} FROM {quoted(beside(self.dataset))}"
+            there = f"SELECT {listed} FROM {identifier(beside(self.dataset))}"
         else:
             tables = [BATCH] if seen.before is None else [BATCH, PUBLISHED]
             there = " UNION ALL ".join(f"SELECT {listed} FROM {table}" for table in tables)
@@ -136,7 +137,7 @@ def marked(seen: Opened, checks: Sequence[Check]) -> Opened:
         rule.require(check, seen)
     rules = {name: rule for name, (_, rule) in keyed.items()}
     guilty = _guilty(seen, rules)
-    flags = ", ".join(f"{_holding(name, guilty)} AS {quoted(holds(name))}" for name in rules)
+    flags = ", ".join(f"{_holding(name, guilty)} AS {identifier(holds(name))}" for name in rules)
     seen.connection.con.execute(
         f"CREATE TEMP VIEW {_KEYED} AS SELECT *, {flags} FROM {seen.relation}"
     )
@@ -182,7 +183,7 @@ def _holding(check: str, guilty: Mapping[str, str]) -> str:
 
 
 def _same(rule: Unique | References, keys: str) -> str:
-    return " AND ".join(f"b.{quoted(c)} = {keys}.k{i}" for i, c in enumerate(rule.columns))
+    return " AND ".join(f"b.{identifier(c)} = {keys}.k{i}" for i, c in enumerate(rule.columns))
 
 
 def _alike(one: dt.DataType, other: dt.DataType) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from onward.core.disk import full
 from onward.core.errors import DataError, unknown_name
 from onward.core.records import UNREADABLE
+from onward.core.sql import identifier, literal
 from onward.stages.validate.quarantine import ID, OWN
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def read(connection: DuckDBPyConnection, file: Path) -> tuple[str, ...]:
             next_step="`onward quarantine export DATASET FILE` writes one to mend",
         )
     try:
-        source = reader.format(_literal(str(file)))
+        source = reader.format(literal(str(file)))
         connection.execute(f"CREATE OR REPLACE TEMP TABLE mended AS FROM {source}")
     except duckdb.Error as error:
         raise full(error) or DataError(
@@ -102,9 +103,9 @@ def lay_over(
         name: _laid_over(connection, name, given[name], kind) if name in given else _before(name)
         for name, kind in types.items()
     }
-    replaced = ", ".join(f"{value} AS {_quoted(name)}" for name, value in values.items())
+    replaced = ", ".join(f"{value} AS {identifier(name)}" for name, value in values.items())
     changed = ", ".join(
-        f"CASE WHEN ({value}) IS DISTINCT FROM {_before(name)} THEN {_literal(name)} END"
+        f"CASE WHEN ({value}) IS DISTINCT FROM {_before(name)} THEN {literal(name)} END"
         for name, value in values.items()
     )
     connection.execute(f"""
@@ -131,7 +132,7 @@ def lay_over(
 
 
 def _before(name: str) -> str:
-    return f"q.{_quoted(name)}"
+    return f"q.{identifier(name)}"
 
 
 def _laid_over(connection: DuckDBPyConnection, name: str, given: str, kind: str) -> str:
@@ -173,7 +174,7 @@ def _columns(connection: DuckDBPyConnection) -> dict[str, str]:
     """Return SQL for each column that the file has."""
     names = [row[0] for row in connection.execute("DESCRIBE mended").fetchall()]
     if names != ["json"]:
-        return {name: f"mended.{_quoted(name)}" for name in names}
+        return {name: f"mended.{identifier(name)}" for name in names}
     keys = connection.execute("SELECT DISTINCT unnest(json_keys(json)) FROM mended").fetchall()
     return {name: f"(mended.json->>{_path(name)})" for (name,) in sorted(keys)}
 
@@ -231,17 +232,9 @@ def _begins(name: str) -> str:
     """Return the pattern that finds a column in the text of values that could not be read."""
     import re
 
-    return _literal(f"(^|; ){re.escape(name)}=")
+    return literal(f"(^|; ){re.escape(name)}=")
 
 
 def _path(name: str) -> str:
     escaped = name.replace('"', '\\"')
-    return _literal(f'$."{escaped}"')
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return literal(f'$."{escaped}"')

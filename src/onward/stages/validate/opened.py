@@ -113,8 +113,3 @@ def published(columns: Sequence[str]) -> tuple[str, ...]:
     """Return the columns that are the table's own."""
     own = (n for n in columns if n not in (UNREADABLE, ROW))
     return tuple(n for n in own if not n.startswith("_holds_"))
-
-
-def quoted(name: str) -> str:
-    """Return a name as an identifier of SQL."""
-    return '"' + name.replace('"', '""') + '"'

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from onward.core.sql import identifier
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
@@ -34,7 +36,7 @@ def find_pattern(connection: DuckDBPyConnection, table: str, column: str) -> Pat
     Clear is a known form, or one shape: the same kinds of ASCII characters in the same places,
     digits among them. The last digits may be more or fewer than were seen: numbers grow.
     """
-    name, rows = _quoted(column), f"{_quoted(table)} WHERE {_quoted(column)} IS NOT NULL"
+    name, rows = identifier(column), f"{identifier(table)} WHERE {identifier(column)} IS NOT NULL"
     matched = ", ".join(f"bool_and(regexp_matches({name}, ?))" for _ in _KNOWN)
     known = connection.execute(f"SELECT {matched} FROM {rows}", [e for _, e in _KNOWN]).fetchone()
     for (what, expression), every in zip(_KNOWN, known or (), strict=True):
@@ -100,7 +102,3 @@ def _digits(
     ).fetchone()
     assert found is not None
     return list(zip(found[::2], found[1::2], strict=True))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

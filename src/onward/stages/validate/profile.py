@@ -11,6 +11,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from onward.core.sql import identifier
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -37,18 +39,18 @@ def profile(
     bins (-inf, e0], (e0, e1], …, (ek, inf) of its ``edges``, and last of what is missing.
     Of `personal` columns nothing is told that is a value of theirs.
     """
-    described = connection.execute(f"DESCRIBE {_quoted(table)}").fetchall()
+    described = connection.execute(f"DESCRIBE {identifier(table)}").fetchall()
     kinds = {name: _family(kind) for name, kind, *_ in described if name in columns}
     # What is of no kind gets counts alone, and never a value.
     told = {n: "other" if n in personal else kind for n, kind in kinds.items()}
-    exact = _aggregate(connection, table, {n: _facts(_quoted(n), k) for n, k in told.items()})
-    [(rows,)] = connection.execute(f"SELECT count(*) FROM {_quoted(table)}").fetchall()
+    exact = _aggregate(connection, table, {n: _facts(identifier(n), k) for n, k in told.items()})
+    [(rows,)] = connection.execute(f"SELECT count(*) FROM {identifier(table)}").fetchall()
     sample = _sample(connection, table, rows)
     quantiles = _aggregate(
         connection,
         sample,
         {
-            n: {"quantiles": f"quantile_disc({_quoted(n)}, {list(QUANTILES)})"}
+            n: {"quantiles": f"quantile_disc({identifier(n)}, {list(QUANTILES)})"}
             for n, kind in told.items()
             if kind in ("number", "time")
         },
@@ -93,7 +95,7 @@ def _sample(connection: DuckDBPyConnection, table: str, rows: int) -> str:
         return table
     percent = 100 * _SAMPLE_ROWS / rows
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE _sample AS SELECT * FROM {_quoted(table)} "
+        f"CREATE OR REPLACE TEMP TABLE _sample AS SELECT * FROM {identifier(table)} "
         f"USING SAMPLE {percent:.6f} PERCENT (bernoulli)"
     )
     return "_sample"
@@ -112,8 +114,8 @@ def histogram(value: str, edges: Sequence[float]) -> str:
 
 def _histogram(connection: DuckDBPyConnection, sample: str, column: str) -> dict[str, Any]:
     """Cut a column at its vigintiles; a value that holds several has a bin alone."""
-    name = _quoted(column)
-    finite = f"FROM {_quoted(sample)} WHERE isfinite({name}::DOUBLE)"
+    name = identifier(column)
+    finite = f"FROM {identifier(sample)} WHERE isfinite({name}::DOUBLE)"
     cuts = [i / BINS for i in range(1, BINS)]
     [(found,)] = connection.execute(
         f"SELECT quantile_disc({name}::DOUBLE, {cuts}) {finite}"
@@ -121,17 +123,17 @@ def _histogram(connection: DuckDBPyConnection, sample: str, column: str) -> dict
     held = Counter(found or ())
     below = {math.nextafter(value, -math.inf) for value, times in held.items() if times > 1}
     edges = sorted(held.keys() | below)
-    asked = f"SELECT count(*), {histogram(name, edges)} FROM {_quoted(sample)}"
+    asked = f"SELECT count(*), {histogram(name, edges)} FROM {identifier(sample)}"
     [(rows, counts)] = connection.execute(asked).fetchall()
     known = counts or [0] * (len(edges) + 1)
     return {"edges": edges, "counts": [*known, rows - sum(known)]}
 
 
 def _top(connection: DuckDBPyConnection, sample: str, column: str) -> list[list[Any]]:
-    name = _quoted(column)
+    name = identifier(column)
     found = connection.execute(
         f"SELECT value, held / sum(held) OVER () FROM "
-        f"(SELECT {name} AS value, count(*) AS held FROM {_quoted(sample)} GROUP BY 1) "
+        f"(SELECT {name} AS value, count(*) AS held FROM {identifier(sample)} GROUP BY 1) "
         f"QUALIFY value IS NOT NULL ORDER BY held DESC, value LIMIT {_TOP}"
     ).fetchall()
     return [list(row) for row in found]
@@ -145,7 +147,7 @@ def _aggregate(
     if not flat:
         return {}
     listed = ", ".join(f'{sql} AS "{i}"' for i, (_, _, sql) in enumerate(flat))
-    answer = connection.execute(f"SELECT {listed} FROM {_quoted(table)}").to_arrow_table()
+    answer = connection.execute(f"SELECT {listed} FROM {identifier(table)}").to_arrow_table()
     found: dict[str, dict[str, Any]] = {name: {} for name in wanted}
     for (name, fact, _), value in zip(flat, answer.to_pylist()[0].values(), strict=True):
         found[name][fact] = value
@@ -174,7 +176,3 @@ def _family(kind: str) -> str:
     if kind in ("DATE", "TIME") or (kind.startswith("TIMESTAMP") and not kind.endswith("]")):
         return "time"
     return {"BOOLEAN": "boolean", "VARCHAR": "string"}.get(kind, "other")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from onward.core.declarations import Check
 from onward.core.declared import of_exception
 from onward.core.errors import DataError, DeclarationError, OnwardError
+from onward.core.sql import identifier
 from onward.core.wording import counted
-from onward.stages.validate.opened import BATCH, Opened, holds, quoted
+from onward.stages.validate.opened import BATCH, Opened, holds
 from onward.stages.validate.rules import (
     Rule,
     Verdict,
@@ -117,7 +118,7 @@ def _tables(check: Check, rule: Python, seen: Opened) -> Iterator[pa.Table]:
 
     columns = rule.columns or seen.columns
     require_columns(columns, seen.table, check)
-    listed = ", ".join(map(quoted, columns))
+    listed = ", ".join(map(identifier, columns))
     asked = seen.connection.con.execute(f"SELECT {listed} FROM {BATCH}")
     if not rule.in_parts:
         yield asked.to_arrow_table()

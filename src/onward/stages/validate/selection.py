@@ -13,6 +13,7 @@ from onward.core.errors import DataError, DeclarationError, NotFoundError, unkno
 from onward.core.files import unfinished
 from onward.core.ports import Lake
 from onward.core.records import UNREADABLE, Selection
+from onward.core.sql import literal
 from onward.stages.validate.quarantine import ID, OWN, newest, standing, table_of
 
 if TYPE_CHECKING:
@@ -107,9 +108,10 @@ def export(table: str, selection: Selection, file: Path, *, lake: Lake) -> int:
             rows = rows.mutate(**{name: rows[name].join("; ") for name in _LISTS})
         options = {"csv": "(FORMAT csv, HEADER)", "parquet": "(FORMAT parquet)"}
         chosen = options.get(written, f"(FORMAT json, ARRAY {str(file.suffix == '.json').lower()})")
-        path = str(part).replace("'", "''")
         try:
-            copied = connection.con.execute(f"COPY ({_sql(rows)}) TO '{path}' {chosen}").fetchone()
+            copied = connection.con.execute(
+                f"COPY ({_sql(rows)}) TO {literal(str(part))} {chosen}"
+            ).fetchone()
             part.replace(file)
         except (OSError, duckdb.IOException) as error:
             raise _unwritable(file, error) from None

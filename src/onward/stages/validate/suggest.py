@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from onward.core.sql import identifier
 from onward.stages.validate.patterns import find_pattern
 
 if TYPE_CHECKING:
@@ -162,9 +163,9 @@ def _text(
 ) -> Iterator[Suggestion]:
     known, distinct = rows - facts["nulls"], facts["distinct"]
     if 0 < distinct <= _VALUES and known >= _ROWS_PER_VALUE * distinct:
+        value = identifier(name)
         found = connection.execute(
-            f"SELECT DISTINCT {_sql(name)} FROM {_sql(table)} WHERE {_sql(name)} IS NOT NULL "
-            f"ORDER BY 1"
+            f"SELECT DISTINCT {value} FROM {identifier(table)} WHERE {value} IS NOT NULL ORDER BY 1"
         ).fetchall()
         listed = ", ".join(quoted(value) for (value,) in found)
         told, rule = f"{name} is known", f"{column(name)}.isin([{listed}])"
@@ -191,7 +192,7 @@ def _in_order(
         return
     first, then = times
     [(kept,)] = connection.execute(
-        f"SELECT bool_and({_sql(first)} <= {_sql(then)}) FROM {_sql(table)}"
+        f"SELECT bool_and({identifier(first)} <= {identifier(then)}) FROM {identifier(table)}"
     ).fetchall()
     if kept:
         what = f"{first} is no later than {then}"
@@ -200,9 +201,9 @@ def _in_order(
 
 
 def _all_distinct(connection: DuckDBPyConnection, table: str, names: Sequence[str]) -> bool:
-    listed = ", ".join(_sql(name) for name in names)
+    listed = ", ".join(identifier(name) for name in names)
     twice = connection.execute(
-        f"SELECT 1 FROM {_sql(table)} GROUP BY {listed} HAVING count(*) > 1 LIMIT 1"
+        f"SELECT 1 FROM {identifier(table)} GROUP BY {listed} HAVING count(*) > 1 LIMIT 1"
     ).fetchone()
     return twice is None
 
@@ -234,7 +235,3 @@ def _duration(passed: timedelta) -> str:
 
 def _short(number: float) -> str:
     return f"{number:.6g}" if isinstance(number, float) else str(number)
-
-
-def _sql(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

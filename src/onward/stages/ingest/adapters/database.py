@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from onward.core.errors import DataError, DeclarationError, OnwardError, unknown_name
 from onward.core.redaction import without_values
+from onward.core.sql import identifier
 from onward.core.urls import backend_of, filled, without_secrets
 from onward.stages.ingest.adapters import postgresql, sqlite
 from onward.stages.ingest.config import Source
 from onward.stages.ingest.origins import SqlTable
 from onward.stages.ingest.port import Surroundings
-from onward.stages.ingest.scan import identifier
 
 if TYPE_CHECKING:
     import pyarrow as pa

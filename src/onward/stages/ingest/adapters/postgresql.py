@@ -11,8 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from onward.stages.ingest.scan import identifier
-from onward.stages.ingest.scan import literal as quoted
+from onward.core.sql import identifier
+from onward.core.sql import literal as quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa

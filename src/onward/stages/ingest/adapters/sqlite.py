@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from onward.core.errors import DataError, DeclarationError
-from onward.stages.ingest.scan import identifier
-from onward.stages.ingest.scan import literal as quoted
+from onward.core.sql import identifier
+from onward.core.sql import literal as quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
