@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from marked_pages import page
+
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "benchmarks.md").read_text()
+PAGE = page("docs/benchmarks.md")
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +41,7 @@ def test_the_peer_that_is_shown_takes_part(monkeypatch, tmp_path):
     from bench import ingest
     from bench._contest import Entrant
 
-    code = re.search(r"<!-- docs: peer -->\n```python\n(.*?)```", PAGE, re.DOTALL)[1]
-    (tmp_path / "shown_peer.py").write_text(code)
+    (tmp_path / "shown_peer.py").write_text(PAGE.block("peer"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     peer = Entrant("PyArrow", "shown_peer:runs")
     monkeypatch.setattr(ingest, "ENTRANTS", (ingest.ENTRANTS[0], peer))

@@ -9,6 +9,7 @@ import pytest
 from typer.main import get_command
 
 import onward
+from marked_pages import page as read
 from onward.app.load import load_definition
 from onward.surfaces.cli.commands import cli
 
@@ -27,12 +28,6 @@ TARGET = re.compile(r"(?:^\$?\s*|`)make ([a-z]+)", re.MULTILINE)
 
 def shown(path):
     return str(path.relative_to(ROOT))
-
-
-def block(page, name):
-    """Return the code block that a ``<!-- docs: name -->`` comment marks."""
-    after = (ROOT / page).read_text().partition(f"<!-- docs: {name} -->")[2]
-    return BLOCK.search(after)[2]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=shown)
@@ -65,7 +60,7 @@ def test_python_in_pages_parses(page):
 
 
 def test_the_readmes_pipeline_is_one(tmp_path):
-    (tmp_path / "readme_pipeline.py").write_text(block("README.md", "pipeline"))
+    (tmp_path / "readme_pipeline.py").write_text(read("README.md").block("pipeline"))
     definition = load_definition(tmp_path / "readme_pipeline.py")
     assert definition.model == "order_return"
     assert set(definition.sources) == {"orders"}

@@ -10,24 +10,19 @@ from pathlib import Path
 import pytest
 
 import onward as ow
+from marked_pages import guide
 from onward.app.project import open_project
 from onward.core.clock import ReplayClock
 from onward.flow.run.runs import request
 from onward.stages.validate.translate.great_expectations import KNOWN
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "checks.md").read_text()
+GUIDE = guide("checks")
 SOURCES = """
 customers = ow.Source(
     "customers", ow.files("data/customers.csv"), key=["customer"], event_time="joined_at"
 )
 books = ow.Source("books", ow.files("data/books.csv"), key=["customer"], event_time="closed_at")
 """
-
-
-def block(name: str) -> str:
-    found = re.search(rf"<!-- docs: {name} -->\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
-    assert found is not None, name
-    return found[1]
 
 
 @pytest.fixture
@@ -42,12 +37,12 @@ def project(shop: Path) -> Path:
         "great_expectations": "from_suite",
     }
     file = shop / "pipeline.py"
-    blocks = "\n\n".join(block(name) for name in names)
+    blocks = "\n\n".join(GUIDE.block(name) for name in names)
     checks = ", ".join(names.values())
     text = file.read_text()
     code = re.sub(r"checks=\[.*?\n    \],", f"checks=[{checks}],", text, flags=re.DOTALL)
     code = f"import pandera.pandas as pa\n{code}"
-    (shop / "orders_suite.json").write_text(block("suite"))
+    (shop / "orders_suite.json").write_text(GUIDE.block("suite"))
     file.write_text(code.replace("\norders = ", f"\n{SOURCES}\n{blocks}\n\norders = ", 1))
     with (shop / "data" / "orders" / "first.csv").open() as lines:
         orders = list(csv.DictReader(lines))

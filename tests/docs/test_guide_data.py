@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from marked_pages import guide
 from onward.app.project import open_project
 from onward.flow.run.runs import request
 from onward.surfaces.cli.commands import cli
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "data.md").read_text()
+GUIDE = guide("data")
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 # What differs from one time to the next: ids, times, ages, seconds.
@@ -76,11 +77,9 @@ def test_the_guide_shows_what_is_printed(shop_with_data: Path) -> None:
             subprocess.run(command, shell=True, check=True)
     assert set(seen) == {"quarantine", "profile", "diff", "check", "data"}
     assert (shop_with_data / "orders.html").stat().st_size > 10_000
-    found = re.search(r"<!-- docs: data -->\n```python\n(.*?)```", GUIDE, re.DOTALL)
-    assert found is not None
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        exec(compile(found[1], "data.md", "exec"), {})
+        exec(compile(GUIDE.block("data"), "data.md", "exec"), {})
     assert said.getvalue() == "7 wait, 3 were released: {'amount is positive': 7}\n"
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import onward as ow
 import small_images as tiny
+from marked_pages import guide
 from onward.app.project import open_project
 from onward.flow.release.image import registered
 from onward.stages.deploy.adapters.registry import Registry
@@ -24,14 +25,7 @@ from onward.stages.deploy.oci.reference import Reference
 from onward.surfaces.cli.commands import cli
 from services.registry import RegistryServer
 
-DOCS = Path(__file__).parents[2] / "docs" / "guide"
-
-
-def block(guide: str, name: str) -> str:
-    text = (DOCS / f"{guide}.md").read_text()
-    found = re.search(rf"<!-- docs: {name} -->\n```\w*\n(.*?)```", text, re.DOTALL)
-    assert found is not None, name
-    return found[1]
+IMAGES, DEPLOY = guide("images"), guide("deploy")
 
 
 def typed(folder: Path, lines: str) -> list[str]:
@@ -72,7 +66,7 @@ def shop(
     image = add_image(base, made.layers, config={}, annotations={}, platform="linux/amd64")
     base.list_entry(image)
     Registry(Access(insecure=True)).push(base, image, Reference(registry.host, "python", "3"))
-    settings = block("images", "settings").replace("registry.example", registry.host)
+    settings = IMAGES.block("settings").replace("registry.example", registry.host)
     settings = re.sub(r"sha256:\w+", image.digest, settings)
     with (folder / "onward.toml").open("a") as file:
         file.write(f'{settings}insecure = true\nwheels = "wheels"\n')
@@ -85,23 +79,23 @@ def test_the_commands_of_the_guide_to_images(
     shop: Path, registry: RegistryServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(shop)
-    built, listed, shown, bill, provenance = typed(shop, block("images", "commands"))
+    built, listed, shown, bill, provenance = typed(shop, IMAGES.block("commands"))
     assert "environment" in built
     assert "order_return:1" in listed
     assert "attached" in shown
     assert "pkg:pypi/scikit-learn" in bill
     assert "snapshot:" in provenance
-    checked = typed(shop, block("images", "signing"))[-1]
+    checked = typed(shop, IMAGES.block("signing"))[-1]
     assert "✓ signature: by key" in checked
-    there = block("images", "registry").replace("registry.example", registry.host)
+    there = IMAGES.block("registry").replace("registry.example", registry.host)
     pushed, pulled = typed(shop, there)
     assert f"{registry.host}/team/order_return:1" in pushed
     assert "order_return:1" in pulled
-    would, pruned = typed(shop, block("images", "pruning"))
+    would, pruned = typed(shop, IMAGES.block("pruning"))
     assert "champion" in would
     assert "would go" in would
     assert "are gone" in pruned
-    typed(shop, block("images", "docker"))
+    typed(shop, IMAGES.block("docker"))
     assert (shop / "docker" / "Dockerfile").read_text().startswith(f"FROM {registry.host}/python")
 
 
@@ -109,11 +103,11 @@ def test_the_declaration_and_the_commands_of_the_guide_to_deploying(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names: dict[str, ow.Kubernetes] = {}
-    exec(block("deploy", "declaration"), {}, names)
+    exec(DEPLOY.block("declaration"), {}, names)
     assert names["wanted"].max_replicas == 10
     monkeypatch.chdir(shop)
     typed(shop, "$ onward image build")
-    shown, *_ = typed(shop, block("deploy", "commands"))
+    shown, *_ = typed(shop, DEPLOY.block("commands"))
     assert "kind: Deployment" in shown
     assert (shop / "chart" / "Chart.yaml").exists()
     assert (shop / "compose" / "compose.yaml").exists()

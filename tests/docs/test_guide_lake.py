@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import onward as ow
+from marked_pages import guide
 from onward.app.settings.sources import read_settings
 from onward.app.site import open_ledger, open_site
 from onward.core.clock import SystemClock
@@ -24,18 +24,12 @@ from onward.stages.validate.step import audit
 from onward.surfaces.cli.commands import cli
 from services.s3 import Bucket
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "lake.md").read_text()
-
-
-def block(name: str) -> str:
-    found = re.search(rf"<!-- docs: {name} -->\n```\w*\n(.*?)```", GUIDE, re.DOTALL)
-    assert found is not None, name
-    return found[1]
+GUIDE = guide("lake")
 
 
 def test_the_source_that_evolves(tmp_path: Path) -> None:
     names: dict[str, ow.Source] = {}
-    exec(block("evolve"), {"ow": ow}, names)
+    exec(GUIDE.block("evolve"), {"ow": ow}, names)
     lake = open_lake(tmp_path / "lake")
     (tmp_path / "data").mkdir()
     for name, text in (
@@ -59,8 +53,8 @@ def test_the_commands(tmp_path: Path, shops: Callable[[Path], Path]) -> None:
     lake = open_lake(folder / ".onward" / "lake")
     lake.append("raw.orders", pa.table({"id": [1]}), key="1")
     with (folder / "onward.toml").open("a") as settings:
-        settings.write(block("settings"))
-    for line in block("commands").splitlines():
+        settings.write(GUIDE.block("settings"))
+    for line in GUIDE.block("commands").splitlines():
         words = shlex.split(line)[1:]
         done = CliRunner().invoke(cli, [*words, "--project", str(folder)])
         assert done.exit_code == 0, done.exception
@@ -74,7 +68,7 @@ def test_a_project_whose_lake_is_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = shops(tmp_path / "shop")
-    text = block("place").replace("s3://company", f"s3://{bucket.name}")
+    text = GUIDE.block("place").replace("s3://company", f"s3://{bucket.name}")
     text = text.replace("postgresql://onward:${secret:LAKE}@db.internal/onward", postgres_url)
     text = text.replace("https://s3.internal", bucket.endpoint)
     for name, value in (("S3_KEY", "key"), ("S3_SECRET", "secret")):

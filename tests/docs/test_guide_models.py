@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from marked_pages import guide
 from onward.app.project import open_project
 from onward.app.score import score
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "models.md").read_text()
+GUIDE = guide("models")
 MODEL = re.compile(r"@ow\.model\(.*?(?=\npipeline = )", re.DOTALL)
 
 
 def with_model(folder: Path, snippet: str) -> None:
     """Put a snippet of the guide in the place of a shop's model."""
     file = folder / "pipeline.py"
-    found = re.search(rf"<!-- docs: {snippet} -->\n```python\n(.*?)```", GUIDE, re.DOTALL)
-    code, places = MODEL.subn(lambda _: f"{found[1]}\n", file.read_text())
+    code, places = MODEL.subn(lambda _: f"{GUIDE.block(snippet)}\n", file.read_text())
     assert places == 1
     file.write_text(re.sub(r'(at_least\("roc_auc", )[\d.]+', r"\g<1>0.0", code))
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from marked_pages import guide
 from onward.app.gateway.callers import caller_config
 from onward.app.gateway.config import config
 from onward.app.settings.gateway import LimitSettings
@@ -19,23 +20,17 @@ from onward.stages.serve.gateway.metrics.counters import FAMILIES
 from onward.surfaces.cli.commands import cli
 from onward.watch.access.step import decide
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "operating.md").read_text()
-
-
-def block(name: str) -> str:
-    found = re.search(rf"<!-- docs: {name} -->\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
-    assert found is not None
-    return found[1]
+GUIDE = guide("operating")
 
 
 def declared(name: str) -> dict[str, Any]:
     names: dict[str, Any] = {}
-    exec(compile(block(name), "operating.md", "exec"), names)
+    exec(compile(GUIDE.block(name), "operating.md", "exec"), names)
     return names
 
 
 def settings(folder: Path, *names: str) -> Settings:
-    (folder / "onward.toml").write_text("\n".join(block(name) for name in names))
+    (folder / "onward.toml").write_text("\n".join(GUIDE.block(name) for name in names))
     return read_settings(folder, environment={})
 
 
@@ -45,7 +40,7 @@ def test_the_limits_shown_are_the_defaults(tmp_path):
 
 def test_settings_are_listed_as_shown(tmp_path):
     (tmp_path / "onward.toml").touch()
-    typed = [line.partition("#")[0].split()[2:] for line in block("list").splitlines()]
+    typed = [line.partition("#")[0].split()[2:] for line in GUIDE.block("list").splitlines()]
     assert len(typed) == 2
     for words in typed:
         done = CliRunner().invoke(cli, [*words, "--project", str(tmp_path)])

@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner
 
+from marked_pages import guide
 from onward.app.settings.sources import read_settings
 from onward.surfaces.cli.commands import cli
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "predictions.md").read_text()
-
-
-def block(name: str) -> str:
-    after = GUIDE.partition(f"<!-- docs: {name} -->")[2]
-    found = re.search(r"^```\w*\n(.*?)^```", after, re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1]
+GUIDE = guide("predictions")
 
 
 def test_what_it_declares_is_understood():
     names: dict[str, Any] = {}
-    exec(block("serving"), names)
+    exec(GUIDE.block("serving"), names)
     assert (names["serving"].log, names["serving"].on_log_failure) == ("strict", "refuse")
 
 
 def test_what_it_sets_are_the_defaults(tmp_path):
     (tmp_path / "onward.toml").write_text("")
     defaults = read_settings(tmp_path, environment={}).gateway
-    (tmp_path / "onward.toml").write_text(block("settings"))
+    (tmp_path / "onward.toml").write_text(GUIDE.block("settings"))
     assert read_settings(tmp_path, environment={}).gateway == defaults
     assert defaults.log_bound == timedelta(milliseconds=20)
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 import onward as ow
+from marked_pages import guide
 from onward.stages.serve.release.simulate import error_rates, fixed, sequence, thresholds
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "releases.md").read_text()
+GUIDE = guide("releases")
 
 
 def test_the_strategies_are_what_the_guide_says():
-    code = re.search(r"<!-- docs: strategies -->\n```python\n(.*?)```", GUIDE, re.DOTALL)[1]
     names: dict[str, object] = {"ow": ow}
-    exec(code, names)
+    exec(GUIDE.block("strategies"), names)
     assert [step.shares["candidate"] for step in names["up_to_half"].plan] == [15, 30, 45, 50]
     assert [s.name for s in names["release"]] == ["shadow", "canary"]
     assert names["test"].name == "A/B test"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import sqlite3
 from contextlib import closing
 from importlib import import_module
@@ -17,6 +16,7 @@ from ibis import _
 from pyarrow import parquet
 
 import onward as ow
+from marked_pages import guide
 from onward.app import origins
 from onward.app.settings.sources import read_settings
 from onward.app.site import open_ledger, open_site
@@ -28,18 +28,12 @@ from onward.stages.validate.step import audit
 from services.postgres import Cluster
 from services.s3 import Bucket
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "sources.md").read_text()
-
-
-def block(name: str, language: str = "python") -> str:
-    found = re.search(rf"<!-- docs: {name} -->\n```{language}\n(.*?)```", GUIDE, re.DOTALL)
-    assert found is not None, name
-    return found[1]
+GUIDE = guide("sources")
 
 
 def declared(name: str, **replaced: str) -> dict[str, Any]:
     """Return what a block declares, with other addresses in it."""
-    code = block(name)
+    code = GUIDE.block(name)
     for text, other in replaced.items():
         assert text in code
         code = code.replace(text, other)
@@ -80,7 +74,7 @@ def test_a_bucket_is_read_with_the_secrets_of_the_project(
     sink = io.BytesIO()
     parquet.write_table(pa.table({"flight_id": [7], "departed_at": ["2013-01-01"]}), sink)
     bucket.put("2013/01/a.parquet", sink.getvalue())
-    at = site(tmp_path, block("storage", "toml"))
+    at = site(tmp_path, GUIDE.block("storage"))
     names = declared("bucket", **{"s3://flights/": bucket.url("")})
     assert [r["flight_id"] for r in take(at, names["flights"])] == [7]
 
@@ -115,7 +109,7 @@ def test_changed_rows_are_upserted(tmp_path: Path) -> None:
 
 
 def test_the_reader_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "countdown.py").write_text(block("reader"))
+    (tmp_path / "countdown.py").write_text(GUIDE.block("reader"))
     monkeypatch.syspath_prepend(tmp_path)
     entry = EntryPoint("countdown", "countdown:CountdownReader", origins.GROUP)
     monkeypatch.setattr(origins, "entry_points", lambda group: [entry])

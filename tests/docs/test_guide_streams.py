@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import dlt
 from ibis import _
 
 import onward as ow
+from marked_pages import guide
 from onward.app.origins import find_readers
 from onward.core.clock import SystemClock
 from onward.core.records import ValidationReport
@@ -24,14 +24,12 @@ from onward.stages.validate.step import audit
 from services.api import Api
 from services.kafka import Kafka
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "streams.md").read_text()
+GUIDE = guide("streams")
 
 
 def declared(name: str, names: dict[str, Any] | None = None, **replaced: str) -> ow.Source:
     """Return the source that a marked block declares, with other addresses in it."""
-    found = re.search(rf"<!-- docs: {name} -->\n```python\n(.*?)```", GUIDE, re.DOTALL)
-    assert found is not None, name
-    code = found[1]
+    code = GUIDE.block(name)
     for text, other in replaced.items():
         assert text in code
         code = code.replace(text, other)

@@ -13,22 +13,17 @@ import pytest
 from typer.testing import CliRunner
 
 import onward as ow
+from marked_pages import guide
 from onward.app.project import open_project
 from onward.app.settings.sources import read_settings
 from onward.app.testing.run import run_tests
 from onward.flow.run.runs import request
 from onward.surfaces.cli.commands import cli
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "transforms.md").read_text()
+GUIDE = guide("transforms")
 
 
 BLOCKS = ("ibis", "sql_transform", "arrow", "partition", "delta")
-
-
-def block(name: str) -> str:
-    found = re.search(rf"<!-- docs: {name} -->\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
-    assert found is not None, name
-    return found[1]
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +31,13 @@ def project(tmp_path_factory: pytest.TempPathFactory, shops: Callable[[Path], Pa
     """The small shop with the guide's transforms, its data taken in."""
     folder = shops(tmp_path_factory.mktemp("guide") / "shop")
     file = folder / "pipeline.py"
-    blocks = "\n\n".join(block(name) for name in BLOCKS)
+    blocks = "\n\n".join(GUIDE.block(name) for name in BLOCKS)
     head = "import pyarrow as pa\nimport pyarrow.compute as pc\n"
     code = file.read_text().replace("from ibis", f"{head}from ibis", 1)
     file.write_text(code.replace("\n\npipeline =", f"\n\n{blocks}\n\npipeline ="))
-    (folder / "customers.sql").write_text(block("sql"))
+    (folder / "customers.sql").write_text(GUIDE.block("sql"))
     (folder / "tests").mkdir()
-    (folder / "tests" / "test_guide.py").write_text(block("test"))
+    (folder / "tests" / "test_guide.py").write_text(GUIDE.block("test"))
     (folder / "pytest.ini").write_text("[pytest]\n")
     with open_project(folder) as opened:
         opened.deliver(request(opened.site, "data only", train=False))
@@ -79,17 +74,17 @@ def test_the_selections_select(project: Path, selection: str) -> None:
 
 def test_a_dbt_project_is_declared_and_found_as_shown() -> None:
     scope = {"ow": ow, "_": ibis._}
-    exec(block("dbt"), scope)
+    exec(GUIDE.block("dbt"), scope)
     assert scope["shop"].checks["customers_daily"][0].name == "spent something"
-    assert set(tomllib.loads(block("dbt-setting"))["transform"]) == {"dbt"}
+    assert set(tomllib.loads(GUIDE.block("dbt-setting"))["transform"]) == {"dbt"}
 
 
 def test_a_transform_on_spark_is_declared_as_shown(tmp_path: Path) -> None:
     scope = {"ow": ow, "_": ibis._}
-    exec(block("spark"), scope)
+    exec(GUIDE.block("spark"), scope)
     rows = [{"ordered_at": datetime(2026, 1, 1, hour)} for hour in (8, 9)]  # noqa: DTZ001
     ow.given(orders=rows).expect(scope["busiest_days"], [{"day": "2026-01-01", "orders": 2}])
-    (tmp_path / "onward.toml").write_text(block("spark-setting"))
+    (tmp_path / "onward.toml").write_text(GUIDE.block("spark-setting"))
     assert read_settings(tmp_path).spark.packages.startswith("org.apache.iceberg")
 
 

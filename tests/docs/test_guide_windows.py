@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from marked_pages import guide
 from onward.app.project import open_project
 from onward.flow.run.runs import request
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "windows.md").read_text()
+GUIDE = guide("windows")
 MODEL = "@ow.model(\n    features=[habits, basket],"
 
 
@@ -21,7 +21,7 @@ def test_the_view_is_published_and_says_what_the_guide_does(
 ) -> None:
     folder = shops(tmp_path / "shop")
     file = folder / "pipeline.py"
-    view = re.search(r"<!-- docs: windows -->\n```python\n(.*?)```", GUIDE, re.DOTALL)[1]
+    view = GUIDE.block("windows")
     code = file.read_text()
     assert MODEL in code
     with_view = f"{view}\n\n{MODEL}".replace("[habits,", "[spending, habits,")

@@ -9,6 +9,7 @@ from typing import Any
 from ibis import _
 
 import onward as ow
+from marked_pages import guide
 from onward.core.clock import SystemClock
 from onward.core.records.access import Caller
 from onward.infra.lake.iceberg import open_lake
@@ -20,18 +21,12 @@ from onward.stages.ingest.step import ingest
 from onward.stages.validate.step import audit, settle
 from onward.watch.access.step import decide
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "protect.md").read_text()
-
-
-def block(name: str) -> str:
-    found = re.search(rf"<!-- docs: {name} -->\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
-    assert found is not None
-    return found[1]
+GUIDE = guide("protect")
 
 
 def test_the_guides_roles_are_roles() -> None:
     declared: dict[str, Any] = {"ow": ow}
-    exec(compile(block("access"), "protect.md", "exec"), declared)
+    exec(compile(GUIDE.block("access"), "protect.md", "exec"), declared)
     access = declared["access"]
     lead = Caller(name="team-7", known_by="system")
     assert decide(access, lead, "run", "order_return").verdict == "allow"
@@ -43,7 +38,7 @@ def test_the_guides_roles_are_roles() -> None:
 
 def test_the_guides_masks_do_what_it_says(tmp_path: Path) -> None:
     declared: dict[str, Any] = {"ow": ow, "_": _}
-    exec(compile(block("masks"), "protect.md", "exec"), declared)
+    exec(compile(GUIDE.block("masks"), "protect.md", "exec"), declared)
     orders = declared["orders"]
     file = tmp_path / "data" / "orders" / "a.csv"
     file.parent.mkdir(parents=True)

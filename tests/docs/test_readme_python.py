@@ -6,26 +6,21 @@ import contextlib
 import csv
 import io
 import random
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+from marked_pages import page
 
-
-def block(name: str) -> str:
-    found = re.search(rf"<!-- docs: {name} -->\n```python\n(.*?)```", README, re.DOTALL)
-    assert found is not None
-    return found[1]
+README = page("README.md")
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project of the README's pipeline file, with 800 orders that it can learn from."""
-    (tmp_path / "pipeline.py").write_text(block("pipeline"))
+    (tmp_path / "pipeline.py").write_text(README.block("pipeline"))
     (tmp_path / "onward.toml").write_text("[gateway]\nport = 0\n")
     file = tmp_path / "data" / "orders" / "one.csv"
     file.parent.mkdir(parents=True)
@@ -53,6 +48,6 @@ def test_the_readmes_python_runs(
     monkeypatch.chdir(project)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        exec(compile(block("python"), "README.md", "exec"), {})
+        exec(compile(README.block("python"), "README.md", "exec"), {})
     assert said.getvalue().startswith("promoted 1\n")
     assert "training set" in said.getvalue()

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from marked_pages import guide
 from onward.app.project import open_project
 from onward.core.errors import NotFoundError
 from onward.flow.run.runs import request
 from onward.surfaces.cli.commands import cli
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "lineage.md").read_text()
+GUIDE = guide("lineage")
 TYPED = re.findall(r"^\$ onward (catalog.*?) *(?:#.*)?$", GUIDE, re.MULTILINE)
 
 
@@ -24,7 +25,7 @@ TYPED = re.findall(r"^\$ onward (catalog.*?) *(?:#.*)?$", GUIDE, re.MULTILINE)
 def folder(tmp_path_factory: pytest.TempPathFactory, shops: Callable[[Path], Path]) -> Path:
     """The small shop, its source described as in the guide, its data taken in."""
     found = shops(tmp_path_factory.mktemp("catalog") / "shop")
-    described = re.search(r"<!-- docs: described -->\n```python\n(.*?)```", GUIDE, re.DOTALL)[1]
+    described = GUIDE.block("described")
     code = (found / "pipeline.py").read_text()
     source = re.search(r"^orders = ow.Source\(.*?^\)\n", code, re.DOTALL | re.MULTILINE)[0]
     (found / "pipeline.py").write_text(code.replace(source, described))

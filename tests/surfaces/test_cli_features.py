@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import onward as ow
+from marked_pages import guide
 from onward.app.features import audit
 from onward.app.project import Project, open_project
 from onward.app.settings.sources import read_settings
@@ -25,7 +26,7 @@ from onward.flow.run.watch import watch
 from onward.stages.serve.log.reader import find
 from onward.surfaces.cli.commands import cli
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "features.md").read_text()
+GUIDE = guide("features")
 BASKET = """    return {"amount": amount, "price": amount / items}"""
 FACTOR = """    factor = float(FACTOR.read_text())
     return {"amount": amount, "price": factor * amount / items}"""
@@ -48,8 +49,8 @@ def project(
     text = (folder / "pipeline.py").read_text()
     [view] = re.findall(r"@ow.feature_view.*?(?=\n\n\n)", text, re.DOTALL)
     for old, new in (
-        (view, guided("view").replace('"90d"', '"3650d"')),  # the shop's orders grow old
-        ("@ow.label", guided("on demand").partition("@ow.model")[0] + "@ow.label"),
+        (view, GUIDE.block("view").replace('"90d"', '"3650d"')),  # the shop's orders grow old
+        ("@ow.label", GUIDE.block("on demand").partition("@ow.model")[0] + "@ow.label"),
         ("features=[habits, basket]", "features=[habits, basket, usual]"),
         ('"roc_auc", 0.6', '"roc_auc", 0.5'),
         (BASKET, FACTOR),
@@ -65,13 +66,6 @@ def project(
         assert outcome is not None
         assert outcome.state == "promoted"
         yield opened
-
-
-def guided(name: str) -> str:
-    """Return a block of the guide's code."""
-    found = re.search(rf"<!-- docs: {name} -->\n```python\n(.*?)\n```", GUIDE, re.DOTALL)
-    assert found is not None
-    return found[1]
 
 
 def invoke(project: Project, *words: str) -> Result:
@@ -281,7 +275,7 @@ def test_a_changed_view_is_a_new_version_and_the_old_model_keeps_reading_its_own
 
 def test_the_guides_monitors_can_be_declared_and_every_command_is_there(project: Project) -> None:
     declared: dict[str, Any] = {"ow": ow}
-    exec(guided("monitors"), declared)
+    exec(GUIDE.block("monitors"), declared)
     assert [type(monitor).__name__ for monitor in declared["monitors"]] == ["Freshness", "Skew"]
     for words in re.findall(r"^\$ onward features ?(\w*)", GUIDE, re.MULTILINE):
         assert invoke(project, *filter(None, [words]), "--help").exit_code == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from marked_pages import guide
 from onward.app.project import Project, open_project
 from onward.core.errors import DeniedError, NotFoundError
 from onward.core.records import ImageRef, ModelRef
@@ -124,12 +124,9 @@ def test_a_decision_is_shown_and_made_again_from_its_record(shop, monkeypatch):
     [decided] = json.loads(invoke(shop, "release", "--json").output)["decided"]
     assert decided["terms"]["minimum"] == 50
     assert decided["guardrails"][0]["evidence"]["variance"] > 0
-    guide = (Path(__file__).parents[2] / "docs" / "guide" / "releases.md").read_text()
-    code = re.search(r"<!-- docs: again -->\n```python\n(.*?)```", guide, re.DOTALL)
-    assert code is not None
     monkeypatch.chdir(shop)
     names: dict[str, Any] = {}
-    exec(code[1], names)
+    exec(guide("releases").block("again"), names)
     assert names["decide_again"](names["decision"]) == names["decision"]
 
 

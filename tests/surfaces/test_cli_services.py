@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import onward as ow
+from marked_pages import guide
 from onward.app.load import load_definition
 from onward.app.on_request import _by_policy
 from onward.app.project import open_project
@@ -21,13 +22,13 @@ from onward.core.errors import DataError, DeclarationError, NotFoundError
 from onward.core.records import ViewPlan
 from onward.surfaces.cli.commands import cli
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "features.md").read_text()
+GUIDE = guide("features")
 MODEL = re.compile(r"(?ms)@ow.model\(.*?^\)\ndef order_return\(X, y, c=1.0\):\n")
 
 
 def with_service(shop: Path) -> Path:
     """Let the shop's model take its features as the guide says."""
-    said = re.search(r"(?s)<!-- docs: service -->\n```python\n(.*?)\s*\.\.\.\n```", GUIDE)[1]
+    said = GUIDE.block("service").rstrip().removesuffix("...").rstrip()
     file = shop / "pipeline.py"
     code, count = MODEL.subn(lambda _: f"{said}\n", file.read_text())
     assert count == 1

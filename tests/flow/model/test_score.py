@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from marked_pages import guide
 from onward.app.project import Project, open_project
 from onward.app.score import score
 from onward.app.settings.sources import read_settings
@@ -25,7 +26,7 @@ from onward.flow.run.runs import taken_in
 from onward.stages.deploy.oci.layout import Layout
 from onward.surfaces.cli.commands import cli
 
-GUIDE = (Path(__file__).parents[3] / "docs" / "guide" / "scoring.md").read_text()
+GUIDE = guide("scoring")
 
 
 @pytest.fixture
@@ -160,8 +161,6 @@ def test_the_guides_command(odd_shop: Path) -> None:
 
 
 def test_the_guides_settings(tmp_path: Path) -> None:
-    settings = re.search(r"<!-- docs: settings -->\n```toml\n(.*?)```", GUIDE, re.DOTALL)
-    assert settings is not None
-    (tmp_path / "onward.toml").write_text(settings[1])
+    (tmp_path / "onward.toml").write_text(GUIDE.block("settings"))
     chosen = read_settings(tmp_path).compute
     assert (chosen.kind, chosen.address, chosen.workers) == ("ray", "", 8)

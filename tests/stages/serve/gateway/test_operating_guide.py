@@ -7,13 +7,13 @@ import json
 import re
 import subprocess
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import trained_models as small
 from gateway_site import routes_of, serving
 
+from marked_pages import guide
 from onward.app.gateway.config import config
 from onward.app.settings.sources import read_settings
 from onward.core.ports import Secret
@@ -21,20 +21,14 @@ from onward.core.ports.callers import TOKENS
 from onward.infra.secrets.keyfile import KeyFile
 from onward.stages.serve.log.reader import read
 
-GUIDE = (Path(__file__).parents[4] / "docs" / "guide" / "operating.md").read_text()
+GUIDE = guide("operating")
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-def block(name: str) -> str:
-    found = re.search(rf"<!-- docs: {name} -->\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
-    assert found is not None
-    return found[1]
-
-
 def test_the_guides_client_is_answered(tmp_path, image):
-    (tmp_path / "onward.toml").write_text(block("callers") + block("telemetry"))
+    (tmp_path / "onward.toml").write_text(GUIDE.block("callers") + GUIDE.block("telemetry"))
     names: dict[str, Any] = {}
-    exec(compile(block("access"), "operating.md", "exec"), names)
+    exec(compile(GUIDE.block("access"), "operating.md", "exec"), names)
     keyfile = KeyFile(tmp_path / ".onward" / "secrets.json")
     keyfile.keep("gateway-jwt", Secret("of no less than thirty-two bytes, as it should be"))
     keyfile.keep(TOKENS, Secret(f"ann {hashlib.sha256(b'a token').hexdigest()}"))
@@ -49,7 +43,7 @@ def test_the_guides_client_is_answered(tmp_path, image):
             "url": site.server.url, "token": "a token", "rows": small.rows(1),
             "traceparent": TRACEPARENT,
         }  # fmt: skip
-        exec(compile(block("client"), "operating.md", "exec"), names)
+        exec(compile(GUIDE.block("client"), "operating.md", "exec"), names)
         names["client"].close()
         answer = names["answer"]
         assert answer.status_code == 200
@@ -72,7 +66,7 @@ def test_a_version_beside_the_routes_answers_to_its_number(tmp_path, image):
     with serving(tmp_path, routes) as site:
         address = urlsplit(site.server.url).netloc
         done = subprocess.run(
-            ["bash", "-euc", block("asked").replace("localhost:8080", address)],
+            ["bash", "-euc", GUIDE.block("asked").replace("localhost:8080", address)],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
     [entry] = json.loads(done.stdout)["predictions"]

@@ -18,20 +18,14 @@ from gateway_site import Site, routes_of, serving
 from sklearn.linear_model import LogisticRegression
 from typer.testing import CliRunner
 
+from marked_pages import guide
 from onward.app.settings.sources import read_settings
 from onward.stages.deploy.step import package
 from onward.surfaces.cli.commands import cli
 
 ROOT = Path(__file__).parents[4]
-GUIDE = (ROOT / "docs" / "guide" / "serving.md").read_text()
+GUIDE = guide("serving")
 CLIENTS = ROOT / ".venv-clients" / "bin" / "python"
-
-
-def block(name: str) -> str:
-    after = GUIDE.partition(f"<!-- docs: {name} -->")[2]
-    found = re.search(r"^```\w*\n(.*?)^```", after, re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +50,7 @@ def said(guided: tuple[Site, int], text: str) -> str:
 
 def shell(guided: tuple[Site, int], name: str, **variables: str) -> Any:
     done = subprocess.run(
-        ["bash", "-euc", said(guided, block(name))],
+        ["bash", "-euc", said(guided, GUIDE.block(name))],
         env={**os.environ, **variables}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return json.loads(done.stdout)
@@ -92,18 +86,21 @@ def test_mlflows_protocol(guided):
 @pytest.mark.parametrize("name", ["triton", "grpc"])
 def test_tritons_client(guided, name):
     done = subprocess.run(
-        [CLIENTS, "-c", said(guided, block(name))], capture_output=True, text=True, check=False
+        [CLIENTS, "-c", said(guided, GUIDE.block(name))],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert re.match(r"\[0\.\d+\]", done.stdout)
 
 
 def test_what_it_sets_is_understood(tmp_path):
-    (tmp_path / "onward.toml").write_text(block("grpc-settings"))
+    (tmp_path / "onward.toml").write_text(GUIDE.block("grpc-settings"))
     assert read_settings(tmp_path, environment={}).gateway.grpc_port == 8081
 
 
 def test_its_options_exist():
     shown = CliRunner().invoke(cli, ["feedback", "--help"], env={"COLUMNS": "200"}).output
-    for option in re.findall(r"--[a-z]+", block("feedback-cli")):
+    for option in re.findall(r"--[a-z]+", GUIDE.block("feedback-cli")):
         assert option in shown
