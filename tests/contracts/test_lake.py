@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from lake_rows import rows
 
 from onward.core.errors import DataError, DivergedError, NotFoundError
 from onward.core.ports import Lake, Snapshot
@@ -15,10 +16,6 @@ from onward.core.records import Batch, DatasetRef, Delta
 
 FLIGHTS = pa.table({"id": [1, 2], "origin": ["EWR", "JFK"]})
 MORE = pa.table({"id": [3], "origin": ["LGA"]})
-
-
-def rows(table: pa.Table) -> list[tuple]:
-    return sorted(tuple(row.values()) for row in table.to_pylist())
 
 
 def stage(lake: Lake, table: pa.Table = FLIGHTS, **changes) -> Snapshot:

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from lake_rows import put, replace, rows
 
 from onward.core.errors import NotFoundError
 from onward.core.ports import Lake, Snapshot
 from onward.core.records import Delta
-
-
-def rows(table: pa.Table) -> list[tuple]:
-    return sorted(tuple(row.values()) for row in table.to_pylist())
-
-
-def put(lake: Lake, *values: int) -> Snapshot:
-    return lake.append("raw.n", pa.table({"id": list(values)}), key=str(values))
-
-
-def replace(lake: Lake, *values: int) -> Snapshot:
-    table = pa.table({"id": list(values)})
-    staged = lake.stage("raw.n", table, branch="x", mode="replace", summary={"of": str(values)})
-    return lake.publish("raw.n", "x", expect=staged.parent)
 
 
 def gained(lake: Lake, after: Snapshot | None, upto: Snapshot) -> list[tuple] | None:

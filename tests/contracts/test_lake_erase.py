@@ -7,24 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
+from lake_rows import put, replace, rows
 
 from onward.core.errors import NotFoundError
-from onward.core.ports import Erased, Lake, Snapshot
-
-
-def rows(table: pa.Table) -> list[tuple]:
-    return sorted(tuple(row.values()) for row in table.to_pylist())
-
-
-def put(lake: Lake, *values: int) -> Snapshot:
-    return lake.append("raw.n", pa.table({"id": list(values)}), key=str(values))
-
-
-def replace(lake: Lake, *values: int) -> Snapshot:
-    table = pa.table({"id": list(values)})
-    staged = lake.stage("raw.n", table, branch="x", mode="replace", summary={"of": str(values)})
-    return lake.publish("raw.n", "x", expect=staged.parent)
-
+from onward.core.ports import Erased, Lake
 
 LATER = datetime.now(UTC) + timedelta(days=1)
 

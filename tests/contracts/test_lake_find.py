@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from lake_rows import rows
 
 from onward.core.errors import NotFoundError
 from onward.core.ports import Lake
-
-
-def rows(table: pa.Table) -> list[tuple]:
-    return sorted(tuple(row.values()) for row in table.to_pylist())
 
 
 def test_rows_are_found_by_their_values_wherever_they_came(lake: Lake) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
+from lake_rows import put
 
 from onward.core.errors import NotFoundError
 from onward.core.ports import Lake, Snapshot, Swept
@@ -13,10 +14,6 @@ from onward.core.records import DatasetRef
 
 LATER = datetime.now(UTC) + timedelta(days=1)
 EARLIER = datetime.now(UTC) - timedelta(days=1)
-
-
-def put(lake: Lake, *values: int, **said: object) -> Snapshot:
-    return lake.append("raw.n", pa.table({"id": list(values)}), key=str(values), **said)
 
 
 def stage(lake: Lake, *values: int, branch: str = "b") -> Snapshot:

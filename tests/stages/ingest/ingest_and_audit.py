@@ -7,6 +7,7 @@ from 1; 0 runs to the end) the process kills itself with SIGKILL. Prints the lin
 import os
 import signal
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -60,9 +61,14 @@ def run(folder: Path, name: str) -> None:
         audit(batch, SOURCE.checks, lake=lake, clock=clock, required=("id", "at"))
 
 
-if __name__ == "__main__":
+def killed(run: Callable[[Path, str], None]) -> None:
+    """Carry out a run as the command's arguments say."""
     executioner = Executioner(int(sys.argv[3]))
     sys.settrace(executioner)
     run(Path(sys.argv[1]), sys.argv[2])
     sys.settrace(None)
     print(executioner.count)
+
+
+if __name__ == "__main__":
+    killed(run)

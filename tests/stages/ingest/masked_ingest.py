@@ -3,11 +3,10 @@
 ``python masked_ingest.py FOLDER RUN LINE``, as `ingest_and_audit` has it.
 """
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ingest_and_audit import Executioner
+from ingest_and_audit import killed
 
 import onward as ow
 from onward.core.clock import ReplayClock
@@ -39,8 +38,4 @@ def run(folder: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    executioner = Executioner(int(sys.argv[3]))
-    sys.settrace(executioner)
-    run(Path(sys.argv[1]), sys.argv[2])
-    sys.settrace(None)
-    print(executioner.count)
+    killed(run)

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from ibis import _
+from ingest_and_audit import SOURCE
 from mortal import Crash, Mortal
 
-import onward as ow
 from onward.core.clock import ReplayClock
 from onward.infra.lake.iceberg import IcebergLake, open_lake
 from onward.stages.ingest.adapters.files import FileReader
@@ -25,14 +24,6 @@ from onward.stages.ingest.step import ingest, pending
 from onward.stages.validate.step import audit, settle
 
 DRIVER = Path(__file__).with_name("ingest_and_audit.py")
-SOURCE = ow.Source(
-    "orders",
-    ow.files("in/*.csv"),
-    key="id",
-    event_time="at",
-    types={"x": "double"},
-    checks=[ow.check("x is positive", _.x > 0)],
-)
 
 
 def files_in(folder: Path) -> FileReader:
