@@ -172,6 +172,22 @@ def test_code_that_looks_at_its_input_as_a_whole_gets_all_of_it(found: dict[str,
     ]  # fmt: skip
 
 
+def test_functions_of_one_name_stay_two(found: dict[str, Any]) -> None:
+    for spec, sign in zip(
+        (view["spec"] for view in found["onDemandFeatureViews"]), "+-", strict=True
+    ):
+        spec["featureTransformation"]["userDefinedFunction"] |= {
+            "mode": "pandas",
+            "bodyText": f"def f(x):\n    return pd.DataFrame({{'a': 1 {sign} x['val_to_add']}})",
+        }
+    declared = module(translate(found).code)
+    given = [
+        declared[name].function(pd.Series([2]))["a"].tolist()
+        for name in ("transformed_conv_rate", "transformed_conv_rate_fresh")
+    ]
+    assert given == [[3], [-1]]
+
+
 def test_an_on_demand_view_of_the_request_keeps_its_code(found: dict[str, Any]) -> None:
     spec = found["onDemandFeatureViews"][0]["spec"]
     del spec["sources"]["driver_hourly_stats"]
@@ -209,6 +225,23 @@ def test_other_sources_and_names(found: dict[str, Any]) -> None:
         "has no created timestamp", "has no entity", "has no feature left",
     ):  # fmt: skip
         assert words in notes
+
+
+def test_what_shares_a_name_in_feast_has_one_of_its_own_here(found: dict[str, Any]) -> None:
+    first, second = (view["spec"] for view in found["featureViews"])
+    first["batchSource"]["name"] = first["name"]
+    second["batchSource"] |= {"name": first["name"] + "_source"}
+    second["name"] = "Driver hourly stats"
+    found["featureServices"][0]["spec"]["name"] = first["name"]
+    found["featureServices"][1]["spec"]["name"] = "class"
+    imported = translate(found)
+    names = module(imported.code)
+    assert imported.views == ("driver_hourly_stats", "driver_hourly_stats_view")
+    assert imported.sources == ("driver_hourly_stats_source", "driver_hourly_stats_source_source")
+    assert [names[view].inputs[0] for view in imported.views] == list(imported.sources)
+    assert imported.services[:2] == ("driver_hourly_stats_service", "class_service")
+    told = "source 'driver_hourly_stats' is called 'driver_hourly_stats_source'"
+    assert f"{told}: that name is taken" in imported.notes
 
 
 def test_imported_views_are_published_from_the_files_that_feast_read(

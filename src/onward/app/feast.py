@@ -11,6 +11,8 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
+from keyword import kwlist
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +21,9 @@ from onward.app.feast_functions import translate as translate_function
 from onward.core.errors import DataError, NotFoundError
 
 _NO_ENTITY: Final = "__dummy"
+_NAMED: Final = {
+    "featureViews": "view", "onDemandFeatureViews": "view", "featureServices": "service",
+}  # fmt: skip
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -94,6 +99,9 @@ def _dumped(folder: Path, feast: str) -> str:
 def translate(found: Mapping[str, Any]) -> Imported:
     """Return a registry's declarations as Onward's."""
     book = _Book(join_keys={e["spec"]["name"]: e["spec"]["joinKey"] for e in found["entities"]})
+    for section, kind in _NAMED.items():  # before sources, which give way
+        for each in found.get(section, ()):
+            _name(kind, each["spec"]["name"], book)
     views = [text for v in found["featureViews"] if (text := _view(v["spec"], book))]
     functions = [
         made for v in found.get("onDemandFeatureViews", ()) if (made := _on_demand(v["spec"], book))
@@ -123,8 +131,8 @@ def translate(found: Mapping[str, Any]) -> Imported:
     return Imported(
         code="\n\n\n".join(blocks) + "\n",
         sources=tuple(book.sources),
-        views=tuple(book.views),
-        functions=tuple(book.functions),
+        views=tuple(name for name, _ in book.views.values()),
+        functions=tuple(book.functions.values()),
         services=tuple(book.services),
         notes=notes,
     )
@@ -132,20 +140,24 @@ def translate(found: Mapping[str, Any]) -> Imported:
 
 @dataclass(slots=True)
 class _Book:
-    """What has been translated so far; `known` are the views by Feast's names for them."""
+    """What has been translated so far.
+
+    `views`, with the features that were taken over, and `functions` are by Feast's names for them;
+    `names` are ours by kind and Feast's name, no two alike.
+    """
 
     join_keys: Mapping[str, str]
+    names: dict[tuple[str, str], str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    views: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    known: dict[str, tuple[str, Sequence[str]]] = field(default_factory=dict)
-    functions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    views: dict[str, tuple[str, Sequence[str]]] = field(default_factory=dict)
+    functions: dict[str, str] = field(default_factory=dict)
     services: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def _view(spec: Mapping[str, Any], book: _Book) -> str | None:
-    name = _name(spec["name"], book)
+    name = _name("view", spec["name"], book)
     keys = [book.join_keys.get(e, e) for e in spec.get("entities", ()) if e != _NO_ENTITY]
     batch = spec.get("batchSource")
     if not keys or batch is None:
@@ -165,8 +177,7 @@ def _view(spec: Mapping[str, Any], book: _Book) -> str | None:
             "reads the batch source"
         )
     source = _source(batch, keys, book)
-    book.views[name] = tuple(kept)
-    book.known[spec["name"]] = (name, kept)
+    book.views[spec["name"]] = (name, kept)
     columns = ", ".join(map(_quoted, (*keys, *kept)))
     created = batch.get("createdTimestampColumn") or batch["timestampField"]
     arguments = [f"entity={_quoted(keys[0] if len(keys) == 1 else keys)}"]
@@ -186,7 +197,7 @@ def _view(spec: Mapping[str, Any], book: _Book) -> str | None:
 
 def _source(batch: Mapping[str, Any], keys: Sequence[str], book: _Book) -> str:
     """Declare a view's source if it is not yet; return its name."""
-    name = _name(batch.get("name") or "source", book)
+    name = _name("source", batch.get("name") or "source", book)
     times = [batch["timestampField"], batch.get("createdTimestampColumn")]
     key = tuple(dict.fromkeys(c for c in (*keys, *times) if c))
     if name in book.sources and set(book.keys[name]) >= set(key):
@@ -232,30 +243,31 @@ def _origin(name: str, batch: Mapping[str, Any], book: _Book) -> str:
 
 
 def _on_demand(spec: Mapping[str, Any], book: _Book) -> Function | None:
-    name = _name(spec["name"], book)
+    name = _name("view", spec["name"], book)
     try:
-        found = translate_function(spec, name, book.known)
+        found = translate_function(spec, name, book.views)
     except LeftOutError as error:
         book.notes.append(f"on-demand view {name!r} {error}; it is left out")
         return None
-    book.functions[name] = tuple(f["name"] for f in spec.get("features", ()))
+    book.functions[spec["name"]] = name
     return found
 
 
 def _service(spec: Mapping[str, Any], book: _Book) -> str | None:
-    name = _name(spec["name"], book)
+    name = _name("service", spec["name"], book)
     members = []
     for projection in spec.get("features", ()):
-        view = _name(projection["featureViewName"], book)
-        if view in book.functions:
-            members.append(view)  # whole: what it computes, it computes at once
+        given = projection["featureViewName"]
+        if given in book.functions:
+            members.append(book.functions[given])  # whole: what it computes, it computes at once
             continue
-        if view not in book.views:
-            book.notes.append(f"feature service {name!r} is without {view!r}, which is left out")
+        if given not in book.views:
+            book.notes.append(f"feature service {name!r} is without {given!r}, which is left out")
             continue
+        view, kept = book.views[given]
         asked = [c["name"] for c in projection.get("featureColumns", ())]
-        taken = [column for column in asked if column in book.views[view]]
-        whole = not asked or set(taken) == set(book.views[view])
+        taken = [column for column in asked if column in kept]
+        whole = not asked or set(taken) == set(kept)
         members.append(view if whole else f"{view}[{_quoted(taken)}]")
     if not members:
         book.notes.append(f"feature service {name!r} has no feature left and is left out")
@@ -299,9 +311,17 @@ def _duration(text: str) -> str | None:
     return f"{seconds // length}{unit}"
 
 
-def _name(given: str, book: _Book) -> str:
-    made = re.sub(r"\W+", "_", given).lower().strip("_")
-    made = f"v_{made}" if not made or made[0].isdigit() else made
+def _name(kind: str, given: str, book: _Book) -> str:
+    """Return what Onward calls what Feast calls so: the same whenever it is asked."""
+    if (kind, given) in book.names:
+        return book.names[kind, given]
+    plain = re.sub(r"\W+", "_", given).lower().strip("_")
+    plain = f"v_{plain}" if not plain or plain[0].isdigit() else plain
+    others = (f"{plain}_{kind}{number or ''}" for number in count())
+    taken = {*book.names.values(), *kwlist, *IMPORTS, "ow"}
+    made = next(name for name in chain([plain], others) if name not in taken)
     if made != given:
-        book.notes.append(f"{given!r} is called {made!r}: names are lower-case identifiers")
+        why = "names are lower-case identifiers" if made == plain else "that name is taken"
+        book.notes.append(f"{kind} {given!r} is called {made!r}: {why}")
+    book.names[kind, given] = made
     return made

@@ -78,7 +78,7 @@ def translate(spec: Mapping[str, Any], name: str, views: Views) -> Function:
     body = _undecorated(code.get("bodyText", ""))
     columns = _chosen(tuple(_offered(spec, views)), _taken(body))
     modules = _modules(body)
-    body.name = f"_{body.name}"
+    body.name = f"_{name}"  # the code of two may have one name
     gives = [feature["name"] for feature in spec.get("features", ())]
     call = _table(columns, mode) + _calls(body.name, mode, bool(spec.get("singleton")), gives)
     parameters = dict.fromkeys(column.parameter for column in columns)
