@@ -46,7 +46,8 @@ def told(steps: Steps, tell: Listener) -> Steps:
         try:
             result = steps(name, function, *args)
         except BaseException as error:
-            tell(_end(stage, subject, "failed", type(error).__name__, began))
+            why = "stopped" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+            tell(_end(stage, subject, "failed", why, began))
             raise
         detail = headline(result) if result is not None else NOTHING.get(stage, headline(None))
         tell(_end(stage, subject, "finished", detail, began))
