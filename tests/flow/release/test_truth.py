@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,20 +38,27 @@ def told(*said: tuple[str, str, float | None, str | None]) -> pa.Table:
     return pa.table({**columns, "model": ["m"] * len(said), "at": hours(*range(len(said)))})
 
 
-def found(rows: pa.Table, feedback: pa.Table, *, task: Any = "binary") -> list[tuple[Any, ...]]:
-    """Return what is known of four predictions: two of the unit 7|s1, one of 8|s1, an old one."""
+def asked(query: str, rows: pa.Table, feedback: pa.Table, task: Any) -> list[tuple[Any, ...]]:
+    """Ask of four predictions: two of the unit 7|s1, one of 8|s1, an old one."""
     predictions = pa.table({
         "id": ["a", "b", "c", "old", "other"], "model": [*"mmmm", "n"],
         "unit": ["7|s1", "7|s1", "8|s1", "7|s1", "7|s1"], "at": hours(1, 2, 3, 0, 3),
         "arm": [CHAMPION] * 5, "release": ["r.1"] * 5,
     })  # fmt: skip
     unit = 'concat_ws(\'|\', CAST("unit" AS VARCHAR), CAST("store" AS VARCHAR))'
-    query = f"{_TRUTH} SELECT id, label, told, reward FROM k ORDER BY id"
+    parts = {"unit": unit, "chosen": "true", "champion": CHAMPION, "shadow": SHADOW}
     with duckdb.connect() as connection:
         for name, table in (("predictions", predictions), ("known", rows), ("feedback", feedback)):
             connection.register(name, table)
-        text = query.format(unit=unit, champion=CHAMPION, shadow=SHADOW, **asdict(LOSSES[task]))
+        text = query.format(**parts, **asdict(LOSSES[task]))
         return connection.execute(text, ["m", START + timedelta(hours=1)]).fetchall()
+
+
+def found(rows: pa.Table, feedback: pa.Table, *, task: Any = "binary") -> list[tuple[Any, ...]]:
+    """Return what is known of each prediction."""
+    return asked(
+        f"{_TRUTH} SELECT id, label, told, reward FROM k ORDER BY id", rows, feedback, task
+    )
 
 
 def test_rows_tell_of_all_of_a_units_predictions_and_the_last_known_counts() -> None:
@@ -75,3 +83,12 @@ def test_classes_are_told_as_text_or_whole_numbers() -> None:
     rows = known([7], ["s1"], ["kept"], hours(1))
     said = told(("a", "label", 3.0, None), ("c", "label", None, "back"))
     assert [row[1] for row in found(rows, said, task="multiclass")] == ["3", "kept", "back"]
+
+
+def test_no_two_tables_are_compared_row_by_row() -> None:
+    """Among ten million predictions that would take minutes."""
+    rows = known([7], ["s1"], [1], hours(1))
+    said = told(("a", "label", 1.0, None))
+    [(_, plan)] = asked(f"EXPLAIN {_TRUTH} SELECT * FROM k", rows, said, "binary")
+    assert "HASH_JOIN" in plan
+    assert not re.search("NL_JOIN|NESTED|CROSS", plan), plan

@@ -49,7 +49,10 @@ def predictions(
     start, end = window
     if table is None:
         return _no_predictions()
-    return asked(site, definition, table, _GIVEN, start, end, SHADOW, since=start)
+    given = '"at" >= $3 AND "at" < $4 AND arm <> $5'
+    return asked(
+        site, definition, table, "SELECT * FROM k", start, end, SHADOW, chosen=given, since=start
+    )
 
 
 def observations(
@@ -74,14 +77,18 @@ def observations(
     classes = {}
     if definition.pipeline.model.task == "multiclass":
         classes["classes"] = class_table(_judged(site, definition.model, table, prefix))
-    return asked(site, definition, table, _OBSERVATIONS, prefix, since=since, beside=classes)
+    return asked(
+        site, definition, table, _OBSERVATIONS, prefix, _after(prefix),
+        chosen="release >= $3 AND release < $4", since=since, beside=classes,
+    )  # fmt: skip
 
 
 def _judged(site: Site, model: str, table: DatasetRef, prefix: str) -> Sequence[ModelRef]:
     """Return the versions that answered under a release."""
     with site.lake.open({"predictions": table}) as backend:
         rows = backend.table("predictions")
-        chosen = rows.filter(rows.model == model, rows.release.startswith(prefix))
+        of = rows.release
+        chosen = rows.filter(rows.model == model, of >= prefix, of < _after(prefix))
         found = chosen.select("version").distinct().to_pyarrow()["version"].to_pylist()
     images = packaged(site.ledger, model)
     return [images[version].model for version in found]
@@ -107,8 +114,6 @@ def newest_features(site: Site, plan: FeaturePlan) -> Mapping[str, datetime | No
     return {name: None if mark is None else mark.newest for name, mark in marks.items()}
 
 
-_GIVEN = 'SELECT * FROM k WHERE "at" >= $3 AND "at" < $4 AND arm <> $5'
-
 _OBSERVATIONS = """
 SELECT arm,
        CAST(split_part(release, '.', -1) AS INTEGER) AS step,
@@ -116,8 +121,12 @@ SELECT arm,
        CAST(CASE WHEN status = 200 THEN {loss} END AS DOUBLE) AS loss,
        reward
 FROM k {beside}
-WHERE starts_with(release, $3)
 """
+
+
+def _after(prefix: str) -> str:
+    """Return the least text that is greater than all that begin with `prefix`."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def _no_predictions() -> pa.Table:

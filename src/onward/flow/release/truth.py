@@ -34,21 +34,24 @@ def asked(
     table: DatasetRef,
     query: str,
     *parameters: Any,
+    chosen: str,
     since: datetime,
     beside: Mapping[str, pa.Table] | None = None,
 ) -> pa.Table:
     """Return what a query finds over ``k``: the model's predictions, with what came true of them.
 
     ``k`` has the columns of `table`, one of `observe.bring_in`, and ``label``, null
-    until it is known, ``told``, whether it is as feedback, and ``reward``. Its rows are those from
-    a day before `since` on.
+    until it is known, ``told``, whether it is as feedback, and ``reward``. Its rows are the
+    `chosen` ones from a day before `since` on.
 
     Parameters
     ----------
     query
         A SELECT, with the parts of the task's `onward.flow.release.loss.Loss` in braces.
     parameters
-        The query's, from ``$3`` on.
+        Of both, from ``$3`` on.
+    chosen
+        A condition on rows of `table`: by bounds, where it can be, so that few of them are read.
     beside
         Other tables that it reads.
     """
@@ -62,7 +65,11 @@ def asked(
     with site.lake.open(tables) as backend:
         return backend.raw_sql(
             (_TRUTH + query).format(
-                unit=unit_of(definition), champion=CHAMPION, shadow=SHADOW, **asdict(loss)
+                unit=unit_of(definition),
+                chosen=chosen,
+                champion=CHAMPION,
+                shadow=SHADOW,
+                **asdict(loss),
             ),
             parameters=[definition.model, since - EARLY, *parameters],
         ).to_arrow_table()
@@ -111,8 +118,13 @@ def _feedback(site: Site) -> DatasetRef | pa.Table:
     return pa.schema({**types, "at": pa.timestamp("us", "UTC")}).empty_table()
 
 
+# A shadow's rows are told of by an equality alone: with one more condition on the left side of the
+# join, DuckDB would compare each row with each.
 _TRUTH: Final = """
 WITH
+mine AS NOT MATERIALIZED (
+    SELECT * FROM predictions WHERE model = $1 AND "at" >= $2 AND {chosen}
+),
 known_units AS (
     SELECT {unit} AS unit, arg_max({known}, available_at) AS label FROM known GROUP BY ALL
 ),
@@ -124,8 +136,8 @@ told AS (
 ),
 told_beside AS (
     SELECT p.release, p.unit, p."at", min(t.label) AS label
-    FROM told t JOIN predictions p ON p.id = t.prediction
-    WHERE p.arm = '{champion}' AND p."at" >= $2
+    FROM told t JOIN mine p ON p.id = t.prediction
+    WHERE p.arm = '{champion}'
     GROUP BY ALL HAVING min(t.label) = max(t.label)
 ),
 k AS NOT MATERIALIZED (
@@ -133,11 +145,11 @@ k AS NOT MATERIALIZED (
            coalesce(t.label, b.label, u.label) AS label,
            t.label IS NOT NULL AS told,
            t.reward
-    FROM predictions p
+    FROM mine p
     LEFT JOIN told t ON t.prediction = p.id
     LEFT JOIN told_beside b
-        ON p.arm = '{shadow}' AND b.release = p.release AND b.unit = p.unit AND b."at" = p."at"
+        ON b.release = CASE WHEN p.arm = '{shadow}' THEN p.release END
+        AND b.unit = p.unit AND b."at" = p."at"
     LEFT JOIN known_units u ON u.unit = p.unit
-    WHERE p.model = $1 AND p."at" >= $2
 )
 """
