@@ -58,10 +58,10 @@ class Up:
         self._looking = Chore(self._look_at_files, say)
         self._loading = Chore(self._files.load, say)
         self._resuming = Chore(self._resume, say)
-        self._running = Chore(self._run, say)
+        self._running = Chore(lambda: self._delivering(self._run), say)
         self._moving = Chore(lambda: catch_up(project.site, project.definition), say)
         self._judging = Chore(self._judge, say)
-        self._watching = Chore(self._watch, say)
+        self._watching = Chore(lambda: self._delivering(self._watch), say)
         every_s = project.settings.lake.compact_every.total_seconds()
         self._upkeep = (
             Chore(lambda: keep_online(project.site, project.definition), say),
@@ -137,7 +137,6 @@ class Up:
         if chore.look():
             return True
         self._pause_s = min(self._pause_s, chore.wait_s)
-        self._cut_short = True  # it may have been a run that had no room to say so
         return False
 
     def _follow_files(self) -> None:
@@ -187,6 +186,14 @@ class Up:
     def _watch(self) -> None:
         project = self._project
         self._tell(watch_production(project.site, project.definition, project.deliver))
+
+    def _delivering(self, work: Callable[[], None]) -> None:
+        """Do what may run the pipeline: an error may end a run that has no room to say so."""
+        try:
+            work()
+        except Exception:
+            self._cut_short = True
+            raise
 
     def _keep_log(self) -> None:
         """Fold the prediction log, and let go what has been in the lake for long."""
