@@ -61,7 +61,7 @@ def unfinished(path: Path) -> Path:
     return path.with_name(f".{path.name}.{threading.get_native_id()}{_PART}")
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what writers that crashed left in a folder; there may be no others meanwhile."""
-    for left in folder.glob(f".*{_PART}"):
+def remove_unfinished(folder: Path, of: str = "*") -> None:
+    """Remove what writers of the files `of` that crashed left; there may be no others meanwhile."""
+    for left in folder.glob(f".{of}.*{_PART}"):
         left.unlink()

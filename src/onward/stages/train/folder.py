@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from onward.core import digest
 from onward.core.estimator import classes_of
-from onward.core.files import write_whole
+from onward.core.files import remove_unfinished, write_whole
 from onward.stages.train import environment
 from onward.stages.train.fit import Fit, Fitted
 from onward.stages.train.golden import golden
@@ -87,6 +87,7 @@ def keep(root: Path, files: Mapping[str, bytes], *, key: str, **facts: Any) -> F
         if left.exists():
             shutil.rmtree(left)
     unfinished.mkdir(parents=True)
+    remove_unfinished(root, _record(root, key).name)
     for name, content in files.items():
         (unfinished / name).write_bytes(content)
     unfinished.rename(folder)
