@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -22,10 +23,12 @@ import httpx
 import pytest
 
 import onward.app.up
+from onward.app.gateway.calling import calling
 from onward.app.project import Project, open_project
 from onward.app.up import Up
 from onward.core.errors import DataError
 from onward.core.records import RunRequest
+from onward.flow.release.releases import current
 from onward.flow.run.requests import ask, waiting
 from onward.flow.run.runs import request
 from onward.stages.serve.gateway.process.local import read_address
@@ -242,6 +245,89 @@ def test_an_interrupt_during_training_stops_it_cleanly_and_the_next_goes_on(shop
         assert [run.state for run in project.runs()] == ["promoted"]
 
 
+HARMED = """\
+    release=ow.Canary(
+        steps=[50], bake="1h", minimum=50, deadline="30d",
+        guardrails=ow.Guardrails(max_error_increase=None, max_latency_increase=None),
+    ),
+"""
+
+
+def change(pipeline: Path, old: str, new: str) -> None:
+    assert old in pipeline.read_text()
+    pipeline.write_text(pipeline.read_text().replace(old, new))
+
+
+def ask_and_tell(project: Project, units: int) -> None:
+    """Ask for so many new orders; then say that the champion was right, and another never."""
+    model = project.definition.model
+    rows = [
+        {"order_id": f"new-{n}", "customer": f"c{n % 40}", "amount": 5.0 + n % 60, "items": 2}
+        for n in range(units)
+    ]
+    with calling(project.settings, model) as client:
+        answers = client.predict(rows)["predictions"]
+        told = [
+            {
+                "prediction": answer["id"],
+                "value": float((answer["output"] > 0.5) is (answer["arm"] == "champion")),
+                "name": "label",
+            }
+            for answer in answers
+        ]
+        client.tell(told)
+    assert {answer["arm"] for answer in answers} == {"champion", "candidate"}
+
+
+def test_a_release_that_does_harm_is_rolled_back_while_a_model_trains(shop: Path) -> None:
+    pipeline, pause, began = shop / "pipeline.py", shop / "pause", shop / "began"
+    with (shop / "onward.toml").open("a") as settings:
+        settings.write('[triggers]\npoll = "200ms"\n')
+    change(pipeline, '"roc_auc", 0.6', '"roc_auc", 0.5')
+    change(
+        pipeline,
+        '    release=ow.Canary(steps=[10, 50], bake="1s", minimum=50, deadline="30d"),\n',
+        HARMED,
+    )
+    with open_project(shop) as project:
+        project.run()
+        change(pipeline, "(C=c)", "(C=c / 2)")
+        project.reload()
+        assert project.run().state == "released"  # type: ignore[union-attr]
+    pause.touch()
+    paused(shop, pause, began)
+    process = start(shop)
+    try:
+        wait_for(began.exists, process)
+        with open_project(shop) as project:
+            ask_and_tell(project, 400)
+            wait_for(lambda: current(project.ledger, "order_return").ended, process)  # type: ignore[union-attr]
+            release = current(project.ledger, "order_return")
+            assert release is not None
+            assert (release.ended, release.version) == ("rolledback", 2)
+            assert release.reason.startswith("harm"), release.reason
+            assert project.runs()[0].state is None, "it trains all the while"
+            [served] = httpx.get(f"{gateway_of(shop)}/routes").json()["order_return"]["routes"]
+            assert (served["version"], served["percent"]) == (1, 100.0)
+
+            pause.unlink()
+            wait_for(lambda: project.runs()[0].state, process)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=PATIENCE_S)
+        assert said.count("release: rollback") == 1
+        assert "error" not in said
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def gateway_of(folder: Path) -> str:
+    address = read_address(folder / ".onward" / "gateway")
+    assert address is not None
+    return address.url
+
+
 class Hindered:
     """A project that is up without a gateway's process, on a clock of its own.
 
@@ -334,3 +420,33 @@ def test_a_pipeline_that_cannot_be_loaded_holds_nothing_else_up(
         assert said[0].startswith("no longer in the way: the pipeline file raised")
         assert said[1:] == ["the pipeline changed: training", "error: the source is away"]
         assert delivered == ["the pipeline changed"]
+
+
+@pytest.mark.parametrize("what", ["resume", "deliver"])
+def test_releases_are_judged_during_whatever_run_is_under_way(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    judged = threading.Event()
+    judge = onward.app.up.judge_release
+
+    def judge_release(*given: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            judged.set()
+        return judge(*given)
+
+    def lasting(*_: Any) -> Any:
+        assert judged.wait(PATIENCE_S), "nothing is judged"
+        return SimpleNamespace(id="run-1", state="unchanged", reason="nothing new")
+
+    with open_project(shop) as project:
+        assert project.run() is not None
+        hindered = Hindered(project, monkeypatch)
+        hindered.up._poll_s = 0.001
+        hindered.up._meanwhile = (hindered.up._judging, hindered.up._keeping)
+        monkeypatch.setattr("onward.app.up.judge_release", judge_release)
+        monkeypatch.setattr(project, what, lasting)
+        if what == "deliver":
+            ask(project.site, project.definition.model, request(project.site, "asked"))
+        said = hindered.turn()
+    assert said in (["finished run run-1: unchanged"], ["run run-1: unchanged; nothing new"])
+    assert not [t for t in threading.enumerate() if t.name.startswith("meanwhile")]

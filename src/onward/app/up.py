@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from math import inf
 from types import TracebackType
 from typing import Final, Self
@@ -14,6 +14,7 @@ from onward.app.chore import Chore
 from onward.app.gateway.kept import kept
 from onward.app.gateway.serving import require_free, settle
 from onward.app.log import logging_to
+from onward.app.meanwhile import meanwhile
 from onward.app.openlineage import send
 from onward.app.pipeline_files import PipelineFiles
 from onward.app.project import Project
@@ -24,6 +25,7 @@ from onward.flow.data.features import keep_online
 from onward.flow.data.windows import catch_up
 from onward.flow.keeping.images import prune_images
 from onward.flow.keeping.upkeep import compact, sweep, sweep_due
+from onward.flow.outcome import RunOutcome
 from onward.flow.release.observe import bring_in, keep_log
 from onward.flow.release.releases import champion
 from onward.flow.release.routing import enact
@@ -53,6 +55,7 @@ class Up:
         self._cut_short = True  # there may be runs that the last process did not finish
         self._held = ExitStack()
         self._pause_s = inf
+        self._poll_s = project.settings.triggers.poll.total_seconds()
         self._wishes: Sequence[RunRequest] = ()
         self._files = PipelineFiles(project)
         self._looking = Chore(self._look_at_files, say)
@@ -62,11 +65,13 @@ class Up:
         self._moving = Chore(lambda: catch_up(project.site, project.definition), say)
         self._judging = Chore(self._judge, say)
         self._watching = Chore(lambda: self._delivering(self._watch), say)
+        self._keeping = Chore(self._keep_log, say, every_s=FOLD_S)
+        self._meanwhile: Sequence[Chore] = ()  # nothing is judged before the gateway serves
         every_s = project.settings.lake.compact_every.total_seconds()
         self._upkeep = (
             Chore(lambda: keep_online(project.site, project.definition), say),
             Chore(self._send_lineage, say, prefix="lineage waits"),
-            Chore(self._keep_log, say, every_s=FOLD_S),
+            self._keeping,
             Chore(give_back, say, every_s=FOLD_S),
             Chore(lambda: compact(project.site), say, every_s=every_s),
             Chore(self._sweep, say),
@@ -87,6 +92,7 @@ class Up:
             self._gateway = held.enter_context(
                 kept(self._project.settings, access=self._project.definition.access, say=self._say)
             )
+            self._meanwhile = (self._judging, self._keeping)
             self._held = held.pop_all()
         return self
 
@@ -108,10 +114,9 @@ class Up:
 
         What it cuts short is resumed by the next `onward up` or `onward run`.
         """
-        poll = self._project.settings.triggers.poll.total_seconds()
         while True:
             self.turn()
-            time.sleep(min(poll, self._pause_s))
+            time.sleep(min(self._poll_s, self._pause_s))
 
     def turn(self) -> None:
         """Look once. What is in the way of one thing is told; everything else goes on."""
@@ -164,16 +169,24 @@ class Up:
         loaded = self._files.loaded
         if self._trains and loaded and changed(project.ledger, project.definition):
             self._say("the pipeline changed: training")
-            outcome = project.deliver(request(project.site, "the pipeline changed", "commit"))
+            outcome = self._deliver(request(project.site, "the pipeline changed", "commit"))
             self._tell(Turn(outcomes=(outcome,)))
         done = take_in(
             project.site,
             project.definition,
-            project.deliver,
+            self._deliver,
             wishes=self._wishes if loaded else (),
             on_data=project.settings.triggers.on_data,
         )
         self._tell(done)
+
+    def _deliver(self, wish: RunRequest) -> RunOutcome:
+        with self._going_on():
+            return self._project.deliver(wish)
+
+    def _going_on(self) -> AbstractContextManager[None]:
+        """Have releases judged, and the log folded, as long as a run is under way."""
+        return meanwhile(self._meanwhile, self._say, every_s=self._poll_s)
 
     def _judge(self) -> None:
         site, model = self._project.site, self._project.definition.model
@@ -185,7 +198,7 @@ class Up:
 
     def _watch(self) -> None:
         project = self._project
-        self._tell(watch_production(project.site, project.definition, project.deliver))
+        self._tell(watch_production(project.site, project.definition, self._deliver))
 
     def _delivering(self, work: Callable[[], None]) -> None:
         """Do what may run the pipeline: an error may end a run that has no room to say so."""
@@ -220,7 +233,8 @@ class Up:
     def _resume(self) -> None:
         """Finish what the last process, or what was in the way a moment ago, cut short."""
         if self._cut_short:
-            resumed = self._project.resume()
+            with self._going_on():
+                resumed = self._project.resume()
             self._cut_short = False
             if resumed is not None:
                 self._say(f"finished run {resumed.id}: {resumed.state}")
@@ -230,7 +244,7 @@ class Up:
         project = self._project
         if champion(project.ledger, project.definition.model) is None:
             self._say("no model serves yet: training the first")
-            outcome = project.deliver(request(project.site, "the first model"))
+            outcome = self._deliver(request(project.site, "the first model"))
             self._say(f"run {outcome.id}: {outcome.state}; {outcome.reason}")
             if outcome.state != "promoted":
                 raise OnwardError(

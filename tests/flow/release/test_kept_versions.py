@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from release_shop import CANARY, Shop, image
 
 from onward.core.records import Deployment
 from onward.flow.happened import happened
@@ -11,6 +10,7 @@ from onward.flow.release import routing, steer
 from onward.flow.release.routing import enact
 from onward.stages.deploy.oci.layout import Layout
 from onward.stages.serve.routes import read_routes
+from release_shop import CANARY, Shop, image
 
 
 def accept(shop: Shop, version: int) -> None:

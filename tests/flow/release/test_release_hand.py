@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from release_shop import CANARY, START, Shops, image
 
 import onward as ow
 from onward.core.errors import NotFoundError
@@ -19,6 +18,7 @@ from onward.flow.release.approval import approvals, asked_for
 from onward.flow.release.loop import advance, rollback
 from onward.flow.release.releases import current, decisions
 from onward.stages.serve.release.decision import decide_again
+from release_shop import CANARY, START, Shops, image
 
 
 @pytest.fixture
@@ -101,6 +101,60 @@ def test_an_older_run_that_comes_back_does_not_supersede_a_newer_release(shop):
     it.begin(3)
     assert it.begin(2).reason == "superseded by version 3"
     assert it.routes() == {"champion": (1, 70.0), "candidate": (3, 30.0)}
+
+
+def test_a_verdict_on_a_release_is_none_on_the_one_that_a_run_began_meanwhile(shop, monkeypatch):
+    it = shop(CANARY)
+    it.begin(2)
+    judge = releasing.judge
+
+    def superseded(*given):
+        decision = judge(*given)
+        it.begin(3)
+        return decision
+
+    monkeypatch.setattr(releasing, "judge", superseded)
+    assert it.turn().action == "advance"
+    assert it.told()[-3:] == ["started", "ended", "started"]
+    assert it.routes() == {"champion": (1, 70.0), "candidate": (3, 30.0)}
+
+
+def test_a_step_that_is_told_after_the_end_takes_nothing_on(shop, monkeypatch):
+    """A person aborts after the loop has looked whether anybody did."""
+    it = shop(CANARY)
+    it.begin(2)
+    act = releasing._act
+
+    def beaten(*given):
+        steer.abort(it.site, "m", "by hand", by="ada")
+        act(*given)
+
+    monkeypatch.setattr(releasing, "_act", beaten)
+    assert it.turn().action == "advance"
+    assert it.told()[-2:] == ["ended", "stepped"]
+    release = current(it.site.ledger, "m")
+    assert (release.ended, release.step, release.shares) == (
+        "rolledback", 2, {1: {"champion": 70.0, "candidate": 30.0}}
+    )  # fmt: skip
+    assert it.routes() == {"champion": (1, 100.0)}
+
+
+def test_who_is_promoted_while_a_run_begins_the_next_is_what_that_is_compared_with(
+    shop, monkeypatch
+):
+    it = shop(CANARY)
+    it.begin(2)
+    end = releasing.end
+
+    def promoted_first(site, release, *given, **named):
+        monkeypatch.setattr(releasing, "end", end)
+        steer.promote(site, "m", "shown to be safe", by="")
+        return end(site, release, *given, **named)
+
+    monkeypatch.setattr(releasing, "end", promoted_first)
+    release = it.begin(3)
+    assert (release.version, release.champion.model.version) == (3, 2)
+    assert it.routes() == {"champion": (2, 70.0), "candidate": (3, 30.0)}
 
 
 def test_a_paused_release_goes_nowhere_but_back(shop):

@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from release_shop import CANARY, GUARDS, HOUR, START, Shops, image
 
 import onward as ow
 from onward.core.errors import NotFoundError
@@ -24,6 +23,7 @@ from onward.infra.database import open_database
 from onward.stages.serve.release.decision import decide_again
 from onward.stages.serve.routes import read_routes
 from onward.watch.audit.adapters.sql import SqlLedger
+from release_shop import CANARY, GUARDS, HOUR, START, Shops, image
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_a_controller_killed_in_the_middle_of_a_step_goes_on(shop, tmp_path, kil
     script = tmp_path / "step.py"
     script.write_text(_STEP)
     ended = subprocess.run(
-        [sys.executable, str(script), str(folder), str(Path(__file__).parents[1]), killed],
+        [sys.executable, str(script), str(folder), str(Path(__file__).parents[2]), killed],
         env={**os.environ}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert ended.returncode == -signal.SIGKILL, ended.stderr

@@ -27,6 +27,17 @@ SETTLE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a gateway does not serve routes as they are, and the releases that they are of."""
+
+    reason: str
+    releases: frozenset[str]
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """A gateway that runs, as its controller sees it."""
 
@@ -42,24 +53,26 @@ class Gateway:
     def url(self) -> str:
         return self.server.url
 
-    def settle(self, model: str) -> str | None:
-        """Wait until the gateway has looked at the model's routes file.
+    def settle(self, model: str) -> Refusal | None:
+        """Wait until the gateway has looked at the model's routes file, as it is by then.
 
         Returns None once it serves what the file says, share by share, or why it does not: it
         refused to and serves as before, or units are assigned otherwise than was decided.
 
         Raises
         ------
+        CorruptError
+            The file cannot be read as routes.
         OnwardError
             It did neither within half a minute.
         """
         import httpx
 
-        from onward.stages.serve.routes import version_of
+        from onward.stages.serve.routes import read_routes
 
-        wanted = version_of((self.routes / f"{model}.json").read_bytes())
         deadline = time.monotonic() + SETTLE_S
         while time.monotonic() < deadline:
+            wanted, version = read_routes(self.routes / f"{model}.json")  # a run may write it too
             try:
                 told = httpx.get(
                     f"{self.url}/routes", headers=shown(self.state), verify=verified(self.state)
@@ -67,10 +80,15 @@ class Gateway:
             except httpx.HTTPError:  # whoever was asked is gone: another worker answers
                 told = {}
             routes = told.get(model, {})
-            if routes.get("version") == wanted:
-                return _otherwise(routes["routes"])
-            if routes.get("refused"):
-                return str(routes["refused"])
+            why = None
+            if routes.get("version") == version:
+                why = _otherwise(routes["routes"])
+                if why is None:
+                    return None
+            elif routes.get("refused_version") == version:
+                why = str(routes["refused"])
+            if why is not None:
+                return Refusal(why, frozenset(route.release for route in wanted.routes))
             time.sleep(0.02)
         raise OnwardError(
             f"the gateway does not serve {model!r}'s new routes after {SETTLE_S:g} s",
@@ -91,9 +109,11 @@ def settle(site: Site, gateway: Gateway, model: str) -> str | None:
     active = current(site.ledger, model)
     if refused is None or active is None or active.ended is not None:
         return None
+    if active.ref not in refused.releases:  # a run began it a moment ago
+        return None
     end(site, active, "rolledback", f"the gateway refused version {active.version}: {refused}")
     gateway.settle(model)
-    return refused
+    return refused.reason
 
 
 def require_free(host: str, port: int) -> None:

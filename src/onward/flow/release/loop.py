@@ -65,14 +65,15 @@ def begin(site: Site, definition: Definition, image: ImageRef, run: str) -> Rele
     before is not begun again, and supersedes nothing: a run that was cut short comes back to it.
     """
     model, version = image.model.name, image.model.version
-    serving = champion(site.ledger, model)
-    arms = {"candidate": image} if serving is None else _arms(site, definition, image)
+    first = champion(site.ledger, model) is None
+    arms = {"candidate": image} if first else _arms(site, definition, image)
     active = current(site.ledger, model)
     if active is not None and active.version != version:
         if (known := release_of(site.ledger, model, version)) is not None:
             return known
         if active.ended is None:
             end(site, active, "rolledback", f"superseded by version {version}")
+    serving = champion(site.ledger, model)  # only now: the one before may just have been promoted
     found = None if serving is None else _strategy_from(definition, 0)
     shares = {CHAMPION: 0.0, "candidate": 100.0} if found is None else _whole(found[1])
     happened(
@@ -96,9 +97,9 @@ def begin(site: Site, definition: Definition, image: ImageRef, run: str) -> Rele
     if started is None:  # pragma: no cover - the event was recorded just above
         raise NotFoundError(f"no release of {model} is in the ledger")
     if found is None and started.ended is None:
-        first = "there was no champion to compare with"
+        alone = "there was no champion to compare with"
         return end(
-            site, started, "promoted", "no strategy has a step below 100 %" if serving else first
+            site, started, "promoted", "no strategy has a step below 100 %" if serving else alone
         )
     enact(site, model)
     return started
@@ -141,7 +142,7 @@ def advance(site: Site, definition: Definition) -> ReleaseDecision | None:
     decision = judge(site, definition, active, bring_in(site))
     decision = _held(site, definition, active, decision)
     now = current(site.ledger, definition.model)
-    if now is not None and now.ended is None:  # else a person was faster
+    if now is not None and now.ended is None and now.ref == active.ref:  # else others were faster
         _act(site, definition, active, decision)
     return decision
 

@@ -205,6 +205,8 @@ def _begun(told: Recorded) -> Release:
 
 
 def _next(release: Release, event: Event) -> Release:
+    if release.ended is not None:  # somebody ended it while another was about to take it on
+        return release
     facts, at = event.facts, event.at
     match event.kind:
         case "release.stepped":

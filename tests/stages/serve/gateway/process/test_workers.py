@@ -210,13 +210,15 @@ def test_a_configuration_without_workers_is_refused(tmp_path):
 
 
 def routes(version: str | None, refused: str | None = None) -> dict[str, object]:
-    return {"m": {"version": version, "refused": refused, "routes": []}}
+    of = refused and f"of {refused}"
+    return {"m": {"version": version, "refused": refused, "refused_version": of, "routes": []}}
 
 
 def test_routes_that_differ_have_no_version_until_they_agree():
     assert agreed([routes("b"), routes("a")])["m"]["version"] is None
     assert agreed([routes("b"), routes("b")])["m"]["version"] == "b"
-    assert agreed([routes("b"), routes("a", "corrupt")])["m"]["refused"] == "corrupt"
+    refused = agreed([routes("b"), routes("a", "corrupt")])["m"]
+    assert (refused["refused"], refused["refused_version"]) == ("corrupt", "of corrupt")
     assert agreed([{}, routes("b")])["m"]["version"] == "b"
     assert agreed([]) == {}
 

@@ -129,20 +129,23 @@ def test_what_cannot_be_served_is_refused_and_the_old_keeps_serving(tmp_path, im
     with serving(tmp_path, routes_of((plain, 100.0))) as site, Load(site, callers=2) as load:
         if kind == "routes":
             (tmp_path / "routes" / "returns.json").write_text("{")
+            of = None
         elif kind == "image":
-            write_routes(tmp_path / "routes", routes_of((corrupt(tmp_path, better), 100.0)))
+            of = write_routes(tmp_path / "routes", routes_of((corrupt(tmp_path, better), 100.0)))
         else:
             wrong = replace(better, model=replace(better.model, version=9))
-            write_routes(tmp_path / "routes", routes_of((wrong, 100.0)))
+            of = write_routes(tmp_path / "routes", routes_of((wrong, 100.0)))
         before = site.routes()["returns"]["version"]
         site.until(lambda: bool(site.routes()["returns"]["refused"]))
         assert site.routes()["returns"]["version"] == before
+        assert site.routes()["returns"]["refused_version"] == of
         load.until(more=20)
         metrics = site.client.get("/metrics").text
         assert 'onward_routes_refused{model="returns"} 1' in metrics
         assert "serving as before" in (tmp_path / "state/gateway.log").read_text()
         site.route((better, 100.0))
         assert site.routes()["returns"]["refused"] is None
+        assert site.routes()["returns"]["refused_version"] is None
         load.until(more=20)
     assert load.failures == []
     assert {status for status, _ in load.answers} == {200}

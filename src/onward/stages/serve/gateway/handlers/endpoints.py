@@ -296,8 +296,9 @@ class Endpoints:
     def shown(self) -> dict[str, Any]:
         """Return the routes that this worker serves."""
         shown = {name: live.shown() for name, live in sorted(self.live.items())}
-        for name, reason in self._metrics.refused_routes.items():
-            shown[name] = {"version": None, **shown.get(name, {}), "refused": reason}
+        for name, (reason, version) in self._metrics.refused_routes.items():
+            refused = {"refused": reason, "refused_version": version}
+            shown[name] = {"version": None, **shown.get(name, {}), **refused}
         return shown
 
 

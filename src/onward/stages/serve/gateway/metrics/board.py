@@ -126,5 +126,6 @@ def agreed(routes: Iterable[dict[str, Any]]) -> dict[str, Any]:
             if known["version"] != own["version"]:
                 known = shown[model] = {**known, "version": None}
             if own["refused"] and not known["refused"]:
-                shown[model] = {**known, "refused": own["refused"]}
+                refused = {name: own[name] for name in ("refused", "refused_version")}
+                shown[model] = {**known, **refused}
     return shown

@@ -64,7 +64,7 @@ class Metrics:
         self.arms: dict[tuple[str, int, str], Histogram] = {}
         self.refused: Counter[str] = Counter()
         self.routes: Mapping[str, str] = {}
-        self.refused_routes: dict[str, str] = {}
+        self.refused_routes: dict[str, tuple[str, str | None]] = {}  # why, and their version
         self.route_changes = 0
         self.log_failures = 0
         self.log_failing = False

@@ -61,6 +61,7 @@ class Follower:
         return changed
 
     async def _change(self, name: str, path: Path) -> None:
+        version = None
         try:
             routes, version = read_routes(path)
             if routes.model != name:
@@ -68,7 +69,7 @@ class Follower:
             live = await self._open(routes, version)
         except Exception as error:
             reason = str(error) if isinstance(error, OnwardError) else repr(error)
-            self._metrics.refused_routes[name] = reason
+            self._metrics.refused_routes[name] = reason, version
             self._endpoints.serve(self._endpoints.live)  # what was loaded for nothing goes
             say(f"{name}: routes refused, serving as before: {reason}")
             return

@@ -199,6 +199,7 @@ class Live:
         return {
             "version": self.version,
             "refused": None,
+            "refused_version": None,
             "salt": self.routes.salt,
             "log": self.logging.guarantee,
             "on_log_failure": self.logging.on_failure,
