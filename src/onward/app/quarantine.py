@@ -53,7 +53,7 @@ def show(
     NotFoundError
         Nothing of that name is declared, or the rule, run or id is nowhere in quarantine.
     """
-    from onward.stages.validate.selection import counts, require_held, rows_of
+    from onward.stages.validate.quarantine.selection import counts, require_held, rows_of
 
     chosen, lake = selection or Selection(), project.site.lake
     tables = _held(project, dataset)
@@ -80,8 +80,8 @@ def export(
     DeclarationError, DataError
         The format is unknown, or the file cannot be written.
     """
-    from onward.stages.validate.selection import export as write
-    from onward.stages.validate.selection import require_held
+    from onward.stages.validate.quarantine.selection import export as write
+    from onward.stages.validate.quarantine.selection import require_held
 
     chosen, lake = selection or Selection(), project.site.lake
     tables = _held(project, dataset)
@@ -128,7 +128,7 @@ def replay(
 
 def _held(project: Project, dataset: str | None) -> Mapping[str, str]:
     """Return the tables with a quarantine that the caller may read, by the dataset's name."""
-    from onward.stages.validate.quarantine import table_of
+    from onward.stages.validate.quarantine.table import table_of
 
     definition, lake = project.definition, project.site.lake
     names = [*definition.sources, *(t.name for t in definition.transforms)]

@@ -21,7 +21,7 @@ from onward.infra.lake.iceberg import IcebergLake, open_lake
 from onward.stages.ingest.adapters.sql import SqlReader
 from onward.stages.ingest.port import Surroundings
 from onward.stages.ingest.step import ingest, pending
-from onward.stages.validate.quarantine import table_of
+from onward.stages.validate.quarantine.table import table_of
 from onward.stages.validate.step import audit, settle
 
 Row = tuple[int, int, float]

@@ -12,7 +12,7 @@ from onward.core import upserts
 from onward.core.clock import SystemClock
 from onward.core.records import Batch, ValidationReport
 from onward.infra.lake.iceberg import IcebergLake, open_lake
-from onward.stages.validate.replay import replay
+from onward.stages.validate.quarantine.replay import replay
 from onward.stages.validate.step import audit
 
 CHECKS = (ow.check("x is positive", _.x > 0),)

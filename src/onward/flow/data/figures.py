@@ -16,7 +16,7 @@ from onward.flow.data.quarantine import REPLAYED
 from onward.flow.happened import fact
 from onward.flow.pipeline.definition import Definition
 from onward.flow.site import Site
-from onward.stages.validate.quarantine import standing
+from onward.stages.validate.quarantine.table import standing
 
 PERIODS: Final = 30
 Kind = Literal["source", "transform", "features"]

@@ -19,7 +19,7 @@ from onward.flow.progress import at_once
 from onward.flow.site import Site
 from onward.stages.ingest.config import MicroBatch, Source
 from onward.stages.ingest.step import ingest
-from onward.stages.validate.quarantine import table_of
+from onward.stages.validate.quarantine.table import table_of
 from onward.stages.validate.step import audit
 
 _ATTEMPTS: Final = 10  # at a table whose columns another process changes meanwhile

@@ -15,9 +15,9 @@ from onward.flow.happened import fact, happened, timed
 from onward.flow.pipeline.definition import Definition
 from onward.flow.site import Site
 from onward.stages.ingest.config import Source
-from onward.stages.validate import replay as stage
-from onward.stages.validate.quarantine import table_of
-from onward.stages.validate.selection import require_held
+from onward.stages.validate.quarantine import replay as stage
+from onward.stages.validate.quarantine.selection import require_held
+from onward.stages.validate.quarantine.table import table_of
 from onward.stages.validate.step import settle
 
 REPLAYED = "quarantine.replayed"

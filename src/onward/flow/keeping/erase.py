@@ -20,7 +20,7 @@ from onward.stages.features.erase import erase_online, erase_training_sets
 from onward.stages.serve.log.erase import erase_log, ids_about, logged_rows
 from onward.stages.serve.step import FEEDBACK
 from onward.stages.serve.step import TABLE as PREDICTIONS
-from onward.stages.validate.quarantine import table_of
+from onward.stages.validate.quarantine.table import table_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

@@ -13,8 +13,8 @@ from onward.core.errors import DeclarationError, unknown_name
 from onward.core.ports import Lake
 from onward.core.records import Column, ColumnDiff, DatasetRef, Diff, Retyped, RowDiff
 from onward.core.sql import identifier
-from onward.stages.validate.distribution import bins
 from onward.stages.validate.profile import profile
+from onward.stages.validate.rules.distribution import bins
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

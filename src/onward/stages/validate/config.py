@@ -11,12 +11,12 @@ from onward.core.clock import duration
 from onward.core.declarations import Check, Severity
 from onward.core.declared import here
 from onward.core.errors import DeclarationError, Location, unknown_name
-from onward.stages.validate.distribution import NAMES, Distribution, Measure
-from onward.stages.validate.keys import Keep, References, Unique
-from onward.stages.validate.measured import Fresh, Share
-from onward.stages.validate.python import Given, Python
-from onward.stages.validate.reconciliation import Over, Reconciliation
-from onward.stages.validate.values import Values
+from onward.stages.validate.rules.distribution import NAMES, Distribution, Measure
+from onward.stages.validate.rules.keys import Keep, References, Unique
+from onward.stages.validate.rules.measured import Fresh, Share
+from onward.stages.validate.rules.python import Given, Python
+from onward.stages.validate.rules.reconciliation import Over, Reconciliation
+from onward.stages.validate.rules.values import Values
 
 
 def check(name: str, rule: Any, *, severity: Severity = "quarantine") -> Check:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from onward.core.declarations import Check
 from onward.core.records import ROW, Baseline, Batch
-from onward.stages.validate.bind import bind, require_distinct
 from onward.stages.validate.opened import BATCH, Opened, beside
-from onward.stages.validate.python import Python
-from onward.stages.validate.rules import require_columns
+from onward.stages.validate.rules.bind import bind, require_distinct
+from onward.stages.validate.rules.python import Python
+from onward.stages.validate.rules.rule import require_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from onward.core.records import RuleResult
 from onward.core.wording import counted
-from onward.stages.validate.rules import Rule, Verdict
+from onward.stages.validate.rules.rule import Rule, Verdict
 
 
 def results(

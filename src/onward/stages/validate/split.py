@@ -13,7 +13,7 @@ from onward.core.disk import full_disk_told
 from onward.core.errors import DataError
 from onward.core.records import ROW
 from onward.stages.validate.opened import published
-from onward.stages.validate.rules import BatchRule, RowRule, Rule, Verdict
+from onward.stages.validate.rules.rule import BatchRule, RowRule, Rule, Verdict
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

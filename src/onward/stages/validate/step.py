@@ -7,12 +7,12 @@ from onward.core.declarations import Check
 from onward.core.errors import DivergedError
 from onward.core.ports import Lake, Snapshot, Staged
 from onward.core.records import Baseline, Batch, DatasetRef, ValidationReport
-from onward.stages.validate import quarantine
-from onward.stages.validate.bind import bind
 from onward.stages.validate.opened import BATCH, Opened, datasets, leave_out
 from onward.stages.validate.profile import profile
-from onward.stages.validate.quarantine import settle
+from onward.stages.validate.quarantine import table as quarantine
+from onward.stages.validate.quarantine.table import settle
 from onward.stages.validate.results import results
+from onward.stages.validate.rules.bind import bind
 from onward.stages.validate.split import Split, offending, split, verdicts
 
 __all__ = ["audit", "settle"]

@@ -166,8 +166,8 @@ def _show(found: Sequence[Quarantined], *, as_json: bool) -> None:
 
 
 def _row(row: Mapping[str, Any]) -> str:
-    from onward.stages.validate.positions import SOURCE
-    from onward.stages.validate.quarantine import ID, OWN
+    from onward.stages.validate.quarantine.positions import SOURCE
+    from onward.stages.validate.quarantine.table import ID, OWN
     from onward.surfaces.cli.show import plain
 
     values = [f"{k}={v}" for k, v in row.items() if k not in OWN and v is not None]

@@ -59,7 +59,7 @@ def score(
 
 def show_scored(scored: Scored, *, as_json: bool) -> None:
     """Say how many rows were scored, by what, and where they are."""
-    from onward.stages.validate.quarantine import table_of
+    from onward.stages.validate.quarantine.table import table_of
     from onward.surfaces.cli.show import console, put
 
     if put(scored, as_json):

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from onward.core.errors import DeclarationError, unknown_name
-from onward.stages.validate.columns import ColumnCount, Columns, Family, OfType
-from onward.stages.validate.measured import Bounded, Share
-from onward.stages.validate.reconciliation import Reconciliation
+from onward.stages.validate.rules.columns import ColumnCount, Columns, Family, OfType
+from onward.stages.validate.rules.measured import Bounded, Share
+from onward.stages.validate.rules.reconciliation import Reconciliation
+from onward.stages.validate.rules.values import Aggregate, Values
 from onward.stages.validate.translate.row_expectations import (
     BOUNDS,
     COLUMN,
@@ -17,7 +18,6 @@ from onward.stages.validate.translate.row_expectations import (
     Arguments,
     bounds,
 )
-from onward.stages.validate.values import Aggregate, Values
 
 
 def _aggregate(measure: str) -> Callable[[Arguments], Mapping[str, Any]]:

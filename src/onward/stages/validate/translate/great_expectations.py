@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from onward.core.declarations import Check
 from onward.core.errors import DeclarationError, Location, unknown_name
-from onward.stages.validate.keys import Unique
-from onward.stages.validate.measured import Share
-from onward.stages.validate.reconciliation import Reconciliation
+from onward.stages.validate.rules.keys import Unique
+from onward.stages.validate.rules.measured import Share
+from onward.stages.validate.rules.reconciliation import Reconciliation
+from onward.stages.validate.rules.values import Counted, Values, portable
 from onward.stages.validate.translate.batch_expectations import BATCH
 from onward.stages.validate.translate.row_expectations import ROWS, Arguments, Rule
 from onward.stages.validate.translate.suite import Expectation, read
-from onward.stages.validate.values import Counted, Values, portable
 
 KNOWN: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     name: (needed, possible)

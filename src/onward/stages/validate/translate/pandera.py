@@ -11,10 +11,10 @@ from typing import Any, Final
 from onward.core import fingerprint
 from onward.core.declarations import Check
 from onward.core.errors import DeclarationError, Location
-from onward.stages.validate.columns import Columns, Family, OfType
-from onward.stages.validate.keys import Unique
-from onward.stages.validate.python import Given, Python
-from onward.stages.validate.values import Values, portable
+from onward.stages.validate.rules.columns import Columns, Family, OfType
+from onward.stages.validate.rules.keys import Unique
+from onward.stages.validate.rules.python import Given, Python
+from onward.stages.validate.rules.values import Values, portable
 
 _KEEPS: Final = {"exclude_first": "first", "exclude_last": "last"}
 

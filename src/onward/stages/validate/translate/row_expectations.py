@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from onward.core.errors import DeclarationError, unknown_name
-from onward.stages.validate.keys import Unique
-from onward.stages.validate.values import Across, Ignore, Values
+from onward.stages.validate.rules.keys import Unique
+from onward.stages.validate.rules.values import Across, Ignore, Values
 
 Rule = Values | Across | Unique
 Arguments = Mapping[str, Any]

@@ -15,7 +15,7 @@ from ibis import _
 import onward as ow
 from onward.core.records import Selection
 from onward.infra.lake.iceberg import open_lake
-from onward.stages.validate.selection import counts, rows_of
+from onward.stages.validate.quarantine.selection import counts, rows_of
 
 # A step is a batch of values, or a replay of the rows under a bound; either by a rule of its day.
 bound = st.integers(0, 10)

@@ -18,7 +18,7 @@ from onward.core.errors import DeclarationError
 from onward.core.records import ROW
 from onward.core.sql import identifier
 from onward.stages.validate.opened import BATCH, PUBLISHED, Opened, beside, holds
-from onward.stages.validate.rules import RowRule, require_columns, row_rule
+from onward.stages.validate.rules.rule import RowRule, require_columns, row_rule
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt

@@ -15,10 +15,10 @@ from onward.core.declarations import Check
 from onward.core.errors import DivergedError
 from onward.core.ports import Lake
 from onward.core.records import UNREADABLE, Baseline, Batch, DatasetRef, Replay, Selection
-from onward.stages.validate.bind import bind
-from onward.stages.validate.mending import CHANGED
 from onward.stages.validate.opened import BATCH, Opened, datasets
-from onward.stages.validate.quarantine import (
+from onward.stages.validate.quarantine.mending import CHANGED
+from onward.stages.validate.quarantine.replayed_rows import QUARANTINE, to_judge
+from onward.stages.validate.quarantine.table import (
     OWN,
     REPLAY,
     entry,
@@ -27,9 +27,9 @@ from onward.stages.validate.quarantine import (
     settle,
     table_of,
 )
-from onward.stages.validate.replayed_rows import QUARANTINE, to_judge
 from onward.stages.validate.results import results
-from onward.stages.validate.rules import RowRule
+from onward.stages.validate.rules.bind import bind
+from onward.stages.validate.rules.rule import RowRule
 from onward.stages.validate.split import Split, reasons, split, two_answers
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from onward.core.ports import Lake
 from onward.core.records import ROW, UNREADABLE, Selection
-from onward.stages.validate import mending
-from onward.stages.validate.mending import CHANGED
 from onward.stages.validate.opened import BATCH
-from onward.stages.validate.quarantine import ID, OWN, waiting
-from onward.stages.validate.selection import choose
+from onward.stages.validate.quarantine import mending
+from onward.stages.validate.quarantine.mending import CHANGED
+from onward.stages.validate.quarantine.selection import choose
+from onward.stages.validate.quarantine.table import ID, OWN, waiting
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

@@ -15,7 +15,7 @@ from judged import judge
 
 import onward as ow
 from onward.core.errors import DataError, DeclarationError
-from onward.stages.validate.python import Python
+from onward.stages.validate.rules.python import Python
 
 C = pdr.Check
 NUMBERS = {

@@ -10,7 +10,7 @@ import pyarrow as pa
 from onward.core.clock import ReplayClock
 from onward.core.records import Batch, Replay, ValidationReport
 from onward.infra.lake.iceberg import IcebergLake
-from onward.stages.validate.replay import replay
+from onward.stages.validate.quarantine.replay import replay
 from onward.stages.validate.step import audit
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)

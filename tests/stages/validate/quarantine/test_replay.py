@@ -18,9 +18,9 @@ import onward as ow
 from onward.core.errors import DataError, DeclarationError, DivergedError
 from onward.core.records import Selection
 from onward.infra.lake.iceberg import IcebergLake, open_lake
-from onward.stages.validate.quarantine import settle
-from onward.stages.validate.replay import replays
-from onward.stages.validate.selection import export
+from onward.stages.validate.quarantine.replay import replays
+from onward.stages.validate.quarantine.selection import export
+from onward.stages.validate.quarantine.table import settle
 
 POSITIVE = ow.check("x is positive", _.x > 0)
 SMALL = ow.check("x is small", _.x < 10)
@@ -298,7 +298,7 @@ def test_a_masked_column_is_not_mended_by_a_file(lake: IcebergLake, tmp_path: Pa
 def test_a_rule_that_answers_by_chance_is_refused(
     lake: IcebergLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onward.stages.validate.replay._count", lambda rows: 2)
+    monkeypatch.setattr("onward.stages.validate.quarantine.replay._count", lambda rows: 2)
     with pytest.raises(DataError, match="two answers"):
         replayed(lake, "p1", POSITIVE)
 

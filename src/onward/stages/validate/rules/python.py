@@ -14,7 +14,7 @@ from onward.core.errors import DataError, DeclarationError, OnwardError
 from onward.core.sql import identifier
 from onward.core.wording import counted
 from onward.stages.validate.opened import BATCH, Opened, holds
-from onward.stages.validate.rules import (
+from onward.stages.validate.rules.rule import (
     Rule,
     Verdict,
     batch_rule,

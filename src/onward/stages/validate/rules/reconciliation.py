@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from onward.core.declarations import Check
 from onward.core.errors import DeclarationError
 from onward.stages.validate.opened import Opened
-from onward.stages.validate.rules import (
+from onward.stages.validate.rules.rule import (
     BatchRule,
     Verdict,
     batch_rule,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from ibis import _
 
 import onward as ow
 from onward.infra.lake.iceberg import open_lake
-from onward.stages.validate.replay import replays
+from onward.stages.validate.quarantine.replay import replays
 
 WORKER = Path(__file__).with_name("replay_worker.py")
 # The rows are staged first, then their new versions.
@@ -30,7 +31,8 @@ PLACES = (
 
 def drive(folder: Path, run: str, *place: str) -> int:
     command = [sys.executable, str(WORKER), str(folder), run, *place]
-    return subprocess.run(command, timeout=240, check=False).returncode
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(command, env=env, timeout=240, check=False).returncode
 
 
 @pytest.mark.crash

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from onward.core import fingerprint
 from onward.core.ports import Lake, Snapshot, Staged
 from onward.core.records import UNREADABLE, Batch, DatasetRef, Evolution
-from onward.stages.validate.positions import SOURCE, located
-from onward.stages.validate.rules import Rule
+from onward.stages.validate.quarantine.positions import SOURCE, located
+from onward.stages.validate.rules.rule import Rule
 from onward.stages.validate.split import Split, reasons
 
 if TYPE_CHECKING:

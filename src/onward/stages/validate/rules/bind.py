@@ -10,10 +10,10 @@ from onward.core import fingerprint
 from onward.core.declarations import Check
 from onward.core.errors import DeclarationError
 from onward.core.records import UNREADABLE
-from onward.stages.validate.keys import marked
 from onward.stages.validate.opened import Opened
-from onward.stages.validate.python import answered
-from onward.stages.validate.rules import (
+from onward.stages.validate.rules.keys import marked
+from onward.stages.validate.rules.python import answered
+from onward.stages.validate.rules.rule import (
     BatchRule,
     RowRule,
     Rule,

@@ -15,7 +15,13 @@ from onward.core.declarations import Check
 from onward.core.sql import identifier, literal
 from onward.stages.validate.opened import BATCH, Opened
 from onward.stages.validate.profile import histogram
-from onward.stages.validate.rules import BatchRule, Verdict, batch_rule, misfit, require_columns
+from onward.stages.validate.rules.rule import (
+    BatchRule,
+    Verdict,
+    batch_rule,
+    misfit,
+    require_columns,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -14,7 +14,7 @@ from onward.core.files import unfinished
 from onward.core.ports import Lake
 from onward.core.records import UNREADABLE, Selection
 from onward.core.sql import literal
-from onward.stages.validate.quarantine import ID, OWN, newest, standing, table_of
+from onward.stages.validate.quarantine.table import ID, OWN, newest, standing, table_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from onward.core.declarations import Check
 from onward.core.records import ROW, Baseline, Batch, Partitions, RuleResult
-from onward.stages.validate.bind import bind
 from onward.stages.validate.opened import BATCH, PUBLISHED, Opened, beside
 from onward.stages.validate.profile import profile
 from onward.stages.validate.results import results
+from onward.stages.validate.rules.bind import bind
 from onward.stages.validate.split import split, verdicts
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from onward.core.declarations import Check
-from onward.stages.validate.keys import Unique
 from onward.stages.validate.opened import Opened, holds
-from onward.stages.validate.rules import (
+from onward.stages.validate.rules.keys import Unique
+from onward.stages.validate.rules.rule import (
     BatchRule,
     Verdict,
     batch_rule,

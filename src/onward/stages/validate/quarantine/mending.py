@@ -12,7 +12,7 @@ from onward.core.disk import full
 from onward.core.errors import DataError, unknown_name
 from onward.core.records import UNREADABLE
 from onward.core.sql import identifier, literal
-from onward.stages.validate.quarantine import ID, OWN
+from onward.stages.validate.quarantine.table import ID, OWN
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

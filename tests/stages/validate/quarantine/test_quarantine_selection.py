@@ -18,7 +18,7 @@ import onward as ow
 from onward.core.errors import DataError, DeclarationError, NotFoundError
 from onward.core.records import Selection
 from onward.infra.lake.iceberg import IcebergLake, open_lake
-from onward.stages.validate.selection import counts, export, require_held, rows_of
+from onward.stages.validate.quarantine.selection import counts, export, require_held, rows_of
 
 POSITIVE = ow.check("x is positive", _.x > 0)
 SMALL = ow.check("x is small", _.x < 10)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from onward.core.declarations import Check
 from onward.stages.validate.opened import Opened
-from onward.stages.validate.rules import BatchRule, Verdict, batch_rule
+from onward.stages.validate.rules.rule import BatchRule, Verdict, batch_rule
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
