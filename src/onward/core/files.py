@@ -12,7 +12,8 @@ _PART = ".part"
 def write_whole(path: Path, data: bytes) -> None:
     """Put `data` in the place of a file, in one step; a crash of the machine may undo or spoil it.
 
-    Safe in several threads and processes at once: the last one's stays.
+    Safe in several threads and processes of one machine, or container, at once: the last one's
+    stays.
     """
     scratch = unfinished(path)
     try:
