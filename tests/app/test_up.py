@@ -268,6 +268,12 @@ def ask_and_tell(project: Project, units: int) -> None:
     assert {answer["arm"] for answer in answers} == {"champion", "candidate"}
 
 
+def shares(folder: Path) -> list[tuple[int, float]]:
+    """Return what the gateway serves now."""
+    routes = httpx.get(f"{gateway_of(folder)}/routes").json()["order_return"]["routes"]
+    return [(route["version"], route["percent"]) for route in routes]
+
+
 def test_a_release_that_does_harm_is_rolled_back_while_a_model_trains(shop: Path) -> None:
     pipeline, pause, began = shop / "pipeline.py", shop / "pause", shop / "began"
     with (shop / "onward.toml").open("a") as settings:
@@ -295,9 +301,8 @@ def test_a_release_that_does_harm_is_rolled_back_while_a_model_trains(shop: Path
             assert release is not None
             assert (release.ended, release.version) == ("rolledback", 2)
             assert release.reason.startswith("harm"), release.reason
+            wait_for(lambda: shares(shop) == [(1, 100.0)], process)
             assert project.runs()[0].state is None, "it trains all the while"
-            [served] = httpx.get(f"{gateway_of(shop)}/routes").json()["order_return"]["routes"]
-            assert (served["version"], served["percent"]) == (1, 100.0)
 
             pause.unlink()
             wait_for(lambda: project.runs()[0].state, process)
