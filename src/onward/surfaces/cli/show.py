@@ -212,19 +212,18 @@ def _broken(rule: RuleResult, *, indent: str = "", dataset: str = "") -> None:
 
 
 def show_models(found: Sequence[Any], *, as_json: bool) -> None:
-    """List the registered versions."""
+    """List the registered versions, each with the first of its metrics."""
     if put(found, as_json):
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("version", "alias", "registered", "metrics", "run", "commit"):
-        table.add_column(column, no_wrap=column in ("alias", "run", "commit"), overflow="fold")
+    for column in ("version", "alias", "registered", "metric", "run", "commit"):
+        table.add_column(column, no_wrap=column != "run", overflow="fold")
     for entry in found:
-        metrics = "\n".join(f"{k} {v:.4f}" for k, v in list(entry.metrics.items())[:3])
         table.add_row(
             str(entry.version),
             ", ".join(entry.aliases),
-            _when(entry.created_at),
-            metrics,
+            f"{entry.created_at:%Y-%m-%d %H:%M}",
+            ", ".join(f"{name} {value:.4f}" for name, value in [*entry.metrics.items()][:1]),
             entry.run,
             (entry.commit or "")[:7],
         )
