@@ -106,3 +106,21 @@ def test_a_commit_in_between_is_seen(lake: IcebergLake, monkeypatch: pytest.Monk
     assert sweep(lake, first.id).snapshots == (first.id,)
     assert lake.head("raw.n").id == done[0].id
     assert lake.read("raw.n").num_rows == 8
+
+
+def test_many_commits_are_planned_from_few_manifests(tmp_path: Path) -> None:
+    lake = open_lake(tmp_path / "lake")
+    told = [
+        lake.append("raw.n", pa.table({"id": [number]}), key=str(number)) for number in range(35)
+    ]
+    table = lake._load("raw.n")
+    head = table.current_snapshot()
+    assert head is not None
+    assert len(head.manifests(table.io)) < 10
+    assert sorted(lake.read("raw.n")["id"].to_pylist()) == list(range(35))
+    for before, after in ((0, 1), (8, 9), (9, 10), (19, 20), (5, 34)):  # also across what merged
+        delta = lake.added("raw.n", after=told[before].id, upto=told[after].id)
+        assert delta is not None
+        with lake.open({"gained": delta}) as backend:
+            gained = backend.raw_sql("SELECT id FROM gained ORDER BY id").fetchall()
+        assert gained == [(number,) for number in range(before + 1, after + 1)]

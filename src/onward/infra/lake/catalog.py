@@ -34,6 +34,10 @@ from onward.infra.lake.columns import to_iceberg
 _PROPERTIES = {
     "format-version": "2",
     "commit.retry.num-retries": "0",  # `commit.optimistic` retries, with the guards evaluated anew
+    # Each commit adds a manifest, and a plan reads them all, a millisecond each: ten become one.
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "10",
+    "commit.manifest.target-size-bytes": "1048576",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
     # Given up early where values differ: with row groups of `writing.GROUP` rows files are smaller

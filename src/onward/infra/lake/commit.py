@@ -165,7 +165,7 @@ def add(
     entries = {**carried(head), **properties}
     update = transaction.update_snapshot(snapshot_properties=entries, branch=None)
     snapshot = _put(
-        _removing(update.overwrite(), without) if without else update.fast_append(), written.files
+        _removing(update.overwrite(), without) if without else update.merge_append(), written.files
     )
     updates: tuple[TableUpdate, ...] = (_move(branch, snapshot),)
     if branch != MAIN_BRANCH and head is not None:
@@ -205,7 +205,7 @@ def rebase(table: Table, branch: str, staged: Snapshot) -> Snapshot:
     entries = {name: value for name, value in own.items() if name.startswith("onward")}
     update = transaction.update_snapshot(snapshot_properties=entries, branch=None)
     appends = staged.summary.operation is Operation.APPEND
-    producer = update.fast_append() if appends else _removing(update.overwrite(), files(table))
+    producer = update.merge_append() if appends else _removing(update.overwrite(), files(table))
     snapshot = _put(producer, added_files(table, staged))
     updates = (_move(MAIN_BRANCH, snapshot), removal(branch))
     return _commit(transaction, updates, table.metadata.current_snapshot(), snapshot)
