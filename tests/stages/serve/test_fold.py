@@ -248,7 +248,7 @@ def test_segments_go_once_they_are_in_the_lake_and_ids_stay_good(tmp_path, lake)
     assert prune(folder, lake=lake, before=later)
     assert segments(folder) == []
     known = next(iter(before))
-    assert answered_by(folder, [known, "x.0.8.0", f"{logs[1].writer}.77.8.0"]) == [
+    assert list(answered_by(folder, [known, "x.0.8.0", f"{logs[1].writer}.77.8.0"])) == [
         GONE, None, None,
     ]  # fmt: skip
     assert lake.read(TABLE).num_rows == len(before) + 1

@@ -65,8 +65,15 @@ def test_an_id_has_one_spelling_and_a_length_that_a_file_may_have(log, tmp_path)
         f"{writer}. 0.{offset:x}.0", f"{writer}.0.{offset:x}.+0", f"{address}.0\n",
         f"{'a' * 300}.0.8.0", f"a.{'f' * 6000}.8.0",
     )  # fmt: skip
-    assert answered_by(tmp_path, ids) == [None] * len(ids)
-    assert answered_by(tmp_path, [f"{address}.0"]) == ["m"]
+    assert list(answered_by(tmp_path, ids)) == [None] * len(ids)
+    assert list(answered_by(tmp_path, [f"{address}.0"])) == ["m"]
+
+
+def test_who_asks_of_many_ids_may_stop_at_one_that_was_made_up(tmp_path: Path) -> None:
+    looked_at = []
+    ids = (looked_at.append(n) or f"x.0.{n}.0" for n in range(8, 10_000))  # type: ignore[func-returns-value]
+    assert next(answered_by(tmp_path, ids)) is None
+    assert looked_at == [8]
 
 
 def test_reading_goes_on_where_it_stopped(log, tmp_path):

@@ -6,7 +6,7 @@ import contextlib
 import json
 import mmap
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -174,13 +174,13 @@ def find(folder: Path, id: str) -> Prediction:
     return logged.prediction(address.row)
 
 
-def answered_by(folder: Path, ids: Sequence[str]) -> list[str | None]:
-    """Return, for each id, the model whose prediction it is; None where it is nobody's.
+def answered_by(folder: Path, ids: Iterable[str]) -> Iterator[str | None]:
+    """Yield, for each id, the model whose prediction it is; None where it is nobody's.
 
-    `GONE` stands for one in a segment that went after being folded: only the lake knows it.
+    `GONE` stands for one in a segment that went after being folded: only the lake knows it. An id
+    that was made up may cost a second, as whatever lies at its place is read for a frame.
     """
     found: dict[Address, tuple[str, int]] = {}
-    models: list[str | None] = []
     gone = pruned(folder)
     for text in ids:
         try:
@@ -189,10 +189,9 @@ def answered_by(folder: Path, ids: Sequence[str]) -> list[str | None]:
             if batch not in found:
                 found[batch] = _about(folder, batch, gone)
             model, rows = found[batch]
-            models.append(model if address.row < rows else None)
+            yield model if address.row < rows else None
         except (NotFoundError, CorruptError):  # an id made up may point into the middle of a frame
-            models.append(None)
-    return models
+            yield None
 
 
 def _about(folder: Path, address: Address, gone: Mapping[str, int]) -> tuple[str, int]:

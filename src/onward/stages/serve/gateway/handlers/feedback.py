@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -54,8 +54,10 @@ def feedback(live: Live, calls: Calls, aside: Aside, folder: Path | None) -> Han
             raise RefusedError(404, "this gateway keeps no prediction log: it knows no predictions")
         ids = [statement.prediction.removeprefix("prediction:") for statement in told]
 
-        def checked(answered: Sequence[str | None]) -> None:
-            _require_known(model, ids, answered)
+        def known() -> None:
+            _require_known(model, ids, answered_by(folder, ids))
+
+        def taken(_: None) -> None:
             job.feedback = Feedback(
                 at=[at_us] * len(told),
                 model=[model] * len(told),
@@ -66,7 +68,7 @@ def feedback(live: Live, calls: Calls, aside: Aside, folder: Path | None) -> Han
             job.logging = live.champion.logging
             job.reply = _taken
 
-        aside.before(job, lambda: answered_by(folder, ids), checked)
+        aside.before(job, known, taken)
 
     return handler
 
@@ -120,24 +122,19 @@ def _expected(one: Statement, model: ServedModel) -> str | None:
     )
 
 
-def _require_known(model: str, ids: Sequence[str], answered: Sequence[str | None]) -> None:
-    """Refuse the whole request where an id is no prediction of the model.
+def _require_known(model: str, ids: Sequence[str], answered: Iterable[str | None]) -> None:
+    """Refuse the whole request where an id is no prediction of the model, at the first that is not.
 
     One that has left the log for the lake is taken; who reads the feedback looks it up there.
     """
-    wrong = [
-        (about, by) for about, by in zip(ids, answered, strict=True) if by not in (model, GONE)
-    ]
-    if not wrong:
-        return
-    about, by = wrong[0]
-    others = f", nor are {len(wrong) - 1:,} others" if len(wrong) > 1 else ""
-    what = "is no prediction" if by is None else f"is a prediction of {by!r}"
-    raise RefusedError(
-        404,
-        f"{about!r} {what}, so it is none of {model!r}{others}; nothing was taken",
-        expected="an `id` that this model's predictions were answered with",
-    )
+    for about, by in zip(ids, answered, strict=True):
+        if by not in (model, GONE):
+            what = "is no prediction" if by is None else f"is a prediction of {by!r}"
+            raise RefusedError(
+                404,
+                f"{about!r} {what}, so it is none of {model!r}; nothing was taken",
+                expected="an `id` that this model's predictions were answered with",
+            )
 
 
 def _taken(job: Job) -> tuple[int, bytes]:
